@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From packets to superframes: neighbouring segments of a TCP flow, and
+ * datagrams of a UDP flow, become one write to the TAP with a virtio header that
+ * says how to cut them again. Payloads are not copied: a write gathers the
+ * merged header and the payloads where they lie, so the packets must stay until
+ * the writes are flushed.
+ *
+ * Order within a flow is kept: a packet that cannot be appended to its flow's
+ * last write starts a new one behind it.
+ */
+#ifndef DATAPLANE_COALESCE_H
+#define DATAPLANE_COALESCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "dataplane/packet.h"
+#include "dataplane/ring.h"
+
+#define COALESCE_PACKETS	1024 /* between two resets */
+
+struct coalesce; /* about 300 KB, one a worker */
+
+struct coalesce *coalesce_open(void); /* NULL: out of memory */
+void coalesce_close(struct coalesce *c);
+
+/* @ethernet: the header in front of it on the TAP. Compared as part of the flow. */
+struct coalesce_target {
+	uint16_t port;
+	bool merge_udp; /* the TAP takes VNET_GSO_UDP_L4 */
+	struct wire_ethernet ethernet;
+};
+
+/*
+ * Takes @pkt (parsed, checked, ECN done). @csum_undone: its TCP or UDP checksum
+ * is missing and need not be verified. False: COALESCE_PACKETS are in already;
+ * write, flush, reset, push again.
+ */
+bool coalesce_push(struct coalesce *c, const struct packet *pkt,
+		   const struct coalesce_target *target, bool csum_undone)
+	__attribute__((warn_unused_result));
+
+/* Finishes headers; *@writes stay valid until coalesce_reset(). Returns their number. */
+unsigned int coalesce_finish(struct coalesce *c, struct ring_write **writes);
+void coalesce_reset(struct coalesce *c);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counters, and the one list of reasons for which anything is dropped.
+ *
+ * Counters are written by workers with relaxed atomic additions and read by the
+ * control thread at any time; they only ever grow.
+ */
+#ifndef DATAPLANE_STATS_H
+#define DATAPLANE_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum drop {
+	DROP_NONE, /* not dropped; never counted */
+
+	/* datagrams, before authentication */
+	DROP_RX_MALFORMED, /* unknown type, or a length its type cannot have */
+	DROP_RX_UNKNOWN_INDEX, /* no key pair or handshake of that receiver index */
+	DROP_RX_KEY_EXPIRED, /* the key pair is 180 s old */
+	DROP_RX_BAD_AUTH, /* does not authenticate */
+	DROP_RX_REPLAY, /* authentic, and seen before or too old */
+
+	/* handshake messages */
+	DROP_HANDSHAKE_QUEUE, /* the bounded queue is full */
+	DROP_HANDSHAKE_MAC1, /* not made by someone who knows our key */
+	DROP_HANDSHAKE_COOKIE, /* under load: answered by a cookie instead */
+	DROP_HANDSHAKE_RATE, /* the source limiter, or two within 20 ms */
+	DROP_HANDSHAKE_INVALID, /* does not decrypt, unknown peer, wrong state */
+	DROP_HANDSHAKE_STALE, /* time stamp not newer than the last */
+	DROP_COOKIE_INVALID, /* a cookie reply that answers nothing we sent */
+
+	/* after authentication, before the TAP */
+	DROP_IN_KIND, /* first byte unknown, or not agreed upon by hello */
+	DROP_IN_MALFORMED, /* IP header or lengths inconsistent */
+	DROP_IN_SOURCE, /* source not in that peer's AllowedIPs */
+	DROP_IN_NETWORK, /* source and destination not in one network's Subnet */
+	DROP_IN_MARTIAN, /* an address that is never routed */
+	DROP_IN_GATEWAY, /* claims the address of a local bridge */
+	DROP_IN_NOT_LOCAL, /* destination is another peer's: never tunnel to tunnel */
+	DROP_IN_ND, /* neighbour or router discovery in routed mode */
+	DROP_IN_CONTROL, /* a control message that does not parse */
+	DROP_IN_ECN, /* outer CE on an inner packet that is not ECN-capable (RFC 6040) */
+	DROP_IN_NO_BRIDGE, /* the network's bridge is not there */
+	DROP_IN_UNRESOLVED, /* no container answers for the destination */
+	DROP_IN_BROADCAST, /* multicast or broadcast in routed mode */
+
+	/* frames from the TAP */
+	DROP_OUT_SHORT, /* too short for its headers */
+	DROP_OUT_NOT_FOR_US, /* not to the router MAC: the bridge floods */
+	DROP_OUT_ETHERTYPE, /* neither IP nor ARP, or a VLAN tag */
+	DROP_OUT_MALFORMED, /* version nibble, lengths or headers inconsistent */
+	DROP_OUT_GSO, /* offload request that does not fit the packet */
+	DROP_OUT_MARTIAN,
+	DROP_OUT_SOURCE, /* source not in Range: spoofed, or misconfigured */
+	DROP_OUT_NETWORK, /* destination outside the network's Subnet */
+	DROP_OUT_NO_ROUTE, /* in no peer's AllowedIPs */
+	DROP_OUT_ARP, /* ARP or ND that lies about its sender */
+	DROP_OUT_BROADCAST, /* multicast or broadcast in routed mode */
+	DROP_OUT_TOO_BIG, /* answered by "fragmentation needed" or "packet too big" */
+	DROP_OUT_TOO_BIG_QUIET, /* the same, the answer withheld by its rate limit */
+	DROP_OUT_NO_ENDPOINT, /* the peer has no endpoint yet */
+	DROP_OUT_STAGE_FULL, /* pushed out of the queue that awaits a handshake */
+	DROP_OUT_STAGE_EXPIRED, /* the handshake was given up */
+	DROP_OUT_KEY_EXPIRED, /* the key ran out between check and use */
+	DROP_OUT_SEND, /* the kernel refused the datagram */
+	DROP_TAP_WRITE, /* the TAP refused the frame */
+
+	DROP_COUNT
+};
+
+/* Short stable names ("rx-replay"), and one sentence each for people. */
+const char *drop_name(enum drop reason);
+const char *drop_text(enum drop reason);
+
+/* Things worth counting that are not drops. */
+enum event {
+	EVENT_HANDSHAKE_SENT,
+	EVENT_HANDSHAKE_DONE,
+	EVENT_COOKIE_SENT,
+	EVENT_ROAM,
+	EVENT_ARP_ANSWERED,
+	EVENT_ND_ANSWERED,
+	EVENT_PROBE_SENT,
+	EVENT_MSS_CLAMPED,
+	EVENT_CUT, /* over-long TCP segments split */
+	EVENT_FRAGMENTED,
+	EVENT_TOO_BIG_SENT,
+	EVENT_OVERSIZE_SENT, /* went out whole and IP-fragmented outside */
+	EVENT_GSO_FALLBACK, /* a UDP_SEGMENT send repeated one by one */
+	EVENT_RCV_OVERFLOW, /* datagrams the socket's buffer lost */
+	EVENT_COUNT
+};
+const char *event_name(enum event e);
+
+struct stats {
+	_Atomic uint64_t drops[DROP_COUNT];
+	_Atomic uint64_t events[EVENT_COUNT];
+};
+
+static inline void stats_add(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static inline uint64_t stats_read(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+#endif

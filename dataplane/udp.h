@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tunnel's UDP sockets, and the send and receive details that both ring
+ * backends share: ancillary data (PKTINFO, TOS, UDP_SEGMENT, UDP_GRO) and the
+ * ways around a kernel or a device that cannot do what was asked.
+ */
+#ifndef DATAPLANE_UDP_H
+#define DATAPLANE_UDP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include "dataplane/ring.h"
+
+struct udp_sockets {
+	int fd4; /* -1: none */
+	int fd6; /* IPv6 only; -1: none (kernels without IPv6) */
+	uint16_t port;
+	bool gro; /* UDP_GRO is on */
+	bool gso; /* UDP_SEGMENT is understood */
+};
+
+/*
+ * Binds IPv4 and IPv6 to @port (0: one the kernel chooses, the same for both).
+ * Non-blocking; IP_PMTUDISC_OMIT so that no ICMP sways them, PKTINFO, TOS and
+ * overflow counts on receive, UDP_GRO, buffers of @buffer bytes (forced where
+ * allowed), SO_MARK @fwmark if not 0. 0 or -errno, nothing open then.
+ */
+int udp_open(struct udp_sockets *udp, uint16_t port, uint32_t fwmark, uint32_t buffer);
+void udp_close(struct udp_sockets *udp);
+int udp_set_fwmark(const struct udp_sockets *udp, uint32_t fwmark);
+
+/* Room for all ancillary data of one message, either direction. */
+#define UDP_CONTROL_SIZE	192
+
+/* Fills @msg's name and control for @send; @control is zeroed first (UDP_CONTROL_SIZE). */
+void udp_message_fill(struct msghdr *msg, struct iovec *iov, void *control,
+		      struct ring_send *send);
+/*
+ * Reads remote, local address, TOS, segment size and overflow count from what
+ * was received. Bounded whatever the ancillary data hold. False: truncated or
+ * not an address of ours; drop it.
+ */
+bool udp_message_parse(struct msghdr *msg, uint32_t len, struct ring_event *event,
+		       uint32_t *overflow) __attribute__((warn_unused_result));
+
+/*
+ * The slow path after a send failed with @error: forgets a stale source, repeats
+ * a segmented send one by one (EIO, EINVAL, EMSGSIZE), as often as it helps.
+ * Fills @send's results.
+ */
+void udp_send_again(int fd, struct ring_send *send, int error);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every byte on the wire that is not a handshake message (those are in
+ * crypto/message.h): what a session carries, Ethernet, ARP, IP, TCP, UDP, ICMP,
+ * neighbour discovery, the virtio header of the TAP.
+ */
+#ifndef DATAPLANE_WIRE_H
+#define DATAPLANE_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "crypto/endian.h"
+#include "crypto/message.h"
+
+/* ---- what the session carries: the first byte of the plaintext ---- */
+
+#define WIRE_KIND(first)	((first) >> 4)
+enum wire_kind {
+	WIRE_KIND_VXLAN = 0x0, /* first byte 0x08 */
+	WIRE_KIND_CONTROL = 0x1,
+	WIRE_KIND_IPV4 = 0x4,
+	WIRE_KIND_IPV4_HINT = 0x5,
+	WIRE_KIND_IPV6 = 0x6,
+	WIRE_KIND_IPV6_HINT = 0x7,
+};
+
+/* Control message: this header, then type-length-values up to @length. */
+struct wire_control {
+	uint8_t kind; /* WIRE_CONTROL_FIRST */
+	uint8_t type; /* enum wire_control_type; unknown: ignored */
+	struct be16 length; /* of all that follows this header */
+};
+#define WIRE_CONTROL_FIRST	0x10
+
+enum wire_control_type {
+	WIRE_CONTROL_HELLO = 1,
+};
+
+/* Unknown types are skipped; a length that leaves the message ends it unread. */
+struct wire_tlv {
+	struct be16 type;
+	struct be16 length; /* of the value */
+};
+
+enum wire_tlv_type {
+	WIRE_TLV_VERSION = 1, /* be16 */
+	WIRE_TLV_FEATURES = 2, /* be64, WIRE_FEATURE_* */
+	WIRE_TLV_TUNNEL_MTU = 3, /* be16, bytes of plaintext per message */
+	WIRE_TLV_VNIS = 4, /* be32 each */
+	WIRE_TLV_ACK = 5, /* empty: the sender has had our hello on this session */
+};
+#define WIRE_HELLO_VERSION	1
+
+struct wire_vxlan { /* RFC 7348, section 5 */
+	uint8_t flags; /* 0x08: the VNI is valid */
+	uint8_t reserved[3];
+	uint8_t vni[3];
+	uint8_t reserved2;
+};
+
+/* Plaintext is padded with zeros to a multiple of this, but not over the tunnel MTU. */
+#define WIRE_PADDING		16
+
+static inline uint32_t wire_padded_len(uint32_t len, uint32_t mtu)
+{
+	uint32_t padded = (len + WIRE_PADDING - 1) & ~(uint32_t)(WIRE_PADDING - 1);
+
+	if (padded > mtu)
+		padded = mtu > len ? mtu : len;
+	return padded;
+}
+
+/* ---- Ethernet and below ---- */
+
+#define ETHER_ADDR_SIZE	6
+struct wire_ethernet {
+	uint8_t destination[ETHER_ADDR_SIZE];
+	uint8_t source[ETHER_ADDR_SIZE];
+	struct be16 type;
+};
+enum {
+	ETHERTYPE_WIRE_IPV4 = 0x0800,
+	ETHERTYPE_WIRE_ARP = 0x0806,
+	ETHERTYPE_WIRE_VLAN = 0x8100,
+	ETHERTYPE_WIRE_QINQ = 0x88a8,
+	ETHERTYPE_WIRE_IPV6 = 0x86dd,
+};
+
+struct wire_arp { /* RFC 826, Ethernet and IPv4 */
+	struct be16 hardware; /* 1 */
+	struct be16 protocol; /* 0x0800 */
+	uint8_t hardware_len; /* 6 */
+	uint8_t protocol_len; /* 4 */
+	struct be16 operation;
+	uint8_t sender_mac[ETHER_ADDR_SIZE];
+	uint8_t sender_ip[4];
+	uint8_t target_mac[ETHER_ADDR_SIZE];
+	uint8_t target_ip[4];
+};
+enum { ARP_REQUEST = 1, ARP_REPLY = 2 };
+
+/* The header every frame of a TAP with IFF_VNET_HDR has (virtio 1.2, 5.1.6); host byte order. */
+struct wire_vnet {
+	uint8_t flags;
+	uint8_t gso_type;
+	uint16_t hdr_len; /* not to be trusted */
+	uint16_t gso_size;
+	uint16_t csum_start;
+	uint16_t csum_offset;
+};
+enum { VNET_F_NEEDS_CSUM = 1, VNET_F_DATA_VALID = 2 };
+enum {
+	VNET_GSO_NONE = 0,
+	VNET_GSO_TCPV4 = 1,
+	VNET_GSO_UDP = 3, /* UFO: never offered */
+	VNET_GSO_TCPV6 = 4,
+	VNET_GSO_UDP_L4 = 5, /* USO */
+	VNET_GSO_ECN = 0x80, /* a bit beside the type */
+};
+
+/* ---- IP and above ---- */
+
+struct wire_ipv4 { /* RFC 791 */
+	uint8_t version_ihl;
+	uint8_t tos;
+	struct be16 total_len;
+	struct be16 id;
+	struct be16 fragment; /* flags and offset */
+	uint8_t ttl;
+	uint8_t protocol;
+	struct be16 checksum;
+	uint8_t source[4];
+	uint8_t destination[4];
+};
+enum { IPV4_DF = 0x4000, IPV4_MF = 0x2000, IPV4_OFFSET = 0x1fff };
+
+struct wire_ipv6 { /* RFC 8200 */
+	struct be32 version_class_flow;
+	struct be16 payload_len;
+	uint8_t next_header;
+	uint8_t hop_limit;
+	uint8_t source[16];
+	uint8_t destination[16];
+};
+
+struct wire_ipv6_fragment {
+	uint8_t next_header;
+	uint8_t reserved;
+	struct be16 offset_more; /* 13 bits offset, 2 reserved, 1 more */
+	struct be32 id;
+};
+
+struct wire_tcp { /* RFC 9293 */
+	struct be16 source;
+	struct be16 destination;
+	struct be32 sequence;
+	struct be32 acknowledgement;
+	uint8_t offset; /* upper nibble, in words */
+	uint8_t flags;
+	struct be16 window;
+	struct be16 checksum;
+	struct be16 urgent;
+};
+enum {
+	TCP_FIN = 0x01,
+	TCP_SYN = 0x02,
+	TCP_RST = 0x04,
+	TCP_PSH = 0x08,
+	TCP_ACK = 0x10,
+	TCP_URG = 0x20,
+	TCP_ECE = 0x40,
+	TCP_CWR = 0x80,
+};
+enum {
+	TCP_OPTION_END = 0,
+	TCP_OPTION_NOP = 1,
+	TCP_OPTION_MSS = 2,
+	TCP_OPTION_MD5 = 19, /* RFC 2385 */
+	TCP_OPTION_AO = 29, /* RFC 5925 */
+};
+
+struct wire_udp { /* RFC 768 */
+	struct be16 source;
+	struct be16 destination;
+	struct be16 length;
+	struct be16 checksum;
+};
+
+struct wire_icmp { /* RFC 792, RFC 4443 */
+	uint8_t type;
+	uint8_t code;
+	struct be16 checksum;
+	struct be32 rest;
+};
+enum {
+	ICMPV4_UNREACHABLE = 3,
+	ICMPV4_FRAG_NEEDED = 4, /* code */
+	ICMPV6_TOO_BIG = 2,
+	ICMPV6_ROUTER_SOLICIT = 133,
+	ICMPV6_ROUTER_ADVERT = 134,
+	ICMPV6_NEIGH_SOLICIT = 135,
+	ICMPV6_NEIGH_ADVERT = 136,
+	ICMPV6_REDIRECT = 137,
+};
+
+struct wire_nd { /* RFC 4861, 4.3 and 4.4: solicitation and advertisement */
+	uint8_t type;
+	uint8_t code;
+	struct be16 checksum;
+	struct be32 flags; /* advertisement: R, S, O in the top three bits */
+	uint8_t target[16];
+};
+#define ND_ROUTER	0x80000000u
+#define ND_SOLICITED	0x40000000u
+#define ND_OVERRIDE	0x20000000u
+enum { ND_OPTION_SOURCE_LINK = 1, ND_OPTION_TARGET_LINK = 2 };
+
+struct wire_nd_link_option { /* RFC 4861, 4.6.1, for Ethernet */
+	uint8_t type;
+	uint8_t length; /* in units of 8 bytes: 1 */
+	uint8_t mac[ETHER_ADDR_SIZE];
+};
+
+enum {
+	IPPROTO_WIRE_HOPOPTS = 0,
+	IPPROTO_WIRE_ICMP = 1,
+	IPPROTO_WIRE_TCP = 6,
+	IPPROTO_WIRE_UDP = 17,
+	IPPROTO_WIRE_ROUTING = 43,
+	IPPROTO_WIRE_FRAGMENT = 44,
+	IPPROTO_WIRE_AH = 51,
+	IPPROTO_WIRE_ICMPV6 = 58,
+	IPPROTO_WIRE_NONE = 59,
+	IPPROTO_WIRE_DSTOPTS = 60,
+};
+
+_Static_assert(sizeof(struct wire_control) == 4, "control header");
+_Static_assert(sizeof(struct wire_tlv) == 4, "TLV header");
+_Static_assert(sizeof(struct wire_vxlan) == 8, "VXLAN header");
+_Static_assert(sizeof(struct wire_ethernet) == 14, "Ethernet header");
+_Static_assert(sizeof(struct wire_arp) == 28, "ARP body");
+_Static_assert(sizeof(struct wire_vnet) == 10, "virtio header");
+_Static_assert(sizeof(struct wire_ipv4) == 20, "IPv4 header");
+_Static_assert(sizeof(struct wire_ipv6) == 40, "IPv6 header");
+_Static_assert(sizeof(struct wire_ipv6_fragment) == 8, "IPv6 fragment header");
+_Static_assert(sizeof(struct wire_tcp) == 20, "TCP header");
+_Static_assert(sizeof(struct wire_udp) == 8, "UDP header");
+_Static_assert(sizeof(struct wire_icmp) == 8, "ICMP header");
+_Static_assert(sizeof(struct wire_nd) == 24, "ND message");
+_Static_assert(sizeof(struct wire_nd_link_option) == 8, "ND link-layer option");
+
+#endif
