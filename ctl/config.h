@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * peers.conf: text in, an immutable struct out. No side effects but reading
+ * PrivateKeyFile and PresharedKeyFile. Parsing is all or nothing: on an error
+ * there is one message with file, line, the offending text and what was
+ * expected.
+ *
+ * Run-time changes (ovlctl, wg) go the same way: copy the configuration, edit
+ * the copy, check it, apply the difference. So one rule decides what is valid,
+ * and one function (apply.h) brings it about.
+ */
+#ifndef CTL_CONFIG_H
+#define CTL_CONFIG_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "crypto/secret.h"
+#include "dataplane/endpoint.h"
+#include "dataplane/route.h"
+
+#define CONFIG_NAME_MAX		64 /* of peers and networks, terminating zero included */
+#define CONFIG_HOST_MAX		256
+#define CONFIG_MTU_AUTO		0
+
+struct config_network {
+	char name[CONFIG_NAME_MAX]; /* default: the bridge's name */
+	char bridge[IFNAMSIZ];
+	struct prefix *subnets; /* none: the bridge's own prefixes */
+	size_t subnet_count;
+	struct prefix *ranges; /* none: what no peer claims within the subnets */
+	size_t range_count;
+	uint32_t mtu; /* the tunnel's limit; CONFIG_MTU_AUTO: device towards the peer less overhead */
+	unsigned int line;
+};
+
+/* A numeric endpoint is parsed; a name waits for the resolver. */
+struct config_endpoint {
+	char host[CONFIG_HOST_MAX]; /* empty: none */
+	uint16_t port;
+	bool numeric;
+	struct endpoint address; /* when numeric */
+};
+
+struct config_peer {
+	char name[CONFIG_NAME_MAX]; /* may be empty */
+	uint8_t public_key[KEY_SIZE];
+	uint8_t psk[KEY_SIZE]; /* all zero: none */
+	struct config_endpoint endpoint;
+	/* Grows whenever someone set the endpoint anew, so that setting the same
+	 * value again takes a roamed peer back. */
+	uint32_t endpoint_serial;
+	uint16_t keepalive_s; /* 0: off */
+	struct prefix *allowed;
+	size_t allowed_count;
+	unsigned int line;
+};
+
+struct config {
+	uint8_t private_key[KEY_SIZE];
+	bool has_private_key;
+	uint16_t listen_port; /* 0: the kernel chooses */
+	uint32_t fwmark; /* 0: none */
+	struct config_network *networks;
+	size_t network_count;
+	struct config_peer *peers;
+	size_t peer_count;
+};
+
+struct config_error {
+	char file[256];
+	unsigned int line; /* 0: not about a line */
+	char text[512]; /* "unknown key "AllowedIP"; did you mean "AllowedIPs"?" */
+};
+
+/* "FILE:LINE: TEXT" as people and editors like it, in @out. */
+void config_error_format(const struct config_error *error, char *out, size_t size);
+
+/*
+ * @bridge: of a configuration without [Network] (a stock wg file), or NULL.
+ * @warn is called once for each of wg-quick's own keys met (Address, DNS, Table,
+ * PreUp, …), which are ignored. -EINVAL with @error filled; -ENOMEM.
+ */
+struct config_options {
+	const char *bridge;
+	void (*warn)(void *arg, const struct config_error *warning);
+	void *warn_arg;
+};
+int config_load(const char *path, const struct config_options *options, struct config **config,
+		struct config_error *error);
+int config_parse(const char *text, size_t len, const char *file,
+		 const struct config_options *options, struct config **config,
+		 struct config_error *error);
+
+/* All rules that hold between the parts (duplicate keys, overlapping prefixes, …). */
+int config_check(const struct config *config, struct config_error *error);
+
+struct config *config_copy(const struct config *config); /* NULL: out of memory */
+void config_free(struct config *config); /* wipes keys */
+
+/* Edits of a copy. NULL or -ENOMEM when out of memory. */
+struct config_peer *config_find_peer(const struct config *config, const uint8_t key[KEY_SIZE]);
+/* By name, by whole key in base64 or by an unambiguous beginning of it (≥ 4 characters). */
+struct config_peer *config_find_peer_text(const struct config *config, const char *text,
+					  struct config_error *error);
+struct config_peer *config_add_peer(struct config *config, const uint8_t key[KEY_SIZE]);
+void config_remove_peer(struct config *config, struct config_peer *peer);
+int config_peer_add_allowed(struct config_peer *peer, const struct prefix *prefix);
+void config_peer_clear_allowed(struct config_peer *peer);
+bool config_peer_remove_allowed(struct config_peer *peer, const struct prefix *prefix);
+/* wg's rule: the prefix leaves whichever peer has it and joins @peer. */
+int config_move_allowed(struct config *config, struct config_peer *peer,
+			const struct prefix *prefix);
+/* "host:port", "1.2.3.4:port", "[v6]:port", "[v6%scope]:port". False: not one. */
+bool config_parse_endpoint(struct config_endpoint *endpoint, const char *text);
+void config_format_endpoint(const struct config_endpoint *endpoint, char *out, size_t size);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything that needs privilege, as a fixed set of verbs: so that the verbs
+ * can move into a process of their own and the rest can lose its privileges.
+ * Arguments are plain data, checked here once more; a verb never takes a
+ * command, a path from the net, or a number that means something elsewhere.
+ */
+#ifndef CTL_PRIV_H
+#define CTL_PRIV_H
+
+#include <stdint.h>
+#include "ctl/netlink.h"
+#include "dataplane/tap.h"
+#include "dataplane/udp.h"
+
+struct priv;
+
+int priv_open(struct priv **priv, struct netlink *netlink);
+void priv_close(struct priv *priv);
+
+/* All: 0 or -errno. Only devices made by priv_make_tap() may be named by index. */
+int priv_make_tap(struct priv *priv, struct tap *tap, const char *name);
+void priv_forget_tap(struct priv *priv, uint32_t index);
+int priv_join_bridge(struct priv *priv, uint32_t tap_index, uint32_t bridge_index);
+int priv_set_link(struct priv *priv, uint32_t tap_index, uint32_t mtu,
+		  const uint8_t mac[ETHER_ADDR_SIZE]); /* and up */
+int priv_set_port(struct priv *priv, uint32_t tap_index,
+		  const uint8_t router_mac[ETHER_ADDR_SIZE]); /* fdb, mcast_router, learning */
+/* A link-scope route of a Subnet that the bridge itself has not (DESIGN: Config). */
+int priv_add_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix);
+int priv_remove_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix);
+int priv_open_udp(struct priv *priv, struct udp_sockets *udp, uint16_t port, uint32_t fwmark);
+int priv_set_fwmark(struct priv *priv, const struct udp_sockets *udp, uint32_t fwmark);
+
+#endif
