@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory for objects that hold keys: of one size an arena, locked in RAM, left
+ * out of core files, zero when given and wiped when taken back. One guarded
+ * allocation a key would cost pages each; chunks of many objects do not.
+ */
+#ifndef DATAPLANE_ARENA_H
+#define DATAPLANE_ARENA_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct arena {
+	pthread_mutex_t lock;
+	size_t object_size; /* rounded up to a cache line */
+	struct arena_chunk *chunks;
+	void *free_list;
+	bool locked; /* false once mlock() was refused; for one line to the user */
+};
+
+void arena_init(struct arena *arena, size_t object_size);
+/* All objects must have been put back or be given up; all is wiped and unmapped. */
+void arena_fini(struct arena *arena);
+/* Zeroed, aligned to 64; NULL: out of memory. */
+void *arena_get(struct arena *arena);
+/* Makes room for @count objects in all, so that the next gets need no system call. */
+int arena_reserve(struct arena *arena, size_t count);
+void arena_put(struct arena *arena, void *object);
+
+#endif
