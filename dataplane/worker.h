@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker: one thread, one ring, both directions. It waits for frames and
+ * datagrams, runs each through the pure paths (tx.h, rx.h) into its burst, seals
+ * and sends the burst, then gives handshakes and timers their share.
+ */
+#ifndef DATAPLANE_WORKER_H
+#define DATAPLANE_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "dataplane/device.h"
+#include "dataplane/ring.h"
+
+struct worker;
+
+enum worker_io { WORKER_IO_AUTO, WORKER_IO_URING, WORKER_IO_POLL };
+
+/*
+ * Starts the thread. With AUTO io_uring is tried first. 0 or -errno; @why (room
+ * for 160) says in a few words what the kernel refused.
+ */
+int worker_start(struct worker **worker, struct device *device, enum worker_io io, char *why);
+/* Ends the thread and closes its ring. */
+void worker_stop(struct worker *worker);
+
+/* A worker without a thread, on a ring of the caller's: the simulator's. */
+struct worker *worker_create(struct device *device, struct ring *ring);
+void worker_destroy(struct worker *worker);
+/* One round: waits until @deadline_ns at most, does what there is. Returns when to call again. */
+uint64_t worker_round(struct worker *worker, uint64_t deadline_ns);
+
+/*
+ * Runs @fn on the worker's thread between two bursts and returns what it
+ * returns. This is how the control thread attaches TAPs and sockets.
+ */
+int worker_call(struct worker *worker, int (*fn)(struct ring *ring, void *arg), void *arg);
+/* Makes a sleeping worker look at timers that were set by another thread. */
+void worker_kick(struct worker *worker);
+
+const char *worker_io_name(const struct worker *worker); /* "io_uring", "poll" */
+const char *worker_io_features(const struct worker *worker);
+
+#endif
