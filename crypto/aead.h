@@ -44,6 +44,13 @@ bool aead_open(uint8_t *dst, const uint8_t *src, size_t len_with_tag, const void
 	       size_t ad_len, uint64_t counter, const uint8_t key[KEY_SIZE])
 	__attribute__((warn_unused_result));
 
+/* The same with the nonce given whole, as the public vectors need it. */
+void aead_seal_nonce(uint8_t *dst, const uint8_t *src, size_t len, const void *ad, size_t ad_len,
+		     const uint8_t nonce[NONCE_SIZE], const uint8_t key[KEY_SIZE]);
+bool aead_open_nonce(uint8_t *dst, const uint8_t *src, size_t len_with_tag, const void *ad,
+		     size_t ad_len, const uint8_t nonce[NONCE_SIZE], const uint8_t key[KEY_SIZE])
+	__attribute__((warn_unused_result));
+
 /* XChaCha20-Poly1305, for cookie replies. */
 void aead_xseal(uint8_t *dst, const uint8_t *src, size_t len, const void *ad, size_t ad_len,
 		const uint8_t nonce[XNONCE_SIZE], const uint8_t key[KEY_SIZE]);

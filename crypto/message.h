@@ -17,6 +17,7 @@
 #define TIMESTAMP_SIZE	12 /* TAI64N */
 #define COOKIE_SIZE	16
 #define MAC_SIZE	16
+#define NONCE_SIZE	12
 #define XNONCE_SIZE	24
 
 /* The type is compared as a whole 32-bit word: three reserved bytes are zero. */

@@ -74,7 +74,10 @@ enum noise_verdict {
 
 void noise_identity_init(struct noise_identity *id, const uint8_t private_key[KEY_SIZE]);
 
-/* Sets the remote key and PSK (NULL: none) and forgets any handshake under way. */
+/*
+ * Sets up a new peer, remote key and PSK (NULL: none); what was in @hs is lost,
+ * its time stamp too. A PSK changed later is written to @hs->psk.
+ */
 void noise_handshake_init(struct noise_handshake *hs, const struct noise_identity *id,
 			  const uint8_t remote_static[KEY_SIZE], const uint8_t *psk);
 /* After a change of identity: recomputes the static-static DH, forgets the handshake. */
@@ -95,7 +98,12 @@ enum noise_verdict noise_open_initiation(const struct noise_identity *id,
 					 const struct message_initiation *msg,
 					 struct noise_initiation *in)
 	__attribute__((warn_unused_result));
-/* Second half, with the peer's @hs (whose remote_static equals @in's). */
+/*
+ * Second half, with the peer's @hs (whose remote_static equals @in's). Checks
+ * the time stamp at the moment of commit, whatever came between the halves. Our
+ * own initiation, if one was under way, is given up; local_index is left for
+ * the caller to release.
+ */
 enum noise_verdict noise_consume_initiation(struct noise_handshake *hs,
 					    const struct message_initiation *msg,
 					    const struct noise_initiation *in, uint64_t now_ns)
@@ -121,7 +129,11 @@ enum noise_verdict noise_derive_keypair(struct noise_handshake *hs, struct keypa
 /* TAI64N of a wall-clock time, the low 24 bits of the nanoseconds cleared. */
 void noise_timestamp(uint8_t out[TIMESTAMP_SIZE], uint64_t unix_seconds, uint32_t nanoseconds);
 
-/* BLAKE2s: plain and keyed hash over up to three parts. For cookie.c and tests. */
+/*
+ * BLAKE2s over one or two parts, keyed BLAKE2s with a 16-byte result, and HMAC
+ * over BLAKE2s. Keys of noise_mac are at most 32 bytes, of noise_hmac 64. @out
+ * may be one of the inputs. For symmetric.c, cookie.c and tests.
+ */
 void noise_hash(uint8_t out[HASH_SIZE], const void *a, size_t a_len, const void *b, size_t b_len);
 void noise_mac(uint8_t out[MAC_SIZE], const uint8_t *key, size_t key_len, const void *a,
 	       size_t a_len);

@@ -29,7 +29,8 @@ void secret_random(void *p, size_t len);
 
 /*
  * Text forms. The decoders take exactly KEY_BASE64_LEN or KEY_HEX_LEN
- * characters, refuse anything but the one canonical spelling, and return
+ * characters, refuse anything but the one canonical spelling (hexadecimal in
+ * lower case, no spare bits set in base64), and return
  * false without touching @key's meaning (it is wiped) when refused.
  */
 void secret_to_base64(char out[KEY_BASE64_LEN + 1], const uint8_t key[KEY_SIZE]);

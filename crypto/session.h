@@ -60,7 +60,8 @@ enum session_verdict {
  * initiator: next held ? previous = next : previous = current; current = new.
  * responder: next = new, previous is given up.
  * confirm:   @kp is next: previous = current, current = next. 0 and no change
- *            if @kp is not next any more.
+ *            if @kp is not next any more; 0 too if previous was empty, so the
+ *            caller who has to know looks at current.
  * clear:     all three.
  */
 unsigned int session_install_initiator(struct session *session, struct keypair *new,

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* What every cmocka program needs, in the order cmocka wants it. */
+#ifndef TESTS_UNIT_UNIT_H
+#define TESTS_UNIT_UNIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* "0011ff" → bytes; the text is the test's own and well-formed. Returns the number of bytes. */
+static inline size_t unit_hex(uint8_t *out, const char *text)
+{
+	size_t n = 0;
+
+	while (*text) {
+		unsigned int byte = 0;
+
+		for (int i = 0; i < 2; i++, text++)
+			byte = byte << 4 |
+			       (unsigned int)(*text <= '9' ? *text - '0' : *text - 'a' + 10);
+		out[n++] = (uint8_t)byte;
+	}
+	return n;
+}
+
+/* A seeded generator (xorshift64*), so that a failure can be repeated. */
+static inline uint64_t unit_random(uint64_t *seed)
+{
+	*seed ^= *seed >> 12;
+	*seed ^= *seed << 25;
+	*seed ^= *seed >> 27;
+	return *seed * 0x2545f4914f6cdd1dULL;
+}
+
+#endif
