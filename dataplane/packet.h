@@ -13,10 +13,10 @@
 #include "dataplane/wire.h"
 
 enum packet_flags {
-	PACKET_FRAGMENT = 1, /* a fragment, first ones included; l4 is not parsed */
+	PACKET_FRAGMENT = 1, /* a fragment, first ones included; the transport is not parsed */
 	PACKET_DF = 2, /* IPv4: don't fragment; IPv6: always */
 	PACKET_OPTIONS = 4, /* IPv4 options or IPv6 extension headers present */
-	PACKET_L4 = 8, /* TCP or UDP, whole header present, l4 and payload valid */
+	PACKET_L4 = 8, /* TCP or UDP, whole header present, payload valid, checksum computable */
 };
 
 struct packet {
@@ -26,7 +26,7 @@ struct packet {
 	uint8_t proto; /* of the transport, behind IPv6 extension headers */
 	uint8_t tos; /* traffic class, ECN in its low two bits */
 	uint8_t flags;
-	uint16_t l4; /* offset of the transport header */
+	uint16_t l4; /* offset of the transport header; 0: a fragment that is not the first */
 	uint16_t payload; /* offset of what the transport header carries */
 	const uint8_t *source; /* 4 or 16 bytes */
 	const uint8_t *destination;
@@ -39,10 +39,12 @@ static inline uint32_t packet_addr_len(const struct packet *pkt)
 
 /*
  * @len bytes from @data on may be read; the packet may be shorter, never longer.
- * False: version, header length, total length or IPv6 extension headers do not
- * add up. A TCP or UDP header that is cut short or whose lengths contradict the
- * packet's is a malformed packet too (unless it is a fragment).
- * IPv4's header checksum is not looked at here.
+ * False: version, header length, total length, fragment offset or IPv6 extension
+ * headers do not add up. A TCP or UDP header that is cut short or longer than
+ * the packet is a malformed packet too (unless it is a fragment). A UDP length
+ * that ends before the packet is legal (RFC 9868: options behind the datagram),
+ * but such a packet, and one whose IPv6 headers hide or sign the transport, has
+ * no PACKET_L4. IPv4's header checksum is not looked at here.
  */
 bool packet_parse_ip(uint8_t *data, uint32_t len, struct packet *pkt)
 	__attribute__((warn_unused_result));
@@ -71,7 +73,7 @@ bool packet_parse_nd(const struct packet *pkt, struct packet_nd *nd)
 /* ICMPv6 of neighbour or router discovery at all (types 133 to 137). */
 bool packet_is_discovery(const struct packet *pkt);
 
-/* One's complement sum, not folded; @sum continues an earlier part of even length. */
+/* One's complement sum in the machine's byte order, not folded; @sum continues an earlier part of even length. */
 uint64_t checksum_add(uint64_t sum, const void *data, size_t len);
 uint16_t checksum_fold(uint64_t sum); /* complemented, host order value of the big-endian field */
 uint64_t checksum_pseudo(const struct packet *pkt, uint8_t proto, uint32_t l4_len);
@@ -93,6 +95,8 @@ void packet_set_ecn(struct packet *pkt, uint8_t ecn);
  * RFC 1122 3.2.2, RFC 4443 2.4).
  */
 #define PACKET_ERROR_MAX	1280
+#define PACKET_IPV6_MTU_MIN	1280 /* RFC 8200, 5; the least an IPv6 error tells */
+bool packet_may_answer(const struct packet *pkt); /* whether one may be sent */
 uint32_t packet_make_too_big(const struct packet *pkt, uint32_t mtu, uint8_t *out);
 
 #endif
