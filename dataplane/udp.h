@@ -38,11 +38,28 @@ void udp_message_fill(struct msghdr *msg, struct iovec *iov, void *control,
 		      struct ring_send *send);
 /*
  * Reads remote, local address, TOS, segment size and overflow count from what
- * was received. Bounded whatever the ancillary data hold. False: truncated or
- * not an address of ours; drop it.
+ * was received; @event's data is the caller's to set, @overflow stays when the
+ * kernel gave none. Bounded whatever the ancillary data hold. False: empty,
+ * truncated, or not from an address that can be answered; drop it.
  */
 bool udp_message_parse(struct msghdr *msg, uint32_t len, struct ring_event *event,
 		       uint32_t *overflow) __attribute__((warn_unused_result));
+
+/*
+ * Moves the first RING_SEGMENTS_MAX datagrams of @rest to @part: the kernel may
+ * hand over more in one piece when a device or a neighbour made it. True: that
+ * was all of @rest.
+ */
+bool udp_event_take(struct ring_event *rest, struct ring_event *part)
+	__attribute__((warn_unused_result));
+
+/*
+ * The socket for @send, its results set to "sent". -1: nothing to do, or no such
+ * socket; the results say so.
+ */
+int udp_send_fd(int fd4, int fd6, struct ring_send *send);
+/* Sends all in order, what fails by the slow path below; fills their results. */
+void udp_send_all(int fd4, int fd6, struct ring_send **sends, unsigned int n);
 
 /*
  * The slow path after a send failed with @error: forgets a stale source, repeats
