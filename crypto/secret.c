@@ -12,7 +12,8 @@
 
 int secret_init(void)
 {
-	uint8_t out[HASH_SIZE];
+	uint8_t out[HASH_SIZE] = { 0 };
+	blake2s_state state;
 
 	if (sodium_init() < 0)
 		return -ENOSYS;
@@ -20,8 +21,6 @@ int secret_init(void)
 	 * libb2 chooses its implementation on the first call of each function,
 	 * by writing to plain function pointers. Let that be before any thread.
 	 */
-	blake2s_state state;
-
 	if (blake2s_init(&state, sizeof(out)) || blake2s_init_key(&state, sizeof(out), out, 1) ||
 	    blake2s_update(&state, (const uint8_t *)"", 0) ||
 	    blake2s_final(&state, out, sizeof(out)))

@@ -176,7 +176,7 @@ static void test_each_byte_of_the_initiation_flipped(void **state)
 	for (size_t i = offsetof(struct message_initiation, ephemeral);
 	     i < offsetof(struct message_initiation, macs); i++) {
 		bad = good;
-		((uint8_t *)&bad)[i] ^= 1 << (i % 8);
+		((uint8_t *)&bad)[i] ^= (uint8_t)(1 << (i % 8));
 		assert_int_equal(consume(&p, &bad), NOISE_BAD);
 		assert_memory_equal(&before, &p.b, sizeof(before));
 	}
@@ -201,7 +201,7 @@ static void test_each_byte_of_the_response_flipped(void **state)
 		bool index = i < offsetof(struct message_response, ephemeral);
 
 		bad = good;
-		((uint8_t *)&bad)[i] ^= 1 << (i % 8);
+		((uint8_t *)&bad)[i] ^= (uint8_t)(1 << (i % 8));
 		assert_int_equal(noise_consume_response(&p.a, &p.a_id, &bad),
 		                 index ? NOISE_UNEXPECTED : NOISE_BAD);
 		assert_memory_equal(&before, &p.a, sizeof(before));
