@@ -123,7 +123,7 @@ struct network *network_create(struct device *device, const char *name, uint16_t
 void network_retire(struct network *network);
 /* The router MAC, and (@tap) the TAP's own, which begins with fe so that no bridge takes it. */
 void network_derive_mac(uint8_t mac[ETHER_ADDR_SIZE], const uint8_t public_key[KEY_SIZE],
-			const char *name, bool tap);
+                        const char *name, bool tap);
 void network_drop(struct network *network, enum drop reason, uint64_t n);
 
 /* Workers' questions to a view. */
@@ -131,10 +131,10 @@ bool view_is_gateway(const struct view_network *net, uint8_t family, const uint8
 bool view_in_subnet(const struct view_network *net, uint8_t family, const uint8_t *addr);
 /* May live here: in the subnet, and in Range or (without one) claimed by no peer. */
 bool view_is_local(const struct view *view, const struct view_network *net, uint8_t family,
-		   const uint8_t *addr);
+                   const uint8_t *addr);
 /* The peer that has it, when it is a remote address of this network; NULL otherwise. */
 struct peer *view_remote(const struct view *view, const struct view_network *net, uint8_t family,
-			 const uint8_t *addr);
+                         const uint8_t *addr);
 
 static inline uint64_t device_now(const struct device *device)
 {

@@ -20,11 +20,11 @@
 struct burst;
 struct peer;
 
-#define HELLO_SENDS_MAX	3
-#define HELLO_SIZE_MAX	64
+#define HELLO_SENDS_MAX 3
+#define HELLO_SIZE_MAX  64
 
 /* Features that this version has; none yet beyond hello itself. */
-#define HELLO_FEATURES	0ULL
+#define HELLO_FEATURES 0ULL
 
 /* In struct peer. */
 struct hello {
@@ -48,6 +48,8 @@ void hello_due(struct burst *burst, struct peer *peer);
 /* A control message, authenticated. False: it does not parse. */
 bool hello_receive(struct burst *burst, struct peer *peer, const uint8_t *data, uint32_t len)
 	__attribute__((warn_unused_result));
+
+void hello_get_info(const struct hello *hello, struct hello_info *info);
 
 /* Parsing alone, for fuzzing and tests. */
 struct hello_message {

@@ -32,8 +32,8 @@
 #include "dataplane/stats.h"
 #include "dataplane/timers.h"
 
-#define PEER_STAGED_MAX		128
-#define PEER_MTU_DEFAULT	1420
+#define PEER_STAGED_MAX  128
+#define PEER_MTU_DEFAULT 1420
 
 struct device;
 struct burst;
@@ -42,6 +42,7 @@ struct burst;
 struct peer_keypair {
 	struct keypair keypair;
 	struct index_entry entry;
+	_Atomic bool rekeyed_on_receive;
 	struct peer *peer;
 	struct retired retired;
 };
@@ -57,6 +58,7 @@ struct peer {
 	struct index_entry handshake_entry;
 	struct cookie_maker cookie;
 	uint64_t initiation_sent_ns; /* last handshake message sent; 0: never */
+	uint64_t timestamp_ns; /* wall time of the last initiation's time stamp */
 	struct stage_queue staged;
 
 	struct session session;

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define QUIESCE_READERS_MAX	64
@@ -26,6 +27,8 @@ struct quiesce_reader {
 	char pad[56]; /* a cache line of its own */
 };
 #define QUIESCE_OFFLINE	UINT64_MAX
+
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
 /* Embedded in what is retired. */
 struct retired {

@@ -29,14 +29,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TIMERS_SECOND_NS		1000000000ULL
-#define TIMERS_REKEY_TIMEOUT_NS		(5 * TIMERS_SECOND_NS)
-#define TIMERS_REKEY_ATTEMPT_NS		(90 * TIMERS_SECOND_NS)
-#define TIMERS_KEEPALIVE_NS		(10 * TIMERS_SECOND_NS)
-#define TIMERS_NEW_HANDSHAKE_NS		(TIMERS_KEEPALIVE_NS + TIMERS_REKEY_TIMEOUT_NS)
-#define TIMERS_WIPE_NS			(540 * TIMERS_SECOND_NS)
-#define TIMERS_JITTER_NS		333000000ULL
-#define TIMERS_ATTEMPTS_MAX		(TIMERS_REKEY_ATTEMPT_NS / TIMERS_REKEY_TIMEOUT_NS)
+#define TIMERS_SECOND_NS        1000000000ULL
+#define TIMERS_REKEY_TIMEOUT_NS (5 * TIMERS_SECOND_NS)
+#define TIMERS_REKEY_ATTEMPT_NS (90 * TIMERS_SECOND_NS)
+#define TIMERS_KEEPALIVE_NS     (10 * TIMERS_SECOND_NS)
+#define TIMERS_NEW_HANDSHAKE_NS (TIMERS_KEEPALIVE_NS + TIMERS_REKEY_TIMEOUT_NS)
+#define TIMERS_WIPE_NS          (540 * TIMERS_SECOND_NS)
+#define TIMERS_JITTER_NS        333000000ULL
+#define TIMERS_ATTEMPTS_MAX     (TIMERS_REKEY_ATTEMPT_NS / TIMERS_REKEY_TIMEOUT_NS)
 
 struct burst;
 struct device;
@@ -57,6 +57,7 @@ struct peer_timers {
 	_Atomic uint64_t deadline_ns[TIMER_COUNT]; /* 0: not armed */
 	_Atomic bool another_keepalive;
 	_Atomic uint32_t attempts; /* initiations repeated without an answer */
+	_Atomic bool stopped; /* the peer was removed */
 	_Atomic uint64_t wake_ns; /* when the heap looks at the peer; UINT64_MAX: not in it */
 	size_t heap_slot; /* under the heap's lock */
 };
@@ -81,6 +82,8 @@ void timers_data_sent(struct peer *peer, uint64_t now_ns);
 void timers_data_received(struct peer *peer, uint64_t now_ns);
 void timers_any_sent(struct peer *peer, uint64_t now_ns);
 void timers_any_received(struct peer *peer, uint64_t now_ns);
+/* An initiation is out and not answered. */
+bool timers_handshake_pending(const struct peer *peer);
 void timers_initiation_sent(struct peer *peer, uint64_t now_ns);
 void timers_handshake_complete(struct peer *peer);
 void timers_session_derived(struct peer *peer, uint64_t now_ns);

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+#include "dataplane/burst.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "dataplane/handshake.h"
+
+/* Outer traffic class of handshake messages: AF41, as WireGuard marks them. */
+#define HANDSHAKE_TOS 0x88
+#define ECN_MASK      0x03
+/* Sends and buffer that one superframe may need beside its slots. */
+#define SPARE_SENDS (SEGMENT_COUNT_MAX / RING_SEGMENTS_MAX + 16)
+
+struct burst *burst_open(struct device *device)
+{
+	struct burst *burst = calloc(1, sizeof(*burst));
+
+	if (!burst)
+		return NULL;
+	burst->device = device;
+	burst->neigh_next_ns = UINT64_MAX;
+	burst->buffer = aligned_alloc(64, BURST_BUFFER);
+	burst->coalesce = coalesce_open();
+	burst->queue = handshake_queue_open();
+	if (burst->buffer && burst->coalesce && burst->queue)
+		return burst;
+	burst_close(burst);
+	return NULL;
+}
+
+void burst_close(struct burst *burst)
+{
+	if (burst->queue)
+		handshake_queue_close(burst->queue);
+	if (burst->coalesce)
+		coalesce_close(burst->coalesce);
+	free(burst->buffer);
+	free(burst);
+}
+
+void burst_make_room(struct burst *burst)
+{
+	if (burst->used + SEGMENT_ROOM + 64 * 1024 > BURST_BUFFER ||
+	    burst->packet_count + SEGMENT_COUNT_MAX + 64 > BURST_PACKETS ||
+	    burst->send_count + SPARE_SENDS > BURST_SENDS || burst->frame_count + 16 > BURST_FRAMES)
+		burst->flush(burst, burst->flush_arg);
+}
+
+uint8_t *burst_take(struct burst *burst, uint32_t len)
+{
+	uint8_t *p = burst->buffer + burst->used;
+
+	/* Slots begin on cache lines, so that sealing does not share one. */
+	burst->used += (len + 63) & ~63u;
+	return p;
+}
+
+static void add(struct burst *burst, struct peer *peer, uint8_t *slot, uint32_t len, uint8_t tos,
+                enum burst_kind kind)
+{
+	burst->packets[burst->packet_count++] = (struct burst_packet){
+		.peer = peer, .slot = slot, .len = len, .tos = tos, .kind = kind
+	};
+}
+
+void burst_add_slots(struct burst *burst, struct peer *peer, const struct segment_slots *slots,
+                     uint8_t tos)
+{
+	uint32_t total = (slots->count - 1) * slots->stride + slots->last;
+	uint8_t *slot = burst->buffer + burst->used;
+
+	/*
+	 * No rounding up: the next superframe's slots may follow without a gap,
+	 * which is what lets small packets share a send.
+	 */
+	burst->used += total;
+	for (uint32_t i = 0; i + 1 < slots->count; i++, slot += slots->stride)
+		add(burst, peer, slot, slots->stride - SEGMENT_OVERHEAD, tos & ECN_MASK,
+		    BURST_DATA);
+	add(burst, peer, slot, slots->last - SEGMENT_OVERHEAD, tos & ECN_MASK, BURST_DATA);
+}
+
+void burst_add_packet(struct burst *burst, struct peer *peer, const void *data, uint32_t len,
+                      enum burst_kind kind)
+{
+	uint32_t padded = (len + WIRE_PADDING - 1) & ~(uint32_t)(WIRE_PADDING - 1);
+	uint8_t *slot;
+
+	burst_make_room(burst);
+	slot = burst_take(burst, padded + SEGMENT_OVERHEAD);
+	if (len)
+		memcpy(slot + SEGMENT_HEADROOM, data, len);
+	memset(slot + SEGMENT_HEADROOM + len, 0, padded - len);
+	add(burst, peer, slot, padded, 0, kind);
+}
+
+static void add_send(struct burst *burst, struct peer *peer, const struct endpoint *to,
+                     uint8_t *data, uint32_t len, uint8_t tos)
+{
+	struct ring_send *send = &burst->sends[burst->send_count];
+
+	burst->send_peers[burst->send_count++] = peer;
+	*send = (struct ring_send){
+		.to = *to, .data = data, .len = len, .segment = len, .tos = tos
+	};
+}
+
+void burst_add_message(struct burst *burst, struct peer *peer, const struct endpoint *to,
+                       const void *data, uint32_t len)
+{
+	uint8_t *copy;
+
+	burst_make_room(burst);
+	copy = burst_take(burst, len);
+	memcpy(copy, data, len);
+	add_send(burst, peer, to, copy, len, HANDSHAKE_TOS);
+}
+
+void burst_add_frame(struct burst *burst, const struct network *network, const uint8_t *frame,
+                     uint32_t len)
+{
+	struct burst_frame *out;
+
+	if (len == 0 || len + sizeof(struct wire_vnet) > BURST_FRAME_MAX)
+		return;
+	burst_make_room(burst);
+	out = &burst->frame_bytes[burst->frame_count];
+	memset(out->bytes, 0, sizeof(struct wire_vnet));
+	memcpy(out->bytes + sizeof(struct wire_vnet), frame, len);
+	out->iov =
+		(struct iovec){ .iov_base = out->bytes, .iov_len = sizeof(struct wire_vnet) + len };
+	burst->frames[burst->frame_count++] =
+		(struct ring_write){ .port = network->port, .iov_count = 1, .iov = &out->iov };
+}
+
+void burst_add_delivery(struct burst *burst, const struct packet *pkt,
+                        const struct coalesce_target *target)
+{
+	if (coalesce_push(burst->coalesce, pkt, target, false))
+		return;
+	burst->flush(burst, burst->flush_arg);
+	/* Empty now, so this cannot fail. */
+	if (!coalesce_push(burst->coalesce, pkt, target, false))
+		burst_drop(burst, NULL, NULL, DROP_TAP_WRITE, 1);
+}
+
+/* May @packet's slot ride at the end of @send? */
+static bool fits(const struct ring_send *send, const struct burst_packet *packet, uint32_t size)
+{
+	return send->data + send->len == packet->slot && send->tos == packet->tos &&
+	       size <= send->segment && send->len % send->segment == 0 &&
+	       send->len / send->segment < RING_SEGMENTS_MAX && send->len + size <= RING_SEND_MAX;
+}
+
+static void lay_out(struct burst *burst, const struct burst_packet *packets, unsigned int n,
+                    const struct endpoint *to)
+{
+	struct ring_send *send = NULL;
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t size = packets[i].len + SEGMENT_OVERHEAD;
+
+		if (send && fits(send, &packets[i], size)) {
+			send->len += size;
+			continue;
+		}
+		if (burst->send_count == BURST_SENDS) {
+			burst_drop(burst, packets[i].peer, NULL, DROP_OUT_SEND, n - i);
+			return;
+		}
+		add_send(burst, packets[i].peer, to, packets[i].slot, size, packets[i].tos);
+		send = &burst->sends[burst->send_count - 1];
+	}
+}
+
+/* Seals a run of packets to one peer, at most AEAD_BURST_MAX, and tells the timers. */
+static void seal_run(struct burst *burst, const struct burst_packet *packets, unsigned int n,
+                     const struct endpoint *to)
+{
+	struct peer *peer = packets[0].peer;
+	struct keypair *kp = peer_send_keypair(peer, burst->now_ns);
+	struct session_op ops[AEAD_BURST_MAX];
+	bool data = false, alive = false;
+	uint64_t first;
+
+	if (!kp || session_reserve(kp, n, burst->now_ns, &first) != SESSION_OK) {
+		burst_drop(burst, peer, NULL, DROP_OUT_KEY_EXPIRED, n);
+		return;
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		ops[i] = (struct session_op){ .packet = packets[i].slot, .len = packets[i].len };
+		data |= packets[i].kind == BURST_DATA;
+		alive |= packets[i].kind != BURST_CONTROL;
+	}
+	session_seal_burst(kp, first, ops, n);
+	lay_out(burst, packets, n, to);
+
+	timers_any_sent(peer, burst->now_ns);
+	if (data)
+		timers_data_sent(peer, burst->now_ns);
+	if (alive && session_wants_rekey(kp, burst->now_ns))
+		handshake_want(burst, peer);
+}
+
+void burst_seal(struct burst *burst)
+{
+	unsigned int i = 0;
+
+	while (i < burst->packet_count) {
+		const struct burst_packet *first = &burst->packets[i];
+		struct endpoint to;
+		unsigned int end = i;
+
+		while (end < burst->packet_count && burst->packets[end].peer == first->peer)
+			end++;
+		peer_get_endpoint(first->peer, &to);
+		if (!endpoint_is_set(&to)) {
+			burst_drop(burst, first->peer, NULL, DROP_OUT_NO_ENDPOINT, end - i);
+			i = end;
+		}
+		while (i < end) {
+			unsigned int n = end - i < AEAD_BURST_MAX ? end - i : AEAD_BURST_MAX;
+
+			seal_run(burst, &burst->packets[i], n, &to);
+			i += n;
+		}
+	}
+	burst->packet_count = 0;
+}
+
+void burst_account(struct burst *burst)
+{
+	for (unsigned int i = 0; i < burst->send_count; i++) {
+		const struct ring_send *send = &burst->sends[i];
+		struct peer *peer = burst->send_peers[i];
+		uint64_t count = (send->len + send->segment - 1) / send->segment;
+		uint64_t bytes = send->len;
+
+		if (send->failed) {
+			burst_drop(burst, peer, NULL, DROP_OUT_SEND, send->failed);
+			bytes -= bytes * send->failed / count;
+			count -= send->failed;
+		}
+		if (send->gso_fallback)
+			device_event(burst->device, EVENT_GSO_FALLBACK, 1);
+		if (!peer)
+			continue;
+		if (send->source_stale)
+			peer_forget_source(peer);
+		stats_add(&peer->tx_bytes, bytes);
+		stats_add(&peer->tx_packets, count);
+	}
+	for (unsigned int i = 0; i < burst->frame_count; i++)
+		if (burst->frames[i].error)
+			burst_drop(burst, NULL, NULL, DROP_TAP_WRITE, 1);
+}
+
+void burst_reset(struct burst *burst)
+{
+	coalesce_reset(burst->coalesce);
+	burst->used = 0;
+	burst->packet_count = 0;
+	burst->send_count = 0;
+	burst->frame_count = 0;
+}
+
+void burst_drop(struct burst *burst, struct peer *peer, struct network *network, enum drop reason,
+                uint64_t n)
+{
+	device_drop(burst->device, reason, n);
+	if (peer)
+		stats_add(&peer->drops[reason], n);
+	if (network)
+		stats_add(&network->drops[reason], n);
+}

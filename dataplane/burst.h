@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker's burst: what the two paths have decided and the ring has not done
+ * yet. The paths append packets to seal, messages to send as they are, packets
+ * for containers (to be merged) and frames of our own (ARP, ND, ICMP); nothing
+ * is done until the burst is flushed, and then everything at once: one
+ * reservation of nonces and one sealing call per run of packets to a peer, one
+ * submission to the ring.
+ *
+ * Packets that go to one peer and lie next to each other in the buffer leave as
+ * one UDP_SEGMENT send, whether they came from one superframe or from sixty
+ * small frames.
+ *
+ * The only way from here to a system call is @flush, which the worker sets (and
+ * a test replaces).
+ */
+#ifndef DATAPLANE_BURST_H
+#define DATAPLANE_BURST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "dataplane/coalesce.h"
+#include "dataplane/device.h"
+#include "dataplane/peer.h"
+#include "dataplane/ring.h"
+#include "dataplane/segment.h"
+
+struct handshake_queue;
+
+#define BURST_BUFFER    (SEGMENT_ROOM + 512u * 1024)
+#define BURST_PACKETS   (SEGMENT_COUNT_MAX + 1024)
+#define BURST_SENDS     512
+#define BURST_FRAMES    64
+#define BURST_FRAME_MAX (10 + 14 + PACKET_ERROR_MAX)
+/* Sealed bytes at which a worker flushes: big enough to be one burst, small enough for the cache. */
+#define BURST_FLUSH_BYTES (192u * 1024)
+
+enum burst_kind {
+	BURST_DATA,
+	BURST_KEEPALIVE,
+	BURST_CONTROL, /* neither data nor a reason to keep the session alive */
+};
+
+struct burst_packet {
+	struct peer *peer;
+	uint8_t *slot; /* header, plaintext, tag */
+	uint32_t len; /* plaintext with its padding */
+	uint8_t tos;
+	enum burst_kind kind;
+};
+
+struct burst_frame {
+	struct iovec iov;
+	uint8_t bytes[BURST_FRAME_MAX];
+};
+
+struct burst {
+	struct device *device;
+	const struct view *view;
+	uint64_t now_ns;
+	uint64_t neigh_next_ns; /* when neigh_tick() wants to be called */
+	struct handshake_queue *queue;
+	struct coalesce *coalesce;
+	void (*flush)(struct burst *burst, void *arg);
+	void *flush_arg;
+
+	uint8_t *buffer; /* BURST_BUFFER bytes */
+	uint32_t used;
+	unsigned int packet_count;
+	unsigned int send_count;
+	unsigned int frame_count;
+	struct burst_packet packets[BURST_PACKETS];
+	struct ring_send sends[BURST_SENDS];
+	struct peer *send_peers[BURST_SENDS]; /* NULL: nobody's (a cookie reply) */
+	struct ring_write frames[BURST_FRAMES];
+	struct burst_frame frame_bytes[BURST_FRAMES];
+	uint8_t staged[STAGE_FRAME_MAX]; /* one frame on its way out of a stage */
+};
+
+/* NULL: out of memory. */
+struct burst *burst_open(struct device *device);
+void burst_close(struct burst *burst);
+
+/* Flushes unless there is room for one more superframe and a few messages. */
+void burst_make_room(struct burst *burst);
+/* Nothing in it. */
+static inline bool burst_is_empty(const struct burst *burst)
+{
+	return !burst->packet_count && !burst->send_count && !burst->frame_count;
+}
+
+/*
+ * @count slots of @stride bytes (the last of @last), just written at
+ * burst->buffer + burst->used by segment_packet(), go to @peer.
+ */
+void burst_add_slots(struct burst *burst, struct peer *peer, const struct segment_slots *slots,
+                     uint8_t tos);
+/* One small packet, copied; an empty one is a keepalive. */
+void burst_add_packet(struct burst *burst, struct peer *peer, const void *data, uint32_t len,
+                      enum burst_kind kind);
+/* A handshake message or cookie reply, copied. @peer may be NULL. */
+void burst_add_message(struct burst *burst, struct peer *peer, const struct endpoint *to,
+                       const void *data, uint32_t len);
+/* A frame of our own for a TAP, Ethernet header included, copied. */
+void burst_add_frame(struct burst *burst, const struct network *network, const uint8_t *frame,
+                     uint32_t len);
+/* An IP packet for a container. It must stay where it is until the flush. */
+void burst_add_delivery(struct burst *burst, const struct packet *pkt,
+                        const struct coalesce_target *target);
+
+/* Room for @len bytes that stay until the flush; burst_make_room() was called. */
+uint8_t *burst_take(struct burst *burst, uint32_t len);
+
+/* Seals the packets and lays out the sends; timers hear of them. */
+void burst_seal(struct burst *burst);
+/* After the ring did it: counts what went and what failed. */
+void burst_account(struct burst *burst);
+void burst_reset(struct burst *burst);
+
+/* One drop, counted wherever it is known about; @peer and @network may be NULL. */
+void burst_drop(struct burst *burst, struct peer *peer, struct network *network, enum drop reason,
+                uint64_t n);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+#include "dataplane/peer.h"
+
+#include <string.h>
+#include "crypto/secret.h"
+#include "dataplane/device.h"
+
+struct peer *peer_create(struct device *device, const uint8_t public_key[KEY_SIZE])
+{
+	struct peer *peer = arena_get(&device->peer_arena);
+
+	if (!peer)
+		return NULL;
+	peer->device = device;
+	memcpy(peer->public_key, public_key, KEY_SIZE);
+	pthread_mutex_init(&peer->lock, NULL);
+	pthread_rwlock_rdlock(&device->identity_lock);
+	noise_handshake_init(&peer->handshake, &device->identity, public_key, NULL);
+	pthread_rwlock_unlock(&device->identity_lock);
+	cookie_maker_init(&peer->cookie, public_key);
+	atomic_init(&peer->tunnel_mtu, PEER_MTU_DEFAULT);
+	atomic_init(&peer->timers.wake_ns, UINT64_MAX);
+	return peer;
+}
+
+static void release_keypair(struct retired *retired)
+{
+	struct peer_keypair *kp = container_of(retired, struct peer_keypair, retired);
+
+	arena_put(&kp->peer->device->keypair_arena, kp);
+}
+
+static uint64_t lost_of(const struct keypair *kp)
+{
+	uint64_t highest = stats_read(&kp->highest), received = stats_read(&kp->received);
+
+	return highest > received ? highest - received : 0;
+}
+
+void peer_retire_keypairs(struct peer *peer, struct keypair *const *gone, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct peer_keypair *kp = container_of(gone[i], struct peer_keypair, keypair);
+
+		stats_add(&peer->lost, lost_of(gone[i]));
+		index_remove(&peer->device->indices, &kp->entry);
+		quiesce_retire(&peer->device->quiesce, &kp->retired, release_keypair);
+	}
+}
+
+static void reset(struct peer *peer)
+{
+	struct keypair *gone[3];
+
+	peer_retire_keypairs(peer, gone, session_clear(&peer->session, gone));
+	index_remove(&peer->device->indices, &peer->handshake_entry);
+	noise_handshake_clear(&peer->handshake);
+	/* The next initiation is another one: do not hold it back. */
+	peer->initiation_sent_ns = 0;
+}
+
+void peer_reset(struct peer *peer)
+{
+	pthread_mutex_lock(&peer->lock);
+	reset(peer);
+	pthread_mutex_unlock(&peer->lock);
+}
+
+void peer_kill(struct peer *peer)
+{
+	struct device *device = peer->device;
+
+	pthread_mutex_lock(&peer->lock);
+	peer->dead = true;
+	reset(peer);
+	stage_clear(&device->stage, &peer->staged);
+	pthread_mutex_unlock(&peer->lock);
+	timers_stop(peer);
+}
+
+static void release_peer(struct retired *retired)
+{
+	struct peer *peer = container_of(retired, struct peer, retired);
+
+	pthread_mutex_destroy(&peer->lock);
+	arena_put(&peer->device->peer_arena, peer);
+}
+
+void peer_retire(struct peer *peer)
+{
+	quiesce_retire(&peer->device->quiesce, &peer->retired, release_peer);
+}
+
+void peer_set_psk(struct peer *peer, const uint8_t psk[KEY_SIZE])
+{
+	pthread_mutex_lock(&peer->lock);
+	memcpy(peer->handshake.psk, psk, KEY_SIZE);
+	pthread_mutex_unlock(&peer->lock);
+}
+
+void peer_set_keepalive(struct peer *peer, uint16_t seconds)
+{
+	uint16_t old = atomic_exchange_explicit(&peer->keepalive_s, seconds, memory_order_relaxed);
+
+	if (old != seconds)
+		timers_keepalive_changed(peer, device_now(peer->device));
+}
+
+void peer_set_mtu(struct peer *peer, uint32_t mtu)
+{
+	atomic_store_explicit(&peer->tunnel_mtu, mtu, memory_order_relaxed);
+}
+
+/*
+ * The endpoint is read by every burst and written rarely: a sequence lock. The
+ * words are atomics, so a torn read is seen by the sequence, not by the processor.
+ */
+static void write_endpoint(struct peer *peer, const struct endpoint *endpoint)
+{
+	uint64_t words[sizeof(peer->endpoint_words) / sizeof(uint64_t)] = { 0 };
+	uint32_t sequence;
+
+	memcpy(words, endpoint, sizeof(*endpoint));
+	sequence = atomic_load_explicit(&peer->endpoint_sequence, memory_order_relaxed);
+	atomic_store_explicit(&peer->endpoint_sequence, sequence + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		atomic_store_explicit(&peer->endpoint_words[i], words[i], memory_order_relaxed);
+	atomic_store_explicit(&peer->endpoint_sequence, sequence + 2, memory_order_release);
+}
+
+void peer_get_endpoint(const struct peer *peer, struct endpoint *endpoint)
+{
+	uint64_t words[sizeof(peer->endpoint_words) / sizeof(uint64_t)];
+	uint32_t before, after;
+
+	do {
+		before = atomic_load_explicit(&peer->endpoint_sequence, memory_order_acquire);
+		for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+			words[i] = atomic_load_explicit(&peer->endpoint_words[i],
+			                                memory_order_relaxed);
+		atomic_thread_fence(memory_order_acquire);
+		after = atomic_load_explicit(&peer->endpoint_sequence, memory_order_relaxed);
+	} while ((before & 1) || before != after);
+	memcpy(endpoint, words, sizeof(*endpoint));
+}
+
+void peer_set_endpoint(struct peer *peer, const struct endpoint *endpoint)
+{
+	pthread_mutex_lock(&peer->lock);
+	write_endpoint(peer, endpoint);
+	pthread_mutex_unlock(&peer->lock);
+}
+
+void peer_roam(struct peer *peer, const struct endpoint *from)
+{
+	struct endpoint old;
+
+	peer_get_endpoint(peer, &old);
+	if (endpoint_same_remote(&old, from) && old.source_ifindex == from->source_ifindex &&
+	    memcmp(&old.source, &from->source, sizeof(old.source)) == 0)
+		return;
+	if (endpoint_is_set(&old) && !endpoint_same_remote(&old, from))
+		device_event(peer->device, EVENT_ROAM, 1);
+	peer_set_endpoint(peer, from);
+}
+
+void peer_forget_source(struct peer *peer)
+{
+	struct endpoint endpoint;
+
+	pthread_mutex_lock(&peer->lock);
+	peer_get_endpoint(peer, &endpoint);
+	endpoint_forget_source(&endpoint);
+	write_endpoint(peer, &endpoint);
+	pthread_mutex_unlock(&peer->lock);
+}
+
+struct keypair *peer_send_keypair(const struct peer *peer, uint64_t now_ns)
+{
+	struct keypair *kp = atomic_load_explicit(&peer->session.current, memory_order_acquire);
+
+	if (!kp || now_ns - kp->birth_ns >= SESSION_REJECT_AFTER_NS ||
+	    stats_read(&kp->send_counter) >= SESSION_REJECT_AFTER_MESSAGES)
+		return NULL;
+	return kp;
+}
+
+void peer_drop(struct peer *peer, enum drop reason, uint64_t n)
+{
+	stats_add(&peer->drops[reason], n);
+	device_drop(peer->device, reason, n);
+}
+
+void peer_get_info(struct peer *peer, uint64_t now_ns, struct peer_info *info)
+{
+	struct keypair *slots[3];
+
+	memset(info, 0, sizeof(*info));
+	peer_get_endpoint(peer, &info->endpoint);
+	info->handshake_wall_ns = stats_read(&peer->handshake_wall_ns);
+	info->rx_bytes = stats_read(&peer->rx_bytes);
+	info->tx_bytes = stats_read(&peer->tx_bytes);
+	info->rx_packets = stats_read(&peer->rx_packets);
+	info->tx_packets = stats_read(&peer->tx_packets);
+	info->session_age_ns = UINT64_MAX;
+
+	/* The lock keeps the slots' key pairs from being retired meanwhile. */
+	pthread_mutex_lock(&peer->lock);
+	info->lost = stats_read(&peer->lost);
+	slots[0] = atomic_load_explicit(&peer->session.current, memory_order_relaxed);
+	slots[1] = atomic_load_explicit(&peer->session.previous, memory_order_relaxed);
+	slots[2] = atomic_load_explicit(&peer->session.next, memory_order_relaxed);
+	for (int i = 0; i < 3; i++)
+		if (slots[i])
+			info->lost += lost_of(slots[i]);
+	if (slots[0] && now_ns - slots[0]->birth_ns < SESSION_REJECT_AFTER_NS)
+		info->session_age_ns = now_ns - slots[0]->birth_ns;
+	pthread_mutex_unlock(&peer->lock);
+
+	info->attempts = atomic_load_explicit(&peer->timers.attempts, memory_order_relaxed);
+	info->tunnel_mtu = atomic_load_explicit(&peer->tunnel_mtu, memory_order_relaxed);
+	info->keepalive_s = atomic_load_explicit(&peer->keepalive_s, memory_order_relaxed);
+	if (info->session_age_ns != UINT64_MAX)
+		hello_get_info(&peer->hello, &info->hello);
+	for (int i = 0; i < DROP_COUNT; i++)
+		info->drops[i] = stats_read(&peer->drops[i]);
+}

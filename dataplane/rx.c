@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * In the order in which a datagram meets them: type and length, receiver index,
+ * the key's age, authentication, the replay window; then the peer is believed to
+ * have said it: endpoint, confirmation of a key, timers. A keepalive ends here.
+ * What the peer said is still not believed: the inner checks, one counter each.
+ *
+ * Runs of messages for one key pair are opened as one burst.
+ */
+#include "dataplane/rx.h"
+
+#include <string.h>
+#include "dataplane/burst.h"
+#include "dataplane/device.h"
+#include "dataplane/handshake.h"
+#include "dataplane/neigh.h"
+#include "dataplane/packet.h"
+#include "dataplane/peer.h"
+#include "dataplane/tx.h"
+
+#define ECN_MASK 0x03
+#define ECN_CE   0x03
+#define ECN_ECT1 0x01
+
+/* What does not change along a run of messages, and the last decision taken in it. */
+struct inbound {
+	struct burst *burst;
+	const struct ring_event *event;
+	struct peer *peer;
+	/* the last flow: most runs are one */
+	bool known;
+	uint8_t family;
+	uint8_t source[16];
+	uint8_t destination[16];
+	const struct view_network *net;
+	struct coalesce_target target;
+	/* what the run added up to, counted once */
+	uint32_t packets;
+	uint64_t bytes;
+};
+
+int rx_ecn(uint8_t inner, uint8_t outer)
+{
+	if (inner == ECN_CE)
+		return ECN_CE;
+	if (outer == ECN_CE)
+		return inner ? ECN_CE : -1;
+	if (inner && outer == ECN_ECT1)
+		return ECN_ECT1;
+	return inner;
+}
+
+static void count_deliveries(struct inbound *in)
+{
+	if (!in->packets)
+		return;
+	stats_add(&in->net->network->rx_packets, in->packets);
+	stats_add(&in->net->network->rx_bytes, in->bytes);
+	in->packets = 0;
+	in->bytes = 0;
+}
+
+/* The network whose Subnet holds both ends, or why there is none. */
+static enum drop find_network(const struct inbound *in, const struct packet *pkt,
+                              const struct view_network **net)
+{
+	const struct view *view = in->burst->view;
+
+	if (packet_is_martian(pkt))
+		return DROP_IN_MARTIAN;
+	if (packet_is_multicast(pkt))
+		return DROP_IN_BROADCAST;
+	if (route_lookup(view->routes, pkt->family, pkt->source) != in->peer)
+		return DROP_IN_SOURCE;
+	for (size_t i = 0; i < view->network_count; i++) {
+		const struct view_network *n = &view->networks[i];
+
+		if (view_is_gateway(n, pkt->family, pkt->source))
+			return DROP_IN_GATEWAY;
+		if (!view_in_subnet(n, pkt->family, pkt->destination) ||
+		    !view_in_subnet(n, pkt->family, pkt->source))
+			continue;
+		if (!view_is_local(view, n, pkt->family, pkt->destination))
+			return DROP_IN_NOT_LOCAL;
+		/* A source that lives here cannot come from a peer, even if its AllowedIPs say so. */
+		if (view_remote(view, n, pkt->family, pkt->source) != in->peer)
+			return DROP_IN_SOURCE;
+		*net = n;
+		return n->attached ? DROP_NONE : DROP_IN_NO_BRIDGE;
+	}
+	return DROP_IN_NETWORK;
+}
+
+static bool same_flow(const struct inbound *in, const struct packet *pkt)
+{
+	size_t n = packet_addr_len(pkt);
+
+	return in->known && in->family == pkt->family && memcmp(in->source, pkt->source, n) == 0 &&
+	       memcmp(in->destination, pkt->destination, n) == 0;
+}
+
+/* Fills in->net and in->target for @pkt's addresses. False: dropped, or waiting. */
+static bool find_target(struct inbound *in, const struct packet *pkt)
+{
+	struct burst *burst = in->burst;
+	struct neigh_addr addr = { .family = pkt->family };
+	const struct view_network *net = NULL;
+	struct coalesce_target target;
+	struct neigh_question question;
+	struct network *network;
+	enum neigh_verdict verdict;
+	enum drop reason;
+	unsigned int lost;
+	bool ask = false;
+
+	reason = find_network(in, pkt, &net);
+	if (reason != DROP_NONE) {
+		burst_drop(burst, in->peer, net ? net->network : NULL, reason, 1);
+		return false;
+	}
+	network = net->network;
+	target = (struct coalesce_target){ .port = network->port, .merge_udp = network->merge_udp };
+	memcpy(target.ethernet.source, network->router_mac, ETHER_ADDR_SIZE);
+	store_be16(target.ethernet.type.b,
+	           pkt->family == 4 ? ETHERTYPE_WIRE_IPV4 : ETHERTYPE_WIRE_IPV6);
+	memcpy(addr.addr, pkt->destination, packet_addr_len(pkt));
+	if (view_is_gateway(net, pkt->family, pkt->destination)) {
+		memcpy(target.ethernet.destination, net->bridge_mac, ETHER_ADDR_SIZE);
+	} else {
+		verdict = neigh_lookup(network->neigh, &addr, burst->now_ns,
+		                       target.ethernet.destination, &ask, &question);
+		if (ask)
+			tx_ask(burst, network, &question);
+		if (verdict == NEIGH_WAIT) {
+			lost = neigh_hold(network->neigh, &addr, pkt->data, pkt->len);
+			if (lost)
+				burst_drop(burst, in->peer, network, DROP_IN_UNRESOLVED, lost);
+			return false;
+		}
+		if (verdict == NEIGH_UNKNOWN) {
+			burst_drop(burst, in->peer, network, DROP_IN_UNRESOLVED, 1);
+			return false;
+		}
+	}
+	count_deliveries(in);
+	in->known = true;
+	in->family = pkt->family;
+	memcpy(in->source, pkt->source, packet_addr_len(pkt));
+	memcpy(in->destination, pkt->destination, packet_addr_len(pkt));
+	in->net = net;
+	in->target = target;
+	return true;
+}
+
+static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len)
+{
+	struct burst *burst = in->burst;
+	struct packet pkt;
+	int ecn;
+
+	if (!packet_parse_ip(data, len, &pkt)) {
+		burst_drop(burst, in->peer, NULL, DROP_IN_MALFORMED, 1);
+		return;
+	}
+	/* Its own bridge's discovery is each host's own: none crosses in routed mode. */
+	if (pkt.family == 6 && packet_is_discovery(&pkt)) {
+		burst_drop(burst, in->peer, NULL, DROP_IN_ND, 1);
+		return;
+	}
+	ecn = rx_ecn(pkt.tos & ECN_MASK, in->event->tos & ECN_MASK);
+	if (ecn < 0) {
+		burst_drop(burst, in->peer, NULL, DROP_IN_ECN, 1);
+		return;
+	}
+	if (ecn != (pkt.tos & ECN_MASK))
+		packet_set_ecn(&pkt, (uint8_t)ecn);
+	if (!same_flow(in, &pkt) && !find_target(in, &pkt))
+		return;
+	burst_add_delivery(burst, &pkt, &in->target);
+	in->packets++;
+	in->bytes += pkt.len;
+}
+
+/* One authenticated plaintext. */
+static void rx_plaintext(struct inbound *in, uint8_t *data, uint32_t len)
+{
+	switch (WIRE_KIND(data[0])) {
+	case WIRE_KIND_IPV4:
+	case WIRE_KIND_IPV6:
+		rx_ip(in, data, len);
+		break;
+	case WIRE_KIND_CONTROL:
+		if (!hello_receive(in->burst, in->peer, data, len))
+			burst_drop(in->burst, in->peer, NULL, DROP_IN_CONTROL, 1);
+		break;
+	default:
+		burst_drop(in->burst, in->peer, NULL, DROP_IN_KIND, 1);
+		break;
+	}
+}
+
+static bool is_data(const uint8_t *plaintext, uint32_t len)
+{
+	return len && WIRE_KIND(plaintext[0]) != WIRE_KIND_CONTROL;
+}
+
+/* What follows from a run of which @good messages were authentic. */
+static void heard(struct inbound *in, struct peer_keypair *kp, const struct session_op *ops,
+                  unsigned int n)
+{
+	struct burst *burst = in->burst;
+	struct peer *peer = in->peer;
+	uint64_t bytes = 0, good = 0;
+	bool data = false;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (ops[i].verdict != SESSION_OK)
+			continue;
+		good++;
+		bytes += ops[i].len + MESSAGE_DATA_OVERHEAD;
+		data |= is_data(ops[i].packet + sizeof(struct message_data), ops[i].len);
+	}
+	peer_roam(peer, &in->event->from);
+	if (atomic_load_explicit(&peer->session.next, memory_order_acquire) == &kp->keypair)
+		handshake_confirm(burst, kp);
+	stats_add(&peer->rx_packets, good);
+	stats_add(&peer->rx_bytes, bytes);
+	timers_any_received(peer, burst->now_ns);
+	if (data)
+		timers_data_received(peer, burst->now_ns);
+	/* A key near its end is renewed by its initiator on receiving, too. */
+	if (data && kp->keypair.initiator &&
+	    atomic_load_explicit(&peer->session.current, memory_order_relaxed) == &kp->keypair &&
+	    burst->now_ns - kp->keypair.birth_ns >= SESSION_REKEY_ON_RECEIVE_NS &&
+	    !atomic_exchange_explicit(&kp->rekeyed_on_receive, true, memory_order_relaxed))
+		handshake_want(burst, peer);
+}
+
+/* A run of at most AEAD_BURST_MAX messages with one receiver index. */
+static void open_run(struct burst *burst, const struct ring_event *event, uint32_t index,
+                     struct session_op *ops, unsigned int n)
+{
+	struct inbound in = { .burst = burst, .event = event };
+	struct index_entry *entry;
+	struct peer_keypair *kp;
+
+	entry = index_lookup(&burst->device->indices, index, INDEX_KEYPAIR);
+	if (!entry) {
+		burst_drop(burst, NULL, NULL, DROP_RX_UNKNOWN_INDEX, n);
+		return;
+	}
+	kp = container_of(entry, struct peer_keypair, entry);
+	in.peer = kp->peer;
+	if (burst->now_ns - kp->keypair.birth_ns >= SESSION_REJECT_AFTER_NS) {
+		burst_drop(burst, in.peer, NULL, DROP_RX_KEY_EXPIRED, n);
+		return;
+	}
+	if (session_open_burst(&kp->keypair, ops, n))
+		heard(&in, kp, ops, n);
+	for (unsigned int i = 0; i < n; i++) {
+		switch (ops[i].verdict) {
+		case SESSION_OK:
+			if (ops[i].len)
+				rx_plaintext(&in, ops[i].packet + sizeof(struct message_data),
+				             ops[i].len);
+			break;
+		case SESSION_REPLAY:
+			burst_drop(burst, in.peer, NULL, DROP_RX_REPLAY, 1);
+			break;
+		case SESSION_BAD:
+		case SESSION_EXPIRED:
+			burst_drop(burst, in.peer, NULL, DROP_RX_BAD_AUTH, 1);
+			break;
+		}
+	}
+	count_deliveries(&in);
+}
+
+/* Type and length together: nothing else of a message has been looked at before. */
+static bool is_handshake(uint32_t type, uint32_t len)
+{
+	return (type == MESSAGE_INITIATION && len == sizeof(struct message_initiation)) ||
+	       (type == MESSAGE_RESPONSE && len == sizeof(struct message_response)) ||
+	       (type == MESSAGE_COOKIE_REPLY && len == sizeof(struct message_cookie_reply));
+}
+
+void rx_datagrams(struct burst *burst, const struct ring_event *event)
+{
+	struct session_op ops[AEAD_BURST_MAX];
+	uint32_t index = 0, at = 0, size;
+	unsigned int n = 0;
+
+	for (; at < event->len; at += size) {
+		uint8_t *msg = event->data + at;
+		uint32_t type;
+
+		size = event->len - at < event->segment ? event->len - at : event->segment;
+		type = size >= sizeof(struct message_data) ? load_le32(msg) : 0;
+		if (type == MESSAGE_DATA && size >= MESSAGE_DATA_OVERHEAD) {
+			uint32_t receiver =
+				load_le32(msg + offsetof(struct message_data, receiver));
+
+			if (n && (receiver != index || n == AEAD_BURST_MAX)) {
+				open_run(burst, event, index, ops, n);
+				n = 0;
+			}
+			index = receiver;
+			ops[n++] = (struct session_op){
+				.packet = msg, .len = size - (uint32_t)MESSAGE_DATA_OVERHEAD
+			};
+		} else if (is_handshake(type, size)) {
+			handshake_enqueue(burst, msg, size, &event->from);
+		} else {
+			burst_drop(burst, NULL, NULL, DROP_RX_MALFORMED, 1);
+		}
+	}
+	if (n)
+		open_run(burst, event, index, ops, n);
+}

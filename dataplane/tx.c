@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * In the order in which a frame meets them: Ethernet, ARP and ND (answered or
+ * learned from here), the egress checks, the route, the session, the cut.
+ *
+ * Containers have raw sockets, so nothing in a frame is believed: a packet gets
+ * into the tunnel only after it was parsed as the IP packet that its ethertype
+ * says it is, with a source that may live here. That is also why it can never
+ * come out as a control message or a frame at the other end, whose first byte
+ * would have to lie about the version.
+ */
+#include "dataplane/tx.h"
+
+#include <string.h>
+#include "dataplane/burst.h"
+#include "dataplane/device.h"
+#include "dataplane/handshake.h"
+#include "dataplane/neigh.h"
+#include "dataplane/packet.h"
+#include "dataplane/peer.h"
+#include "dataplane/segment.h"
+
+/* ICMP errors a network may send: 100 a second, 50 at once. */
+#define ERROR_COST_NS  10000000ULL
+#define ERROR_BURST_NS (50 * ERROR_COST_NS)
+
+#define HEADERS        (sizeof(struct wire_vnet) + sizeof(struct wire_ethernet))
+
+/* A frame on its way, with what is known of it. */
+struct outbound {
+	struct burst *burst;
+	const struct view_network *net;
+	uint16_t port;
+	uint8_t *data; /* from the virtio header on */
+	uint32_t len;
+	const struct wire_ethernet *ethernet;
+	struct wire_vnet vnet;
+	struct packet pkt;
+};
+
+static void drop(const struct outbound *out, struct peer *peer, enum drop reason)
+{
+	burst_drop(out->burst, peer, out->net->network, reason, 1);
+}
+
+static struct neigh_addr neigh_addr_of(uint8_t family, const uint8_t *addr)
+{
+	struct neigh_addr n = { .family = family };
+
+	memcpy(n.addr, addr, family == 4 ? 4 : 16);
+	return n;
+}
+
+void tx_ask(struct burst *burst, const struct network *network,
+            const struct neigh_question *question)
+{
+	uint8_t frame[NEIGH_FRAME_MAX];
+
+	burst_add_frame(burst, network, frame,
+	                neigh_make_question(frame, network->router_mac, question));
+	device_event(burst->device, EVENT_PROBE_SENT, 1);
+	/* The table knows the exact time; this is soon enough to ask it. */
+	if (burst->neigh_next_ns > burst->now_ns)
+		burst->neigh_next_ns = burst->now_ns;
+}
+
+/* Packets from the tunnel that waited for this neighbour go to it now. */
+static void deliver_waiting(struct outbound *out, const struct neigh_addr *addr,
+                            const uint8_t mac[ETHER_ADDR_SIZE])
+{
+	struct burst *burst = out->burst;
+	struct network *network = out->net->network;
+	struct coalesce_target target = { .port = network->port, .merge_udp = network->merge_udp };
+	struct packet pkt;
+	uint32_t len;
+
+	memcpy(target.ethernet.destination, mac, ETHER_ADDR_SIZE);
+	memcpy(target.ethernet.source, network->router_mac, ETHER_ADDR_SIZE);
+	store_be16(target.ethernet.type.b,
+	           addr->family == 4 ? ETHERTYPE_WIRE_IPV4 : ETHERTYPE_WIRE_IPV6);
+	for (;;) {
+		uint8_t *copy;
+
+		len = neigh_release(network->neigh, addr, burst->staged);
+		if (len == 0)
+			return;
+		burst_make_room(burst);
+		copy = burst_take(burst, len);
+		memcpy(copy, burst->staged, len);
+		if (!packet_parse_ip(copy, len, &pkt))
+			continue; /* it was parsed when it was held; never so */
+		burst_add_delivery(burst, &pkt, &target);
+		stats_add(&network->rx_packets, 1);
+		stats_add(&network->rx_bytes, pkt.len);
+	}
+}
+
+static void learn(struct outbound *out, uint8_t family, const uint8_t *ip, const uint8_t *mac,
+                  bool answer)
+{
+	struct network *network = out->net->network;
+	struct neigh_addr addr = neigh_addr_of(family, ip);
+	struct neigh_question question;
+	bool ask = false;
+
+	if (neigh_learn(network->neigh, &addr, mac, answer, out->burst->now_ns, &ask, &question))
+		deliver_waiting(out, &addr, mac);
+	if (ask)
+		tx_ask(out->burst, network, &question);
+}
+
+static bool is_unicast_mac(const uint8_t *mac)
+{
+	static const uint8_t zero[ETHER_ADDR_SIZE];
+
+	return !(mac[0] & 1) && memcmp(mac, zero, sizeof(zero)) != 0;
+}
+
+static void tx_arp(struct outbound *out)
+{
+	const struct view *view = out->burst->view;
+	const struct network *network = out->net->network;
+	const uint8_t *sender_mac;
+	const struct wire_arp *arp;
+	uint8_t frame[NEIGH_FRAME_MAX];
+	static const uint8_t nobody[4];
+	uint16_t operation;
+
+	if (!packet_parse_arp((const uint8_t *)out->ethernet,
+	                      out->len - (uint32_t)sizeof(struct wire_vnet), &arp)) {
+		drop(out, NULL, DROP_OUT_MALFORMED);
+		return;
+	}
+	sender_mac = arp->sender_mac;
+	operation = load_be16(arp->operation.b);
+	if (!is_unicast_mac(sender_mac) ||
+	    memcmp(sender_mac, out->ethernet->source, ETHER_ADDR_SIZE) != 0) {
+		drop(out, NULL, DROP_OUT_ARP);
+		return;
+	}
+	/* The bridge's own addresses are known by netlink; nobody may teach them here. */
+	if (memcmp(arp->sender_ip, nobody, 4) != 0 &&
+	    !view_is_gateway(out->net, 4, arp->sender_ip)) {
+		if (!view_is_local(view, out->net, 4, arp->sender_ip)) {
+			drop(out, NULL, DROP_OUT_ARP);
+			return;
+		}
+		learn(out, 4, arp->sender_ip, sender_mac, operation == ARP_REPLY);
+	}
+	if (operation != ARP_REQUEST || !view_remote(view, out->net, 4, arp->target_ip))
+		return;
+	burst_add_frame(out->burst, network, frame,
+	                neigh_make_arp_reply(frame, network->router_mac, arp));
+	device_event(out->burst->device, EVENT_ARP_ANSWERED, 1);
+}
+
+/* A solicitation or advertisement, to whomever the bridge showed it. */
+static void tx_nd(struct outbound *out, const struct packet_nd *nd)
+{
+	const struct view *view = out->burst->view;
+	const struct network *network = out->net->network;
+	const uint8_t *source = out->pkt.source;
+	static const uint8_t unspecified[16];
+	uint8_t frame[NEIGH_FRAME_MAX], router[16];
+	bool probing = memcmp(source, unspecified, 16) == 0;
+	bool advert = nd->type == ICMPV6_NEIGH_ADVERT;
+	const uint8_t *about = advert ? nd->target : source;
+
+	if (nd->link && memcmp(nd->link, out->ethernet->source, ETHER_ADDR_SIZE) != 0) {
+		drop(out, NULL, DROP_OUT_ARP);
+		return;
+	}
+	if (nd->link && !probing && view_in_subnet(out->net, 6, about) &&
+	    !view_is_gateway(out->net, 6, about)) {
+		if (!is_unicast_mac(nd->link) || !view_is_local(view, out->net, 6, about)) {
+			drop(out, NULL, DROP_OUT_ARP);
+			return;
+		}
+		learn(out, 6, about, nd->link, advert && (nd->flags & ND_SOLICITED));
+	}
+	if (advert)
+		return;
+	neigh_link_local(router, network->router_mac);
+	if (memcmp(nd->target, router, 16) != 0 && !view_remote(view, out->net, 6, nd->target))
+		return;
+	burst_add_frame(out->burst, network, frame,
+	                neigh_make_advert(frame, network->router_mac, out->ethernet->source,
+	                                  probing ? NULL : source, nd->target));
+	device_event(out->burst->device, EVENT_ND_ANSWERED, 1);
+}
+
+/* Lets an ICMP error through while the network's credit lasts. */
+static bool error_allowed(struct network *network, uint64_t now_ns)
+{
+	uint64_t spent = stats_read(&network->error_tokens_ns);
+
+	if (spent + ERROR_BURST_NS < now_ns)
+		spent = now_ns - ERROR_BURST_NS;
+	if (spent + ERROR_COST_NS > now_ns)
+		return false;
+	/* Two workers may both take the last token; the limit is not that exact. */
+	atomic_store_explicit(&network->error_tokens_ns, spent + ERROR_COST_NS,
+	                      memory_order_relaxed);
+	return true;
+}
+
+static void too_big(struct outbound *out, struct peer *peer, uint32_t mtu)
+{
+	struct network *network = out->net->network;
+	struct wire_ethernet *ethernet;
+	uint8_t frame[sizeof(*ethernet) + PACKET_ERROR_MAX];
+	uint32_t len;
+
+	if (!error_allowed(network, out->burst->now_ns)) {
+		drop(out, peer, DROP_OUT_TOO_BIG_QUIET);
+		return;
+	}
+	drop(out, peer, DROP_OUT_TOO_BIG);
+	len = packet_make_too_big(&out->pkt, mtu, frame + sizeof(*ethernet));
+	if (len == 0)
+		return;
+	ethernet = (struct wire_ethernet *)(void *)frame;
+	memcpy(ethernet->destination, out->ethernet->source, ETHER_ADDR_SIZE);
+	memcpy(ethernet->source, network->router_mac, ETHER_ADDR_SIZE);
+	ethernet->type = out->ethernet->type;
+	burst_add_frame(out->burst, network, frame, len + (uint32_t)sizeof(*ethernet));
+	device_event(out->burst->device, EVENT_TOO_BIG_SENT, 1);
+}
+
+static void cut(struct outbound *out, struct peer *peer)
+{
+	struct burst *burst = out->burst;
+	struct device *device = burst->device;
+	struct network *network = out->net->network;
+	uint32_t mtu = atomic_load_explicit(&peer->tunnel_mtu, memory_order_relaxed);
+	struct segment_slots slots;
+
+	if (out->net->mtu && out->net->mtu < mtu)
+		mtu = out->net->mtu;
+	burst_make_room(burst);
+	slots = (struct segment_slots){ .buf = burst->buffer + burst->used,
+		                        .room = SEGMENT_ROOM,
+		                        .mtu = mtu };
+	switch (segment_packet(&out->pkt, &out->vnet, &slots)) {
+	case SEGMENT_OVERSIZE:
+		device_event(device, EVENT_OVERSIZE_SENT, 1);
+		break;
+	case SEGMENT_OK:
+		break;
+	case SEGMENT_TOO_BIG:
+		too_big(out, peer, mtu);
+		return;
+	case SEGMENT_BAD:
+	case SEGMENT_NO_ROOM:
+		drop(out, peer, DROP_OUT_GSO);
+		return;
+	}
+	burst_add_slots(burst, peer, &slots, out->pkt.tos);
+	stats_add(&network->tx_packets, slots.count);
+	stats_add(&network->tx_bytes, out->pkt.len);
+	if (slots.cut)
+		device_event(device, EVENT_CUT, 1);
+	if (slots.fragmented)
+		device_event(device, EVENT_FRAGMENTED, 1);
+	if (slots.clamped)
+		device_event(device, EVENT_MSS_CLAMPED, 1);
+}
+
+/* No session: the frame waits, and one is asked for. */
+static void stage(struct outbound *out, struct peer *peer)
+{
+	unsigned int lost = 0;
+	bool dead;
+
+	pthread_mutex_lock(&peer->lock);
+	dead = peer->dead;
+	if (!dead)
+		lost = stage_push(&out->burst->device->stage, &peer->staged, PEER_STAGED_MAX,
+		                  out->port, out->data, out->len);
+	pthread_mutex_unlock(&peer->lock);
+	if (dead) {
+		drop(out, peer, DROP_OUT_NO_ROUTE);
+		return;
+	}
+	if (lost)
+		burst_drop(out->burst, peer, out->net->network, DROP_OUT_STAGE_FULL, lost);
+	handshake_want(out->burst, peer);
+}
+
+/* Parsed, to the router MAC: the egress checks and the route. */
+static void tx_ip(struct outbound *out)
+{
+	const struct view *view = out->burst->view;
+	const struct packet *pkt = &out->pkt;
+	struct endpoint endpoint;
+	struct peer *peer;
+
+	if (packet_is_multicast(pkt)) {
+		drop(out, NULL, DROP_OUT_BROADCAST);
+		return;
+	}
+	if (packet_is_martian(pkt)) {
+		drop(out, NULL, DROP_OUT_MARTIAN);
+		return;
+	}
+	if (!view_is_local(view, out->net, pkt->family, pkt->source)) {
+		drop(out, NULL, DROP_OUT_SOURCE);
+		return;
+	}
+	if (!view_in_subnet(out->net, pkt->family, pkt->destination)) {
+		drop(out, NULL, DROP_OUT_NETWORK);
+		return;
+	}
+	peer = view_remote(view, out->net, pkt->family, pkt->destination);
+	if (!peer) {
+		drop(out, NULL, DROP_OUT_NO_ROUTE);
+		return;
+	}
+	if (peer_send_keypair(peer, out->burst->now_ns)) {
+		cut(out, peer);
+		return;
+	}
+	peer_get_endpoint(peer, &endpoint);
+	if (endpoint_is_set(&endpoint))
+		stage(out, peer);
+	else
+		drop(out, peer, DROP_OUT_NO_ENDPOINT);
+}
+
+/* An IP frame: is it what its ethertype says, and for us? */
+static void tx_ethernet_ip(struct outbound *out, uint8_t family)
+{
+	const struct network *network = out->net->network;
+	bool to_router =
+		memcmp(out->ethernet->destination, network->router_mac, ETHER_ADDR_SIZE) == 0;
+	struct packet_nd nd;
+
+	if (!to_router && !(out->ethernet->destination[0] & 1)) {
+		drop(out, NULL, DROP_OUT_NOT_FOR_US);
+		return;
+	}
+	if (!packet_parse_ip(out->data + HEADERS, out->len - (uint32_t)HEADERS, &out->pkt) ||
+	    out->pkt.family != family) {
+		drop(out, NULL, DROP_OUT_MALFORMED);
+		return;
+	}
+	if (family == 6 && packet_is_discovery(&out->pkt)) {
+		if (packet_parse_nd(&out->pkt, &nd))
+			tx_nd(out, &nd);
+		else
+			drop(out, NULL, DROP_OUT_BROADCAST);
+		return;
+	}
+	if (to_router)
+		tx_ip(out);
+	else
+		drop(out, NULL, DROP_OUT_BROADCAST);
+}
+
+void tx_frame(struct burst *burst, uint16_t port, uint8_t *data, uint32_t len)
+{
+	struct outbound out = { .burst = burst, .port = port, .data = data, .len = len };
+
+	out.net = port < RING_PORTS_MAX ? burst->view->by_port[port] : NULL;
+	if (!out.net || len < HEADERS) {
+		burst_drop(burst, NULL, out.net ? out.net->network : NULL, DROP_OUT_SHORT, 1);
+		return;
+	}
+	memcpy(&out.vnet, data, sizeof(out.vnet));
+	out.ethernet = (const struct wire_ethernet *)(const void *)(data + sizeof(out.vnet));
+	if (memcmp(out.ethernet->source, out.net->network->router_mac, ETHER_ADDR_SIZE) == 0) {
+		/* Our own frame come back: a loop below us, or a container that plays router. */
+		drop(&out, NULL, DROP_OUT_SOURCE);
+		return;
+	}
+	switch (load_be16(out.ethernet->type.b)) {
+	case ETHERTYPE_WIRE_ARP:
+		tx_arp(&out);
+		break;
+	case ETHERTYPE_WIRE_IPV4:
+		tx_ethernet_ip(&out, 4);
+		break;
+	case ETHERTYPE_WIRE_IPV6:
+		tx_ethernet_ip(&out, 6);
+		break;
+	default:
+		drop(&out, NULL, DROP_OUT_ETHERTYPE);
+		break;
+	}
+}
+
+bool tx_release(struct burst *burst, struct peer *peer)
+{
+	bool any = false;
+	uint64_t port;
+	uint32_t len;
+
+	while (peer_send_keypair(peer, burst->now_ns)) {
+		pthread_mutex_lock(&peer->lock);
+		len = stage_pop(&burst->device->stage, &peer->staged, &port, burst->staged);
+		pthread_mutex_unlock(&peer->lock);
+		if (len == 0)
+			break;
+		/* The whole way again: routes may have changed while it waited. */
+		tx_frame(burst, (uint16_t)port, burst->staged, len);
+		any = true;
+	}
+	return any;
+}
+
+void tx_give_up(struct burst *burst, struct peer *peer)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&peer->lock);
+	n = stage_clear(&burst->device->stage, &peer->staged);
+	pthread_mutex_unlock(&peer->lock);
+	if (n)
+		burst_drop(burst, peer, NULL, DROP_OUT_STAGE_EXPIRED, n);
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A round:
+ *
+ *	wait       frames and datagrams, or the next deadline
+ *	run        each through tx_frame() or rx_datagrams() into the burst;
+ *	           flushed whenever it is big enough for the cache
+ *	timers     what is due; neighbours to be asked again
+ *	flush      seal, send, write
+ *	handshakes their budget
+ *
+ * The worker is a reader of quiesce.h: offline while it sleeps, passed at the
+ * start of each round. Nothing that it read in one round is used in the next.
+ *
+ * Other threads talk to it through one mailbox: a function to run between two
+ * rounds, whose caller waits. ring_wake() is the door bell.
+ */
+#include "dataplane/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "dataplane/burst.h"
+#include "dataplane/handshake.h"
+#include "dataplane/neigh.h"
+#include "dataplane/rx.h"
+#include "dataplane/tx.h"
+
+#define QUESTIONS_MAX 16
+
+struct mailbox {
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	_Atomic bool pending;
+	int (*fn)(struct ring *ring, void *arg);
+	void *arg;
+	int result;
+	pthread_mutex_t callers; /* one call at a time */
+};
+
+struct worker {
+	struct device *device;
+	struct ring *ring;
+	struct burst *burst;
+	struct quiesce_reader *reader;
+	uint64_t overflowed; /* ring->overflowed as last counted */
+	struct ring_event events[RING_EVENTS_MAX];
+	struct mailbox mailbox;
+
+	/* with a thread only */
+	pthread_t thread;
+	_Atomic bool stopping;
+	enum worker_io io;
+	int start_result;
+	char *why;
+	_Atomic bool started;
+};
+
+static void flush(struct burst *burst, void *arg)
+{
+	struct worker *worker = arg;
+	struct ring_write *writes;
+	unsigned int n;
+
+	burst_seal(burst);
+	n = coalesce_finish(burst->coalesce, &writes);
+	if (burst->send_count)
+		ring_send(worker->ring, burst->sends, burst->send_count);
+	if (n)
+		ring_write(worker->ring, writes, n);
+	if (burst->frame_count)
+		ring_write(worker->ring, burst->frames, burst->frame_count);
+	if (burst->send_count || burst->frame_count || n)
+		ring_flush(worker->ring);
+	for (unsigned int i = 0; i < n; i++)
+		if (writes[i].error)
+			burst_drop(burst, NULL, NULL, DROP_TAP_WRITE, 1);
+	burst_account(burst);
+	burst_reset(burst);
+}
+
+static void ask_neighbours(struct burst *burst)
+{
+	struct neigh_question questions[QUESTIONS_MAX];
+	uint64_t earliest = UINT64_MAX, next;
+
+	if (burst->now_ns < burst->neigh_next_ns)
+		return;
+	for (size_t i = 0; i < burst->view->network_count; i++) {
+		struct network *network = burst->view->networks[i].network;
+		unsigned int n, lost = 0;
+
+		n = neigh_tick(network->neigh, burst->now_ns, questions, QUESTIONS_MAX, &next,
+		               &lost);
+		for (unsigned int q = 0; q < n; q++)
+			tx_ask(burst, network, &questions[q]);
+		if (lost)
+			burst_drop(burst, NULL, network, DROP_IN_UNRESOLVED, lost);
+		if (next < earliest)
+			earliest = next;
+	}
+	burst->neigh_next_ns = earliest;
+}
+
+static void run_event(struct worker *worker, struct ring_event *event)
+{
+	struct burst *burst = worker->burst;
+
+	switch (event->type) {
+	case RING_FRAME:
+		tx_frame(burst, event->port, event->data, event->len);
+		break;
+	case RING_DATAGRAM:
+		rx_datagrams(burst, event);
+		break;
+	case RING_PORT_LOST:
+		if (event->port < RING_PORTS_MAX && burst->view->by_port[event->port])
+			atomic_store_explicit(&burst->view->by_port[event->port]->network->lost,
+			                      true, memory_order_relaxed);
+		break;
+	}
+	if (burst->used >= BURST_FLUSH_BYTES)
+		flush(burst, worker);
+}
+
+static void take_mail(struct worker *worker)
+{
+	struct mailbox *mailbox = &worker->mailbox;
+
+	if (!atomic_load_explicit(&mailbox->pending, memory_order_acquire))
+		return;
+	pthread_mutex_lock(&mailbox->lock);
+	mailbox->result = mailbox->fn(worker->ring, mailbox->arg);
+	atomic_store_explicit(&mailbox->pending, false, memory_order_relaxed);
+	pthread_cond_signal(&mailbox->done);
+	pthread_mutex_unlock(&mailbox->lock);
+}
+
+uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
+{
+	struct device *device = worker->device;
+	struct burst *burst = worker->burst;
+	unsigned int n;
+	bool busy;
+
+	quiesce_offline(worker->reader);
+	n = ring_wait(worker->ring, deadline_ns, worker->events, RING_EVENTS_MAX);
+	quiesce_pass(&device->quiesce, worker->reader);
+	take_mail(worker);
+
+	burst->now_ns = device_now(device);
+	burst->view = atomic_load_explicit(&device->view, memory_order_acquire);
+	for (unsigned int i = 0; i < n; i++)
+		run_event(worker, &worker->events[i]);
+	timers_run(burst);
+	ask_neighbours(burst);
+	flush(burst, worker);
+	/* Behind the flush, which may ask for a new key. */
+	busy = handshake_drain(burst);
+	flush(burst, worker);
+
+	if (worker->ring->overflowed != worker->overflowed) {
+		device_event(device, EVENT_RCV_OVERFLOW,
+		             worker->ring->overflowed - worker->overflowed);
+		worker->overflowed = worker->ring->overflowed;
+	}
+	if (busy)
+		return 0;
+	deadline_ns = timers_next(&device->timers);
+	return burst->neigh_next_ns < deadline_ns ? burst->neigh_next_ns : deadline_ns;
+}
+
+struct worker *worker_create(struct device *device, struct ring *ring)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+
+	if (!worker)
+		return NULL;
+	worker->device = device;
+	worker->ring = ring;
+	worker->reader = quiesce_add_reader(&device->quiesce);
+	worker->burst = burst_open(device);
+	if (!worker->reader || !worker->burst) {
+		if (worker->burst)
+			burst_close(worker->burst);
+		free(worker);
+		return NULL;
+	}
+	worker->burst->flush = flush;
+	worker->burst->flush_arg = worker;
+	pthread_mutex_init(&worker->mailbox.lock, NULL);
+	pthread_mutex_init(&worker->mailbox.callers, NULL);
+	pthread_cond_init(&worker->mailbox.done, NULL);
+	return worker;
+}
+
+void worker_destroy(struct worker *worker)
+{
+	quiesce_offline(worker->reader);
+	burst_close(worker->burst);
+	pthread_mutex_destroy(&worker->mailbox.lock);
+	pthread_mutex_destroy(&worker->mailbox.callers);
+	pthread_cond_destroy(&worker->mailbox.done);
+	free(worker);
+}
+
+static int open_ring(struct worker *worker)
+{
+	int err = -EOPNOTSUPP;
+
+	if (worker->io != WORKER_IO_POLL) {
+		err = ring_open_uring(&worker->ring);
+		if (err)
+			snprintf(worker->why, 160, "io_uring: %s", strerror(-err));
+	}
+	if (err && worker->io != WORKER_IO_URING)
+		err = ring_open_poll(&worker->ring);
+	return err;
+}
+
+static void announce(struct worker *worker, int result)
+{
+	pthread_mutex_lock(&worker->mailbox.lock);
+	worker->start_result = result;
+	atomic_store_explicit(&worker->started, true, memory_order_relaxed);
+	pthread_cond_signal(&worker->mailbox.done);
+	pthread_mutex_unlock(&worker->mailbox.lock);
+}
+
+static void *run(void *arg)
+{
+	struct worker *worker = arg;
+	uint64_t deadline_ns = 0;
+	sigset_t all;
+	int err;
+
+	/* Signals are the control thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	err = open_ring(worker);
+	announce(worker, err);
+	if (err)
+		return NULL;
+	while (!atomic_load_explicit(&worker->stopping, memory_order_acquire))
+		deadline_ns = worker_round(worker, deadline_ns);
+	quiesce_offline(worker->reader);
+	ring_close(worker->ring);
+	return NULL;
+}
+
+int worker_start(struct worker **out, struct device *device, enum worker_io io, char *why)
+{
+	struct worker *worker = worker_create(device, NULL);
+	int err;
+
+	if (!worker)
+		return -ENOMEM;
+	worker->io = io;
+	worker->why = why;
+	why[0] = '\0';
+	err = -pthread_create(&worker->thread, NULL, run, worker);
+	if (err) {
+		worker_destroy(worker);
+		return err;
+	}
+	pthread_setname_np(worker->thread, "ovltund/worker");
+	pthread_mutex_lock(&worker->mailbox.lock);
+	while (!atomic_load_explicit(&worker->started, memory_order_relaxed))
+		pthread_cond_wait(&worker->mailbox.done, &worker->mailbox.lock);
+	err = worker->start_result;
+	pthread_mutex_unlock(&worker->mailbox.lock);
+	if (err) {
+		pthread_join(worker->thread, NULL);
+		worker_destroy(worker);
+		return err;
+	}
+	*out = worker;
+	return 0;
+}
+
+void worker_stop(struct worker *worker)
+{
+	atomic_store_explicit(&worker->stopping, true, memory_order_release);
+	ring_wake(worker->ring);
+	pthread_join(worker->thread, NULL);
+	worker_destroy(worker);
+}
+
+int worker_call(struct worker *worker, int (*fn)(struct ring *ring, void *arg), void *arg)
+{
+	struct mailbox *mailbox = &worker->mailbox;
+	int result;
+
+	pthread_mutex_lock(&mailbox->callers);
+	pthread_mutex_lock(&mailbox->lock);
+	mailbox->fn = fn;
+	mailbox->arg = arg;
+	atomic_store_explicit(&mailbox->pending, true, memory_order_release);
+	ring_wake(worker->ring);
+	while (atomic_load_explicit(&mailbox->pending, memory_order_relaxed))
+		pthread_cond_wait(&mailbox->done, &mailbox->lock);
+	result = mailbox->result;
+	pthread_mutex_unlock(&mailbox->lock);
+	pthread_mutex_unlock(&mailbox->callers);
+	return result;
+}
+
+void worker_kick(struct worker *worker)
+{
+	ring_wake(worker->ring);
+}
+
+const char *worker_io_name(const struct worker *worker)
+{
+	return worker->ring->name;
+}
+
+const char *worker_io_features(const struct worker *worker)
+{
+	return worker->ring->features;
+}
