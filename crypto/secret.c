@@ -85,7 +85,7 @@ static uint32_t base64_value(char ch, uint32_t *bad)
 void secret_to_base64(char out[KEY_BASE64_LEN + 1], const uint8_t key[KEY_SIZE])
 {
 	uint32_t v;
-	int i;
+	size_t i;
 
 	for (i = 0; i < KEY_SIZE / 3; i++) {
 		v = (uint32_t)key[i * 3] << 16 | (uint32_t)key[i * 3 + 1] << 8 | key[i * 3 + 2];
@@ -107,7 +107,7 @@ bool secret_from_base64(uint8_t key[KEY_SIZE], const char *text, size_t len)
 {
 	uint32_t bad = 0;
 	uint32_t v;
-	int i;
+	size_t i;
 
 	if (len != KEY_BASE64_LEN || text[KEY_BASE64_LEN - 1] != '=') {
 		secret_wipe(key, KEY_SIZE);
@@ -151,7 +151,7 @@ static uint32_t hex_value(char ch, uint32_t *bad)
 
 void secret_to_hex(char out[KEY_HEX_LEN + 1], const uint8_t key[KEY_SIZE])
 {
-	for (int i = 0; i < KEY_SIZE; i++) {
+	for (size_t i = 0; i < KEY_SIZE; i++) {
 		out[i * 2] = hex_char(key[i] >> 4);
 		out[i * 2 + 1] = hex_char(key[i] & 15);
 	}
@@ -166,7 +166,7 @@ bool secret_from_hex(uint8_t key[KEY_SIZE], const char *text, size_t len)
 		secret_wipe(key, KEY_SIZE);
 		return false;
 	}
-	for (int i = 0; i < KEY_SIZE; i++) {
+	for (size_t i = 0; i < KEY_SIZE; i++) {
 		uint32_t high = hex_value(text[i * 2], &bad);
 		uint32_t low = hex_value(text[i * 2 + 1], &bad);
 

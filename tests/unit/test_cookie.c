@@ -403,6 +403,15 @@ static void test_limiter_sources_do_not_share(void **state)
 	assert_false(limiter_allow(limiter, &a, START));
 	assert_true(limiter_allow(limiter, &b, START));
 	assert_true(limiter_allow(limiter, &c, START));
+	/* alike but for the family, and in one chain of the table now and then */
+	for (uint32_t i = 1; i < LIMITER_ENTRIES / 2 - 8; i++) {
+		a = source_v4(i);
+		c = source_v6(i, 0);
+		for (int j = 0; j < LIMITER_BURST; j++)
+			assert_true(limiter_allow(limiter, &a, START));
+		assert_true(limiter_allow(limiter, &c, START));
+	}
+	a = source_v4(0xc0000201);
 	/* the port is no part of it: a source has 65,535 of them */
 	a.port.b[0] ^= 1;
 	assert_false(limiter_allow(limiter, &a, START));
@@ -448,12 +457,12 @@ static void test_limiter_full_fails_closed_and_is_collected(void **state)
 	from = source_v4(77);
 	assert_true(limiter_allow(limiter, &from, START + SECOND / 2));
 	from = source_v4(LIMITER_ENTRIES);
-	assert_false(limiter_allow(limiter, &from, START + SECOND - 1));
+	assert_false(limiter_allow(limiter, &from, START + SECOND - SECOND / 10));
 
 	/* a second after its last use an entry is free; number 77 is not idle yet */
 	for (uint32_t i = 0; i < 2 * LIMITER_ENTRIES; i++) {
 		from = source_v4(2 * LIMITER_ENTRIES + i);
-		allowed += limiter_allow(limiter, &from, START + SECOND + SECOND / 10);
+		allowed += limiter_allow(limiter, &from, START + SECOND);
 	}
 	assert_int_equal(allowed, LIMITER_ENTRIES - 1);
 	assert_int_equal(limiter->used, LIMITER_ENTRIES);

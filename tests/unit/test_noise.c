@@ -89,7 +89,9 @@ static void check_full_handshake(bool with_psk)
 	struct pair p;
 	struct message_initiation initiation;
 	struct message_response response;
+	struct symmetric symmetric;
 	struct keypair ka, kb;
+	uint8_t first[KEY_SIZE], second[KEY_SIZE];
 
 	pair_init(&p, with_psk);
 	initiate(&p, &initiation);
@@ -102,10 +104,15 @@ static void check_full_handshake(bool with_psk)
 	assert_int_equal(load_le32(&response.receiver), 0xa1);
 	assert_int_equal(noise_consume_response(&p.a, &p.a_id, &response), NOISE_OK);
 	assert_memory_equal(p.a.hash, p.b.hash, HASH_SIZE);
+	/* which of the two keys is whose: the first is the initiator's to send */
+	memcpy(symmetric.chaining_key, p.a.chaining_key, HASH_SIZE);
+	symmetric_split(&symmetric, first, second);
 	assert_int_equal(noise_derive_keypair(&p.a, &ka, 7), NOISE_OK);
 	assert_int_equal(noise_derive_keypair(&p.b, &kb, 8), NOISE_OK);
 	assert_memory_equal(ka.send_key, kb.receive_key, KEY_SIZE);
 	assert_memory_equal(ka.receive_key, kb.send_key, KEY_SIZE);
+	assert_memory_equal(ka.send_key, first, KEY_SIZE);
+	assert_memory_equal(ka.receive_key, second, KEY_SIZE);
 	assert_memory_not_equal(ka.send_key, ka.receive_key, KEY_SIZE);
 	assert_true(ka.initiator);
 	assert_false(kb.initiator);
