@@ -1,0 +1,156 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Runs the test suites of a tier and sums them up.
+
+    tests/run.py [--tier ci|long] [--only SUITE[,SUITE…]] [--list]
+
+A suite is a command with a budget. "ci" is what every change has to pass, in
+under 15 minutes altogether; "long" is the same with every seed, hours of fuzzing
+and sessions that live through their real two minutes. What a machine lacks is
+reported as skipped, with its reason. The last line is the sum.
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+BUILD = TOP / "build"
+
+
+class Outcome:
+    def __init__(self, passed=0, failed=0, skipped=0):
+        self.passed, self.failed, self.skipped = passed, failed, skipped
+
+    def __add__(self, other):
+        return Outcome(self.passed + other.passed, self.failed + other.failed,
+                       self.skipped + other.skipped)
+
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def run(command, seconds, **kwargs):
+    """True if the command ended well within its budget."""
+    try:
+        return subprocess.run(command, timeout=seconds, cwd=TOP, check=False, **kwargs).returncode == 0
+    except subprocess.TimeoutExpired:
+        print(f"    over its budget of {seconds} s: {' '.join(map(str, command))}", flush=True)
+        return False
+
+
+def build(folder, options=(), compiler=None):
+    """Sets the folder up when it is new, and builds. None, or what went wrong."""
+    environment = dict(os.environ, **({"CC": compiler} if compiler else {}))
+    if not (folder / "build.ninja").exists():
+        if not run(["meson", "setup", str(folder), "-Dwerror=true", *options], 300,
+                   env=environment, stdout=subprocess.DEVNULL):
+            return f"meson setup {folder.name} failed"
+    if not run(["ninja", "-C", str(folder)], 900, env=environment, stdout=subprocess.DEVNULL):
+        run(["ninja", "-C", str(folder)], 900, env=environment)
+        return f"ninja -C {folder.name} failed"
+    return None
+
+
+def meson_tests(folder, suites, seconds, options=(), names=()):
+    problem = build(folder, options)
+    if problem:
+        print("    " + problem)
+        return Outcome(failed=1)
+    command = ["meson", "test", "-C", str(folder), "--no-rebuild", "--print-errorlogs", "--quiet"]
+    for suite in suites:
+        command += ["--suite", suite]
+    log = folder / "meson-logs" / "testlog.json"
+    log.unlink(missing_ok=True)
+    run(command + list(names), seconds)
+    outcome = Outcome()
+    if not log.exists():
+        print(f"    {folder.name}: no test ran")
+        return Outcome(failed=1)
+    for line in log.read_text().splitlines():
+        test = json.loads(line)
+        if test["result"] in ("OK", "EXPECTEDFAIL"):
+            outcome.passed += 1
+        elif test["result"] == "SKIP":
+            outcome.skipped += 1
+            print(f"    skipped: {test['name']}: {(test.get('stdout') or test.get('stderr') or '').strip()[-200:]}")
+        else:
+            outcome.failed += 1
+            print(f"    {test['result']}: {test['name']}")
+    return outcome
+
+
+def pytest(paths, seconds, *options, environment=None):
+    report = BUILD / "pytest.xml"
+    report.unlink(missing_ok=True)
+    command = ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", f"--junitxml={report}",
+               *options, *paths]
+    run(command, seconds, env=dict(os.environ, OVLTUN_BUILD=str(BUILD), PYTHONDONTWRITEBYTECODE="1",
+                                   **(environment or {})))
+    if not report.exists():
+        return Outcome(failed=1)
+    root = xml.etree.ElementTree.parse(report).getroot()
+    outcome = Outcome()
+    for suite in root.iter("testsuite"):
+        total, skipped = int(suite.get("tests")), int(suite.get("skipped"))
+        failed = int(suite.get("failures")) + int(suite.get("errors"))
+        outcome += Outcome(total - failed - skipped, failed, skipped)
+    return outcome
+
+
+def unit(tier, seconds):
+    return meson_tests(BUILD, ["unit", "vectors"], seconds)
+
+
+def sanitizers(tier, seconds):
+    return (meson_tests(TOP / "build-asan", ["unit", "vectors"], seconds,
+                        ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"])
+            + meson_tests(TOP / "build-tsan", [], seconds,
+                          ["-Db_sanitize=thread", "-Dbuildtype=debugoptimized"], THREADED))
+
+
+# Tests with threads of their own, for TSan.
+THREADED = ["session"]
+
+# name, what it is, function, budget in seconds for ci and long
+SUITES = [
+    ("unit", "unit tests and known answers", unit, 120, 120),
+    ("sanitizers", "the same under ASan and UBSan, threads under TSan", sanitizers, 240, 600),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--tier", choices=("ci", "long"), default="ci")
+    parser.add_argument("--only", help="names of suites, separated by commas")
+    parser.add_argument("--list", action="store_true", help="show the suites and their budgets")
+    options = parser.parse_args()
+    chosen = options.only.split(",") if options.only else [s[0] for s in SUITES]
+    unknown = set(chosen) - {s[0] for s in SUITES}
+    if unknown:
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(s[0] for s in SUITES)}")
+
+    total = Outcome()
+    for name, what, function, ci, long in SUITES:
+        budget = ci if options.tier == "ci" else long
+        if name not in chosen:
+            continue
+        if options.list:
+            print(f"{name:12} {budget:6} s  {what}")
+            continue
+        print(f"== {name}: {what} (budget {budget} s)", flush=True)
+        start = time.monotonic()
+        outcome = function(options.tier, budget)
+        print(f"   {name}: {outcome}, {time.monotonic() - start:.0f} s of {budget} s", flush=True)
+        total += outcome
+    if not options.list:
+        print(total)
+    return 1 if total.failed or not (total.passed or options.list) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
