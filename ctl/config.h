@@ -22,7 +22,12 @@
 
 #define CONFIG_NAME_MAX		64 /* of peers and networks, terminating zero included */
 #define CONFIG_HOST_MAX		256
+#define CONFIG_KEY_START_MIN	4 /* characters of a key that may stand for it */
 #define CONFIG_MTU_AUTO		0
+
+#define CONFIG_MTU_MIN		576
+#define CONFIG_MTU_MIN_IPV6	1280 /* RFC 8200 section 5 */
+#define CONFIG_MTU_MAX		65455 /* a UDP datagram over IPv4 or IPv6 still holds it */
 
 struct config_network {
 	char name[CONFIG_NAME_MAX]; /* default: the bridge's name */
@@ -33,6 +38,12 @@ struct config_network {
 	size_t range_count;
 	uint32_t mtu; /* the tunnel's limit; CONFIG_MTU_AUTO: device towards the peer less overhead */
 	unsigned int line;
+	/* Where each prefix stands in the file, for messages. */
+	unsigned int *subnet_lines;
+	unsigned int *range_lines;
+	unsigned int name_line;
+	unsigned int bridge_line;
+	unsigned int mtu_line;
 };
 
 /* A numeric endpoint is parsed; a name waits for the resolver. */
@@ -52,10 +63,17 @@ struct config_peer {
 	 * value again takes a roamed peer back. */
 	uint32_t endpoint_serial;
 	uint16_t keepalive_s; /* 0: off */
-	struct prefix *allowed;
+	struct prefix *allowed; /* in no particular order; no prefix twice */
 	size_t allowed_count;
 	unsigned int line;
+	/* Where things stand in the file, for messages; 0: made at run time. */
+	unsigned int *allowed_lines;
+	unsigned int name_line;
+	unsigned int key_line;
+	struct config *owner;
 };
+
+struct config_index;
 
 struct config {
 	uint8_t private_key[KEY_SIZE];
@@ -66,6 +84,10 @@ struct config {
 	size_t network_count;
 	struct config_peer *peers;
 	size_t peer_count;
+	/* Private to config_edit.c, but for the file's name. */
+	char file[256];
+	size_t peer_capacity;
+	struct config_index *index;
 };
 
 struct config_error {
@@ -93,22 +115,38 @@ int config_parse(const char *text, size_t len, const char *file,
 		 const struct config_options *options, struct config **config,
 		 struct config_error *error);
 
-/* All rules that hold between the parts (duplicate keys, overlapping prefixes, …). */
+/*
+ * All rules that hold between the parts (a peer that is oneself, names, prefixes
+ * claimed twice, …). 0, -EINVAL with @error filled, -ENOMEM. A configuration
+ * without a private key passes, since wg can take the key away at run time;
+ * in a file it is an error.
+ */
 int config_check(const struct config *config, struct config_error *error);
 
 struct config *config_copy(const struct config *config); /* NULL: out of memory */
 void config_free(struct config *config); /* wipes keys */
 
-/* Edits of a copy. NULL or -ENOMEM when out of memory. */
+/*
+ * Edits of a copy. NULL or -ENOMEM when out of memory. Adding or removing a peer
+ * may move the others: pointers to peers do not outlive it. Keys and AllowedIPs
+ * are changed by these functions alone; they keep an index, so that each edit
+ * costs the same however many peers there are.
+ */
 struct config_peer *config_find_peer(const struct config *config, const uint8_t key[KEY_SIZE]);
-/* By name, by whole key in base64 or by an unambiguous beginning of it (≥ 4 characters). */
+/*
+ * By name, by whole key in base64 or by an unambiguous beginning of it
+ * (CONFIG_KEY_START_MIN characters or more). NULL with @error (of no file and line) when there is none.
+ */
 struct config_peer *config_find_peer_text(const struct config *config, const char *text,
 					  struct config_error *error);
+/* The peer of that key: the one there is, or a new one. */
 struct config_peer *config_add_peer(struct config *config, const uint8_t key[KEY_SIZE]);
 void config_remove_peer(struct config *config, struct config_peer *peer);
 int config_peer_add_allowed(struct config_peer *peer, const struct prefix *prefix);
 void config_peer_clear_allowed(struct config_peer *peer);
 bool config_peer_remove_allowed(struct config_peer *peer, const struct prefix *prefix);
+/* The peer that claims exactly @prefix, or NULL. */
+struct config_peer *config_find_allowed(const struct config *config, const struct prefix *prefix);
 /* wg's rule: the prefix leaves whichever peer has it and joins @peer. */
 int config_move_allowed(struct config *config, struct config_peer *peer,
 			const struct prefix *prefix);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the config_*.c files share. config.c reads lines, config_value.c reads
+ * values, config_edit.c builds and changes the struct, config_check.c holds the
+ * rules between the parts.
+ */
+#ifndef CTL_CONFIG_PRIVATE_H
+#define CTL_CONFIG_PRIVATE_H
+
+#include "ctl/config.h"
+
+/* A part of the text, not terminated. */
+struct slice {
+	const char *at;
+	size_t len;
+};
+
+/* Always returns -EINVAL. */
+int config_fail(struct config_error *error, const char *file, unsigned int line, const char *format,
+                ...) __attribute__((format(printf, 4, 5)));
+int config_fail_memory(struct config_error *error, const char *file); /* -ENOMEM */
+
+/* --- config_value.c --- */
+
+#define CONFIG_QUOTE_MAX 80
+
+/*
+ * Text from the file for a message: unprintable bytes replaced, cut when long,
+ * and masked when it could be a key, for people paste keys into wrong places.
+ */
+const char *config_quote(struct slice text, char out[CONFIG_QUOTE_MAX]);
+struct slice slice_of(const char *text);
+struct slice slice_trim(struct slice s);
+bool slice_equals(struct slice s, const char *text); /* ignores case, as wg does */
+/* Takes the part before @separator (or all) off @s. False: nothing was left. */
+bool slice_split(struct slice *s, char separator, struct slice *part);
+/* False: does not fit. */
+bool slice_copy(struct slice s, char *out, size_t size);
+
+bool config_parse_number(struct slice s, uint32_t max, uint32_t *value); /* decimal */
+bool config_parse_fwmark(struct slice s, uint32_t *value); /* off, decimal, 0x… */
+bool config_parse_prefix(struct slice s, struct prefix *prefix);
+/* NULL when valid, else what a name has to be. */
+const char *config_name_problem(const char *name);
+const char *config_bridge_problem(const char *bridge);
+
+/* --- config_edit.c --- */
+
+struct config *config_new(const char *file);
+struct config_network *config_add_network(struct config *config);
+/* Grows a list by one; @lines goes along. 0 or -ENOMEM. */
+int config_append_prefix(struct prefix **list, unsigned int **lines, size_t *count,
+                         const struct prefix *prefix, unsigned int line);
+int config_add_allowed_at(struct config_peer *peer, const struct prefix *prefix, unsigned int line);
+/* A peer of lower index than @peer that claims @prefix too, and the line where; or NULL. */
+const struct config_peer *config_find_earlier_claim(const struct config_peer *peer,
+                                                    const struct prefix *prefix,
+                                                    unsigned int *line);
+
+#endif
