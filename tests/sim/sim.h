@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whole engines in memory: devices with their workers on a ring that leads into
+ * a network made of a seeded random generator and a heap of datagrams in flight,
+ * under a virtual clock. A rekey of two minutes takes no time, and a seed that
+ * fails fails again.
+ *
+ * Each node has one routed network with one container behind its TAP, which
+ * answers ARP and counts what it gets. Node i's container is 172.20.(101+i).2,
+ * its underlay address 10.0.0.(1+i):51820.
+ */
+#ifndef TESTS_SIM_H
+#define TESTS_SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "crypto/message.h"
+#include "dataplane/device.h"
+#include "dataplane/peer.h"
+#include "dataplane/worker.h"
+
+#define SIM_NODES_MAX 3
+#define SIM_SECOND    1000000000ULL
+#define SIM_MS        1000000ULL
+#define SIM_SEQUENCES 4096 /* distinct packets a pair may send in one test */
+
+struct sim;
+
+struct sim_node {
+	struct sim *sim;
+	unsigned int id;
+	bool running;
+	struct environment env;
+	int64_t wall_offset_ns; /* this host's idea of the date */
+	uint8_t private_key[KEY_SIZE];
+	uint8_t public_key[KEY_SIZE];
+	struct endpoint address; /* where it sends from now; changing it is roaming */
+	struct device *device;
+	struct network *network;
+	struct worker *worker;
+	struct sim_ring *ring;
+	uint64_t deadline_ns;
+	struct peer *peers[SIM_NODES_MAX]; /* by node; NULL: itself, or not running */
+	/* what its container got, by sender */
+	uint32_t got[SIM_NODES_MAX];
+	uint32_t duplicates;
+	uint32_t corrupt;
+	uint8_t seen[SIM_NODES_MAX][SIM_SEQUENCES];
+	/* what it sent, by message type, and the last of each for replays */
+	uint64_t sent[5];
+	uint8_t last[5][2048];
+	uint32_t last_len[5];
+	uint64_t last_sent_ns;
+};
+
+/* A look at every datagram before it enters the network; false: it is lost. */
+typedef bool sim_filter_fn(struct sim *sim, struct sim_node *from, uint8_t *data, uint32_t len);
+
+struct sim {
+	uint64_t now_ns;
+	uint64_t random_state;
+	unsigned int node_count;
+	struct sim_node nodes[SIM_NODES_MAX];
+	/* the network's manners, in parts per thousand and nanoseconds */
+	unsigned int loss, duplication;
+	uint64_t delay_min_ns, delay_max_ns;
+	uint64_t clock_cost_ns; /* by which each look at the clock moves it: work takes time */
+	sim_filter_fn *filter;
+	void *filter_arg;
+	struct sim_flight *flights; /* heap by arrival */
+	size_t flight_count, flight_capacity;
+};
+
+struct sim *sim_open(uint64_t seed, unsigned int nodes);
+void sim_close(struct sim *sim);
+uint32_t sim_random(struct sim *sim, uint32_t below);
+
+/* A node that comes up with its keys and peers and no memory of sessions; and one that dies. */
+void sim_start(struct sim *sim, unsigned int node);
+void sim_stop(struct sim *sim, unsigned int node);
+/* Another underlay port for the node: NAT, or a roam. */
+void sim_move(struct sim *sim, unsigned int node);
+
+/* The container of @from sends packet @sequence (below SIM_SEQUENCES) to that of @to. */
+void sim_send(struct sim *sim, unsigned int from, unsigned int to, uint32_t sequence,
+              uint32_t payload_len);
+/* A datagram out of nowhere for @to, as if from @claimed. */
+void sim_inject(struct sim *sim, unsigned int to, const struct endpoint *claimed,
+                const uint8_t *data, uint32_t len);
+/* A frame as @node's TAP would give it: virtio header, then Ethernet. */
+void sim_inject_frame(struct sim *sim, unsigned int node, const uint8_t *data, uint32_t len);
+/* Another thread changed something: the node looks at its timers. */
+void sim_kick(struct sim *sim, unsigned int node);
+
+/* Runs for @ns of virtual time, or until @done (may be NULL) says so; true if it did. */
+bool sim_run(struct sim *sim, uint64_t ns, bool (*done)(struct sim *sim, void *arg), void *arg);
+
+uint64_t sim_drops(const struct sim *sim, unsigned int node, enum drop reason);
+bool sim_has_session(const struct sim *sim, unsigned int node, unsigned int with);
+
+#endif

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures: a laboratory for a test, and the configurations most tests want."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from lab import Daemon, Lab, LabError, keypair  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--tier", default="ci", choices=("ci", "long"), help="long: the tests marked so, too")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; runs in the long tier only")
+    config.addinivalue_line("markers", "docker: needs Docker engines")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--tier") == "long":
+        return
+    kept = [item for item in items if "long" not in item.keywords]
+    config.hook.pytest_deselected(items=[item for item in items if "long" in item.keywords])
+    items[:] = kept
+
+
+@pytest.fixture(params=["uring", "poll"])
+def io(request):
+    """Every system test runs over both backends."""
+    return request.param
+
+
+@pytest.fixture
+def lab():
+    with Lab(2) as two:
+        yield two
+
+
+@pytest.fixture
+def lab3():
+    with Lab(3) as three:
+        yield three
+
+
+class Overlay:
+    """Daemons on every host of a lab, one network each, one container each.
+
+    Host i has 172.20.(101+i).0/24 and fd20:(101+i)::/64 of 172.20.0.0/16 and fd20::/16.
+    """
+
+    def __init__(self, lab, io, over=4, psk=False, start=True, mtu=None, keys=None):
+        self.lab = lab
+        self.io = io
+        self.over = over
+        self.psk = sharedkey() if psk else None
+        self.keys = keys or [keypair() for _ in lab.hosts]
+        self.containers = []
+        for host in lab:
+            third = 101 + host.index
+            host.bridge("ovl0", address=f"172.20.{third}.1/16", address6=f"fd20:{third}::1/16", mtu=mtu)
+            self.containers.append(self.container(host, f"c{host.index + 1}", 2, mtu=mtu))
+        self.daemons = [self.daemon(host) for host in lab] if start else []
+        for daemon in self.daemons:
+            daemon.attached()
+
+    def container(self, host, name, number, **kwargs):
+        third = 101 + host.index
+        return host.container(name, address=f"172.20.{third}.{number}/16", gateway=f"172.20.{third}.1",
+                              address6=f"fd20:{third}::{number}/16", **kwargs)
+
+    def endpoint(self, host):
+        return f"{host.underlay}:12345" if self.over == 4 else f"[{host.underlay6}]:12345"
+
+    def config(self, host, extra=""):
+        own = host.index
+        text = f"[Interface]\nPrivateKey = {self.keys[own][0]}\nListenPort = 12345\n"
+        text += f"[Network]\nBridge = ovl0\nRange = 172.20.{101 + own}.0/24, fd20:{101 + own}::/64\n{extra}"
+        for other in self.lab:
+            if other is not host:
+                text += self.peer(other)
+        return text
+
+    def peer(self, other, extra=""):
+        psk = f"PresharedKey = {self.psk}\n" if self.psk else ""
+        return (f"[Peer]\nName = {other.name}\nPublicKey = {self.keys[other.index][1]}\n{psk}"
+                f"Endpoint = {self.endpoint(other)}\n"
+                f"AllowedIPs = 172.20.{101 + other.index}.0/24, fd20:{101 + other.index}::/64\n{extra}")
+
+    def daemon(self, host, **kwargs):
+        return Daemon(host, self.config(host), io=self.io, **kwargs)
+
+
+def sharedkey():
+    from lab.net import sh
+    return sh("wg genpsk").strip()
+
+
+@pytest.fixture
+def overlay(lab, io):
+    return Overlay(lab, io)
+
+
+@pytest.fixture
+def overlay3(lab3, io):
+    return Overlay(lab3, io)
