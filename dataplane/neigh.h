@@ -38,7 +38,7 @@
 
 #define NEIGH_ENTRIES		8192
 #define NEIGH_UNRESOLVED	1024
-#define NEIGH_WAITING		16 /* frames that wait for one address */
+#define NEIGH_WAITING		64 /* frames that wait for one address */
 
 enum neigh_state {
 	NEIGH_FREE,
