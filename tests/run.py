@@ -113,13 +113,23 @@ def sanitizers(tier, seconds):
                           ["-Db_sanitize=thread", "-Dbuildtype=debugoptimized"], THREADED))
 
 
+def sim(tier, seconds):
+    if tier == "ci":
+        return meson_tests(TOP / "build-asan", ["sim"], seconds,
+                           ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"])
+    problem = build(BUILD)
+    ok = not problem and run([BUILD / "tests" / "sim" / "test_sim", "10000"], seconds)
+    return Outcome(passed=1) if ok else Outcome(failed=1)
+
+
 # Tests with threads of their own, for TSan.
-THREADED = ["session"]
+THREADED = ["session", "quiesce", "index"]
 
 # name, what it is, function, budget in seconds for ci and long
 SUITES = [
     ("unit", "unit tests and known answers", unit, 120, 120),
     ("sanitizers", "the same under ASan and UBSan, threads under TSan", sanitizers, 240, 600),
+    ("sim", "engines in memory under a virtual clock", sim, 120, 1800),
 ]
 
 
