@@ -1,0 +1,932 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include "dataplane/packet.h"
+#include "packet_build.h"
+
+static uint8_t data[BUILD_MAX];
+
+/* Parses a copy of exactly @len bytes, so that a sanitizer sees every byte too many. */
+static bool parse_exact(const uint8_t *bytes, uint32_t len, struct packet *pkt)
+{
+	static uint8_t *copy;
+
+	free(copy);
+	copy = malloc(len ? len : 1);
+	assert_non_null(copy);
+	if (len)
+		memcpy(copy, bytes, len);
+	return packet_parse_ip(copy, len, pkt);
+}
+
+static struct packet build(const struct build *b)
+{
+	struct packet pkt;
+
+	assert_true(packet_parse_ip(data, build_packet(b, data), &pkt));
+	return pkt;
+}
+
+/* ---- IP ---- */
+
+static void ipv4_is_parsed(void **state)
+{
+	static const uint8_t options[8] = { 1 };
+	uint32_t len = build_packet(&(struct build){ .payload = 10,
+	                                             .tos = 0xb9,
+	                                             .fragment = IPV4_DF,
+	                                             .ip_options = options,
+	                                             .ip_options_len = 8,
+	                                             .tcp_options = options,
+	                                             .tcp_options_len = 4 },
+	                            data);
+	struct packet pkt;
+
+	(void)state;
+	assert_int_equal(len, 28 + 24 + 10);
+	assert_true(parse_exact(data, len, &pkt));
+	assert_int_equal(pkt.len, len);
+	assert_int_equal(pkt.family, 4);
+	assert_int_equal(pkt.proto, IPPROTO_WIRE_TCP);
+	assert_int_equal(pkt.tos, 0xb9);
+	assert_int_equal(pkt.flags, PACKET_DF | PACKET_OPTIONS | PACKET_L4);
+	assert_int_equal(pkt.l4, 28);
+	assert_int_equal(pkt.payload, 52);
+	assert_memory_equal(pkt.source, ((uint8_t[]){ 10, 1, 0, 1 }), 4);
+	assert_memory_equal(pkt.destination, ((uint8_t[]){ 10, 2, 0, 2 }), 4);
+	/* Link padding is cut off. */
+	assert_true(packet_parse_ip(data, len + 100, &pkt));
+	assert_int_equal(pkt.len, len);
+}
+
+static void ipv6_is_parsed(void **state)
+{
+	uint32_t len = build_packet(
+		&(struct build){
+			.family = 6, .proto = IPPROTO_WIRE_UDP, .tos = 0xb9, .payload = 10 },
+		data);
+	struct packet pkt;
+
+	(void)state;
+	assert_true(parse_exact(data, len, &pkt));
+	assert_int_equal(pkt.len, 58);
+	assert_int_equal(pkt.family, 6);
+	assert_int_equal(pkt.proto, IPPROTO_WIRE_UDP);
+	assert_int_equal(pkt.tos, 0xb9);
+	assert_int_equal(pkt.flags, PACKET_DF | PACKET_L4);
+	assert_int_equal(pkt.l4, 40);
+	assert_int_equal(pkt.payload, 48);
+	assert_int_equal(pkt.source[0], 0xfd);
+	assert_int_equal(pkt.destination[1], 2);
+}
+
+/* Every prefix of a packet is no packet. */
+static void truncated_packets_are_malformed(void **state)
+{
+	static const uint8_t chain[24] = { IPPROTO_WIRE_DSTOPTS, 0, 1, 4, 0, 0, 0, 0,
+		                           IPPROTO_WIRE_UDP,     1, 1, 12 };
+
+	(void)state;
+	for (uint32_t row = 0; row < 5; row++) {
+		uint32_t len = build_packet(
+			&(struct build){
+				.family = row & 1 ? 6 : 4,
+				.proto = row & 2 ? IPPROTO_WIRE_UDP : 0,
+				.payload = 5,
+				.ip_options = row == 4 ? chain : NULL,
+				.ip_options_len = row == 4 ? 24 : 0,
+			},
+			data);
+		struct packet pkt;
+
+		for (uint32_t n = 0; n < len; n++)
+			assert_false(parse_exact(data, n, &pkt));
+		assert_true(parse_exact(data, len, &pkt));
+	}
+}
+
+/* A packet that parses, and one that does not once a byte or two are changed. */
+struct mutation {
+	const char *name;
+	uint8_t family;
+	uint8_t proto;
+	uint8_t at; /* of a 16-bit field */
+	uint16_t value;
+	bool good;
+};
+
+static const struct mutation mutations[] = {
+	/* IPv4: 20 + 20 + 100 or 20 + 8 + 100 bytes in 200 that may be read */
+	{ "version 0", 4, 6, 0, 0x0500, false },
+	{ "version 5, our own hint", 4, 6, 0, 0x5500, false },
+	{ "version 6 in an IPv4 packet", 4, 6, 0, 0x6500, false },
+	{ "header of 16 bytes", 4, 6, 0, 0x4400, false },
+	{ "header of 0 bytes", 4, 6, 0, 0x4000, false },
+	{ "header longer by options", 4, 1, 0, 0x4f00, true },
+	{ "total length 0", 4, 6, 2, 0, false },
+	{ "total length within the header", 4, 6, 2, 19, false },
+	{ "total length within the TCP header", 4, 6, 2, 39, false },
+	{ "total length ends with the TCP header", 4, 6, 2, 40, true },
+	{ "total length as readable", 4, 6, 2, 200, true },
+	{ "total length beyond readable", 4, 6, 2, 201, false },
+	{ "total length 65535", 4, 6, 2, 65535, false },
+	{ "TCP header of 16 bytes", 4, 6, 32, 0x4010, false },
+	{ "TCP header of 0 bytes", 4, 6, 32, 0x0010, false },
+	{ "TCP header of 60 bytes", 4, 6, 32, 0xf010, true },
+	{ "UDP length 0", 4, 17, 24, 0, false },
+	{ "UDP length 7", 4, 17, 24, 7, false },
+	{ "UDP length 8, options behind", 4, 17, 24, 8, true },
+	{ "UDP length one short", 4, 17, 24, 107, true },
+	{ "UDP length one over", 4, 17, 24, 109, false },
+	{ "UDP length 65535", 4, 17, 24, 65535, false },
+	{ "more fragments, not a multiple of 8", 4, 17, 6, IPV4_MF | 3, false },
+	{ "last fragment", 4, 17, 6, 3, true },
+	{ "last fragment that fits 65,535 bytes", 4, 17, 6, 8175, true },
+	{ "fragment that ends beyond 65,535 bytes", 4, 17, 6, 8176, false },
+	{ "fragment that ends far beyond 65,535 bytes", 4, 17, 6, 8191, false },
+	/* IPv6: 40 + 20 + 100 or 40 + 8 + 100 bytes */
+	{ "IPv6, version 7, our own hint", 6, 6, 0, 0x7000, false },
+	{ "IPv6, payload length 0", 6, 6, 4, 0, false },
+	{ "IPv6, payload within the TCP header", 6, 6, 4, 19, false },
+	{ "IPv6, payload ends with the TCP header", 6, 6, 4, 20, true },
+	{ "IPv6, payload as readable", 6, 6, 4, 160, true },
+	{ "IPv6, payload beyond readable", 6, 6, 4, 161, false },
+	{ "IPv6, TCP header of 16 bytes", 6, 6, 52, 0x4010, false },
+	{ "IPv6, UDP length 0", 6, 17, 44, 0, false },
+	{ "IPv6, UDP length one over", 6, 17, 44, 109, false },
+	{ "IPv6, no next header", 6, 6, 6, 59 << 8 | 64, true },
+};
+
+static void lengths_must_add_up(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(mutations) / sizeof(mutations[0]); i++) {
+		const struct mutation *m = &mutations[i];
+		struct packet pkt;
+
+		build_packet(
+			&(struct build){ .family = m->family, .proto = m->proto, .payload = 100 },
+			data);
+		assert_true(packet_parse_ip(data, 200, &pkt));
+		store_be16(data + m->at, m->value);
+		if (parse_exact(data, 200, &pkt) != m->good)
+			fail_msg("%s: %s", m->name, m->good ? "refused" : "taken");
+	}
+}
+
+/* Pitfall 22: 40 more than the largest IPv6 payload lengths does not fit 16 bits. */
+static void pitfall_22_ipv6_payload_lengths_from_65496_do_not_wrap(void **state)
+{
+	struct packet pkt;
+
+	(void)state;
+	memset(data, 0, sizeof(data));
+	for (uint32_t payload = 65480; payload <= 65535; payload++) {
+		build_packet(&(struct build){ .family = 6, .payload = 100 }, data);
+		store_be16(data + 4, (uint16_t)payload);
+		for (uint32_t len = 0; len < 200; len++)
+			assert_false(packet_parse_ip(data, len, &pkt));
+		assert_false(packet_parse_ip(data, 40 + payload - 1, &pkt));
+		assert_true(packet_parse_ip(data, 40 + payload, &pkt));
+		assert_int_equal(pkt.len, 40 + payload);
+	}
+	for (uint32_t total = 65496; total <= 65535; total++) {
+		build_packet(&(struct build){ .payload = 100 }, data);
+		store_be16(data + 2, (uint16_t)total);
+		assert_false(packet_parse_ip(data, total - 1, &pkt));
+		assert_true(packet_parse_ip(data, total, &pkt));
+		assert_int_equal(pkt.len, total);
+	}
+}
+
+static void short_udp_length_is_legal_but_not_ours_to_touch(void **state)
+{
+	struct packet pkt = build(&(struct build){ .proto = IPPROTO_WIRE_UDP, .payload = 100 });
+
+	(void)state;
+	assert_true(pkt.flags & PACKET_L4);
+	store_be16(data + 24, 100);
+	assert_true(packet_parse_ip(data, pkt.len, &pkt));
+	assert_false(pkt.flags & PACKET_L4);
+	assert_int_equal(pkt.proto, IPPROTO_WIRE_UDP);
+}
+
+static void ipv4_fragments_have_no_transport(void **state)
+{
+	struct packet pkt;
+
+	(void)state;
+	pkt = build(&(struct build){ .payload = 100, .fragment = IPV4_MF });
+	assert_int_equal(pkt.flags, PACKET_FRAGMENT);
+	assert_int_equal(pkt.l4, 20);
+	pkt = build(&(struct build){ .payload = 100, .fragment = 5 });
+	assert_int_equal(pkt.flags, PACKET_FRAGMENT);
+	assert_int_equal(pkt.l4, 0);
+	assert_int_equal(pkt.payload, 20);
+	/* A first fragment's transport header may be anything, or be cut short. */
+	build_packet(&(struct build){ .payload = 100, .fragment = IPV4_MF }, data);
+	store_be16(data + 2, 28);
+	assert_true(packet_parse_ip(data, 200, &pkt));
+}
+
+/* ---- extension headers ---- */
+
+#define HOP  IPPROTO_WIRE_HOPOPTS
+#define DST  IPPROTO_WIRE_DSTOPTS
+#define RTG  IPPROTO_WIRE_ROUTING
+#define FRG  IPPROTO_WIRE_FRAGMENT
+#define AUTH IPPROTO_WIRE_AH
+#define UDP  IPPROTO_WIRE_UDP
+
+struct chain {
+	const char *name;
+	uint8_t first;
+	uint8_t len; /* of the chain, as built */
+	uint8_t bytes[96];
+	bool good;
+	uint8_t flags; /* beside DF */
+	uint16_t l4;
+	uint8_t proto;
+};
+
+#define OPT (PACKET_OPTIONS)
+
+/* clang-format off */
+static const struct chain chains[] = {
+	{ "hop-by-hop", HOP, 8, { UDP, 0 }, true, OPT | PACKET_L4, 48, UDP },
+	{ "hop, destination, routing done", HOP, 24, { DST, 0, [8] = RTG, 0, [16] = UDP, 0 },
+	  true, OPT | PACKET_L4, 64, UDP },
+	{ "24 byte options", DST, 24, { UDP, 2 }, true, OPT | PACKET_L4, 64, UDP },
+	{ "routing with stops left", RTG, 8, { UDP, 0, 4, 1 }, true, OPT, 48, UDP },
+	{ "authentication counts words", AUTH, 24, { UDP, 4 }, true, OPT, 64, UDP },
+	{ "authentication of the least size", AUTH, 8, { UDP, 0 }, true, OPT, 48, UDP },
+	{ "atomic fragment", FRG, 8, { UDP }, true, OPT | PACKET_FRAGMENT, 48, UDP },
+	{ "first fragment", FRG, 8, { UDP, 0, 0, 1 }, true, OPT | PACKET_FRAGMENT, 48, UDP },
+	{ "first fragment, options behind", FRG, 16, { DST, 0, 0, 1, [8] = UDP, 0 },
+	  true, OPT | PACKET_FRAGMENT, 56, UDP },
+	{ "later fragment", FRG, 8, { DST, 0, 1, 1 }, true, OPT | PACKET_FRAGMENT, 0, DST },
+	{ "eight headers", DST, 64, { DST, 0, [8] = DST, 0, [16] = DST, 0, [24] = DST, 0,
+	  [32] = DST, 0, [40] = DST, 0, [48] = DST, 0, [56] = UDP, 0 },
+	  true, OPT | PACKET_L4, 104, UDP },
+	{ "nine headers", DST, 72, { DST, 0, [8] = DST, 0, [16] = DST, 0, [24] = DST, 0,
+	  [32] = DST, 0, [40] = DST, 0, [48] = DST, 0, [56] = DST, 0, [64] = UDP, 0 },
+	  false, 0, 0, 0 },
+	{ "hop-by-hop in second place", DST, 16, { HOP, 0, [8] = UDP, 0 }, false, 0, 0, 0 },
+	{ "two hop-by-hop", HOP, 16, { HOP, 0, [8] = UDP, 0 }, false, 0, 0, 0 },
+	{ "two fragment headers", FRG, 16, { FRG, 0, 0, 0, [8] = UDP }, false, 0, 0, 0 },
+	{ "longer than the packet", DST, 8, { UDP, 255 }, false, 0, 0, 0 },
+	{ "ends with the packet, then UDP", DST, 8, { UDP, 14 }, false, 0, 0, 0 },
+	{ "ends with the packet, then nothing", DST, 8, { 59, 14 }, true, OPT, 160, 59 },
+	{ "ends with the packet, then more", DST, 8, { DST, 14 }, false, 0, 0, 0 },
+	{ "authentication beyond the packet", AUTH, 8, { UDP, 255 }, false, 0, 0, 0 },
+	{ "first fragment whose chain goes on", FRG, 8, { DST, 0, 0, 1, [8] = UDP, 255 },
+	  false, 0, 0, 0 },
+	{ "more fragments, not a multiple of 8", AUTH, 20, { FRG, 1, [12] = UDP, 0, 0, 1 },
+	  false, 0, 0, 0 },
+	{ "last fragment, not a multiple of 8", AUTH, 20, { FRG, 1, [12] = UDP, 0, 0, 0 },
+	  true, OPT | PACKET_FRAGMENT, 60, UDP },
+	{ "fragment that fits 65,535 bytes", FRG, 8, { UDP, 0, 0xff, 0x88 }, true,
+	  OPT | PACKET_FRAGMENT, 0, UDP },
+	{ "fragment beyond 65,535 bytes", FRG, 8, { UDP, 0, 0xff, 0x90 }, false, 0, 0, 0 },
+	{ "mobility is no header of ours", 135, 8, { UDP, 0 }, true, 0, 40, 135 },
+};
+/* clang-format on */
+
+/* Pitfall 31: each kind of extension header counts its length in a way of its own. */
+static void pitfall_31_ipv6_extension_header_lengths(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
+		const struct chain *c = &chains[i];
+		struct packet pkt;
+		bool good;
+		uint32_t len;
+
+		len = build_packet(&(struct build){ .family = 6,
+		                                    .proto = UDP,
+		                                    .payload = 112u - c->len,
+		                                    .ip_options = c->bytes,
+		                                    .ip_options_len = c->len,
+		                                    .extension = c->first },
+		                   data);
+		assert_int_equal(len, 160);
+		good = parse_exact(data, len, &pkt);
+		if (good != c->good)
+			fail_msg("%s: %s", c->name, good ? "taken" : "refused");
+		if (!good)
+			continue;
+		if (pkt.flags != (PACKET_DF | c->flags) || pkt.l4 != c->l4 || pkt.proto != c->proto)
+			fail_msg("%s: flags %x, l4 %u, proto %u", c->name, pkt.flags, pkt.l4,
+			         pkt.proto);
+	}
+}
+
+/* ---- addresses ---- */
+
+static void set_addr(uint8_t *to, uint8_t family, const char *hex)
+{
+	for (int i = 0; i < (family == 4 ? 4 : 16); i++) {
+		char byte[3] = { hex[2 * i], hex[2 * i + 1] };
+
+		to[i] = (uint8_t)strtoul(byte, NULL, 16);
+	}
+}
+
+static void martians_and_multicast_are_known(void **state)
+{
+	static const struct {
+		uint8_t family;
+		const char *addr;
+		bool as_source; /* martian */
+		bool as_destination;
+		bool multicast;
+	} rows[] = {
+		{ 4, "0a000001", false, false, false },
+		{ 4, "00000000", true, true, false },
+		{ 4, "00ffffff", true, true, false },
+		{ 4, "01000000", false, false, false },
+		{ 4, "7effffff", false, false, false },
+		{ 4, "7f000000", true, true, false },
+		{ 4, "7fffffff", true, true, false },
+		{ 4, "80000000", false, false, false },
+		{ 4, "a9fe0001", false, false, false },
+		{ 4, "dfffffff", false, false, false },
+		{ 4, "e0000000", true, false, true },
+		{ 4, "efffffff", true, false, true },
+		{ 4, "f0000000", false, false, false },
+		{ 4, "fffffffe", false, false, false },
+		{ 4, "ffffffff", true, false, true },
+		{ 6, "fd000000000000000000000000000001", false, false, false },
+		{ 6, "00000000000000000000000000000000", true, true, false },
+		{ 6, "00000000000000000000000000000001", true, true, false },
+		{ 6, "0000000000000000000000000a000001", true, true, false },
+		{ 6, "00000000000000000000ffff0a000001", true, true, false },
+		{ 6, "00000000000000000000fffe0a000001", false, false, false },
+		{ 6, "0064ff9b00000000000000000a000001", false, false, false },
+		{ 6, "fe800000000000000000000000000001", false, false, false },
+		{ 6, "fe000000000000000000000000000001", false, false, false },
+		{ 6, "ff020000000000000000000000000001", true, false, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t family = rows[i].family;
+		struct packet pkt;
+
+		build_packet(&(struct build){ .family = family }, data);
+		set_addr(data + (family == 4 ? 12 : 8), family, rows[i].addr);
+		assert_true(packet_parse_ip(data, 60, &pkt));
+		if (packet_is_martian(&pkt) != rows[i].as_source || packet_is_multicast(&pkt))
+			fail_msg("source %s", rows[i].addr);
+		build_packet(&(struct build){ .family = family }, data);
+		set_addr(data + (family == 4 ? 16 : 24), family, rows[i].addr);
+		if (packet_is_martian(&pkt) != rows[i].as_destination ||
+		    packet_is_multicast(&pkt) != rows[i].multicast)
+			fail_msg("destination %s", rows[i].addr);
+	}
+}
+
+/* ---- ARP ---- */
+
+static const uint8_t arp_frame[42] = {
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,  0, 0, 0, 0, 1, 0x08, 0x06, /* Ethernet */
+	0,    1,    0x08, 0,    6,    4,    0,  1, /* request */
+	2,    0,    0,    0,    0,    1,    10, 0, 0, 1, /* sender */
+	0,    0,    0,    0,    0,    0,    10, 0, 0, 2, /* target */
+};
+
+static void arp_is_parsed(void **state)
+{
+	const struct wire_arp *arp = NULL;
+	uint8_t frame[60];
+
+	(void)state;
+	memset(frame, 0, sizeof(frame));
+	memcpy(frame, arp_frame, sizeof(arp_frame));
+	assert_true(packet_parse_arp(frame, 42, &arp));
+	assert_ptr_equal(arp, frame + 14);
+	assert_int_equal(load_be16(&arp->operation), ARP_REQUEST);
+	assert_true(packet_parse_arp(frame, 60, &arp));
+	/* A probe (RFC 5227) has no sender address. */
+	memset(frame + 28, 0, 4);
+	assert_true(packet_parse_arp(frame, 42, &arp));
+	frame[21] = ARP_REPLY;
+	assert_true(packet_parse_arp(frame, 42, &arp));
+}
+
+static void insane_arp_is_refused(void **state)
+{
+	static const struct {
+		uint8_t at;
+		uint8_t value;
+	} rows[] = {
+		{ 12, 0x81 }, { 13, 0x00 }, /* Ethernet type */
+		{ 14, 1 },    { 15, 6 }, /* hardware */
+		{ 16, 0x86 }, { 17, 1 }, /* protocol */
+		{ 18, 8 },    { 19, 16 }, /* lengths */
+		{ 20, 1 },    { 21, 0 },    { 21, 3 }, { 21, 8 }, /* operation */
+		{ 22, 3 }, /* sender: a group MAC */
+		{ 28, 224 }, /* sender: a group address */
+	};
+	const struct wire_arp *arp;
+	uint8_t frame[42];
+
+	(void)state;
+	for (uint32_t len = 0; len < 42; len++)
+		assert_false(packet_parse_arp(arp_frame, len, &arp));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memcpy(frame, arp_frame, sizeof(frame));
+		frame[rows[i].at] = rows[i].value;
+		if (packet_parse_arp(frame, 42, &arp))
+			fail_msg("byte %u = %u was taken", rows[i].at, rows[i].value);
+	}
+	memcpy(frame, arp_frame, sizeof(frame));
+	memset(frame + 22, 0, 6);
+	assert_false(packet_parse_arp(frame, 42, &arp));
+	memcpy(frame, arp_frame, sizeof(frame));
+	memset(frame + 28, 0xff, 4);
+	assert_false(packet_parse_arp(frame, 42, &arp));
+}
+
+/* ---- neighbour discovery ---- */
+
+static const uint8_t addr_a[16] = { 0xfd, [15] = 1 };
+static const uint8_t addr_b[16] = { 0xfd, [15] = 2 };
+static const uint8_t group_b[16] = { 0xff, 2, [11] = 1, 0xff, 0, 0, 2 };
+static const uint8_t all_nodes[16] = { 0xff, 2, [15] = 1 };
+static const uint8_t nobody[16];
+
+struct nd_build {
+	uint8_t type;
+	const uint8_t *source; /* NULL: as a healthy message of the type has them */
+	const uint8_t *destination;
+	const uint8_t *target;
+	uint32_t flags;
+	uint8_t options[24];
+	uint8_t options_len;
+	uint8_t code;
+	uint8_t hop_limit; /* 0: 255 */
+	bool bad_checksum;
+};
+
+static bool nd_parse(const struct nd_build *b, struct packet_nd *nd)
+{
+	bool is_advert = b->type == ICMPV6_NEIGH_ADVERT;
+	const uint8_t *source = is_advert ? addr_b : addr_a;
+	const uint8_t *destination = is_advert ? addr_a : group_b;
+	uint32_t len = 40 + 24 + b->options_len;
+	struct packet pkt;
+
+	memset(data, 0, len);
+	data[0] = 0x60;
+	store_be16(data + 4, (uint16_t)(len - 40));
+	data[6] = IPPROTO_WIRE_ICMPV6;
+	data[7] = b->hop_limit ? b->hop_limit : 255;
+	memcpy(data + 8, b->source ? b->source : source, 16);
+	memcpy(data + 24, b->destination ? b->destination : destination, 16);
+	data[40] = b->type;
+	data[41] = b->code;
+	store_be32(data + 44, b->flags);
+	memcpy(data + 48, b->target ? b->target : addr_b, 16);
+	memcpy(data + 64, b->options, b->options_len);
+	build_checksum(data, 40, IPPROTO_WIRE_ICMPV6, len);
+	data[42] ^= b->bad_checksum;
+	assert_true(parse_exact(data, len, &pkt));
+	assert_true(packet_is_discovery(&pkt));
+	if (!packet_parse_nd(&pkt, nd))
+		return false;
+	if (nd->link) {
+		assert_memory_equal(nd->link, ((uint8_t[]){ 2, 0, 0, 0, 0, 9 }), 6);
+		memcpy(data + 2000, nd->link, 6); /* readable */
+	}
+	return true;
+}
+
+#define NS           .type = ICMPV6_NEIGH_SOLICIT
+#define NA           .type = ICMPV6_NEIGH_ADVERT
+#define TYPE(number) .type = number
+#define LINK(kind)   .options = { kind, 1, 2, 0, 0, 0, 0, 9 }, .options_len = 8
+
+static void neighbour_discovery_is_parsed(void **state)
+{
+	struct packet_nd nd;
+
+	(void)state;
+	assert_true(nd_parse(&(struct nd_build){ NS, LINK(1) }, &nd));
+	assert_int_equal(nd.type, ICMPV6_NEIGH_SOLICIT);
+	assert_memory_equal(nd.target, addr_b, 16);
+	assert_non_null(nd.link);
+	assert_true(nd_parse(&(struct nd_build){ NS }, &nd));
+	assert_null(nd.link);
+	assert_true(nd_parse(&(struct nd_build){ NA, LINK(2), .flags = ND_SOLICITED | ND_OVERRIDE },
+	                     &nd));
+	assert_int_equal(nd.type, ICMPV6_NEIGH_ADVERT);
+	assert_int_equal(nd.flags, ND_SOLICITED | ND_OVERRIDE);
+	assert_non_null(nd.link);
+	/* The other kind's option is skipped, an unknown one too. */
+	assert_true(nd_parse(&(struct nd_build){ NS, LINK(2) }, &nd));
+	assert_null(nd.link);
+	assert_true(nd_parse(
+		&(struct nd_build){ NS,
+	                            .options = { 14, 1, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 9 },
+	                            .options_len = 16 },
+		&nd));
+	assert_non_null(nd.link);
+	/* Duplicate address detection. */
+	assert_true(nd_parse(&(struct nd_build){ NS, .source = nobody }, &nd));
+	/* An unsolicited advertisement to all. */
+	assert_true(nd_parse(&(struct nd_build){ NA, .destination = all_nodes, LINK(2) }, &nd));
+}
+
+static void invalid_neighbour_discovery_is_refused(void **state)
+{
+	static const struct {
+		const char *name;
+		struct nd_build b;
+	} rows[] = {
+		{ "hop limit 254", { NS, .hop_limit = 254 } },
+		{ "code", { NS, .code = 1 } },
+		{ "checksum", { NS, .bad_checksum = true } },
+		{ "group target", { NS, .target = group_b } },
+		{ "group source", { NS, .source = group_b } },
+		{ "option of no length", { NS, .options = { 1, 0 }, .options_len = 8 } },
+		{ "option beyond the end", { NS, .options = { 1, 2 }, .options_len = 8 } },
+		{ "a stray byte", { NS, .options = { 0 }, .options_len = 1 } },
+		{ "half an option",
+		  { NS, .options = { 1, 1, 2, 0, 0, 0, 0, 9, 14 }, .options_len = 12 } },
+		{ "link address of 14 bytes", { NS, .options = { 1, 2, 2 }, .options_len = 16 } },
+		{ "group link address",
+		  { NS, .options = { 1, 1, 3, 0, 0, 0, 0, 9 }, .options_len = 8 } },
+		{ "zero link address", { NS, .options = { 1, 1 }, .options_len = 8 } },
+		{ "link address of nobody", { NS, .source = nobody, LINK(1) } },
+		{ "nobody asks one", { NS, .source = nobody, .destination = addr_b } },
+		{ "nobody asks all", { NS, .source = nobody, .destination = all_nodes } },
+		{ "nobody advertises", { NA, .source = nobody } },
+		{ "solicited, to all", { NA, .destination = all_nodes, .flags = ND_SOLICITED } },
+		{ "group target advertised", { NA, .target = group_b } },
+		{ "router solicitation", { TYPE(ICMPV6_ROUTER_SOLICIT) } },
+		{ "router advertisement", { TYPE(ICMPV6_ROUTER_ADVERT) } },
+		{ "redirect", { TYPE(ICMPV6_REDIRECT) } },
+	};
+	struct packet_nd nd;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (nd_parse(&rows[i].b, &nd))
+			fail_msg("%s was taken", rows[i].name);
+	}
+}
+
+static void discovery_is_seen_behind_extension_headers(void **state)
+{
+	static const uint8_t options[8] = { IPPROTO_WIRE_ICMPV6, 0, 1, 4 };
+	static const uint8_t atomic[8] = { IPPROTO_WIRE_ICMPV6 };
+	static const uint8_t later[8] = { IPPROTO_WIRE_ICMPV6, 0, 1, 0 };
+	static const uint8_t hidden[16] = { DST, 0, 0, 0, [8] = IPPROTO_WIRE_ICMPV6, 0, 1, 4 };
+	static const struct {
+		const uint8_t *bytes;
+		uint8_t len;
+		uint8_t first;
+		bool discovery;
+	} rows[] = {
+		{ options, 8, DST, true }, { options, 8, HOP, true }, { atomic, 8, FRG, true },
+		{ hidden, 16, FRG, true }, { later, 8, FRG, false }, /* only looks like it */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (uint32_t type = 0; type < 256; type++) {
+			struct packet pkt;
+			struct packet_nd nd;
+			uint32_t len;
+
+			len = build_packet(&(struct build){ .family = 6,
+			                                    .proto = IPPROTO_WIRE_ICMPV6,
+			                                    .payload = 16,
+			                                    .ttl = 255,
+			                                    .ip_options = rows[i].bytes,
+			                                    .ip_options_len = rows[i].len,
+			                                    .extension = rows[i].first },
+			                   data);
+			data[40 + rows[i].len] = (uint8_t)type;
+			build_checksum(data, 40u + rows[i].len, IPPROTO_WIRE_ICMPV6, len);
+			assert_true(packet_parse_ip(data, len, &pkt));
+			assert_int_equal(packet_is_discovery(&pkt),
+			                 rows[i].discovery && type >= 133 && type <= 137);
+			if (rows[i].first == FRG) /* RFC 6980 */
+				assert_false(packet_parse_nd(&pkt, &nd));
+		}
+	}
+}
+
+/* ---- checksums ---- */
+
+static void checksum_agrees_with_its_slow_twin(void **state)
+{
+	uint64_t random = 3;
+
+	(void)state;
+	for (uint32_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)build_random(&random);
+	for (uint32_t start = 0; start < 9; start++) {
+		for (uint32_t len = 0; len < 400; len++)
+			assert_int_equal(checksum_fold(checksum_add(0, data + start, len)),
+			                 slow_checksum(data + start, len, 0));
+	}
+	for (uint32_t len = 65000; len <= 65575; len++)
+		assert_int_equal(checksum_fold(checksum_add(0, data, len)),
+		                 slow_checksum(data, len, 0));
+	/* In pieces, all but the last of even length. */
+	for (uint32_t i = 0; i < 2000; i++) {
+		uint32_t a = build_random(&random) % 1000 * 2;
+		uint32_t b = build_random(&random) % 100 * 2;
+		uint32_t c = build_random(&random) % 1000;
+		uint64_t sum = checksum_add(0, data, a);
+
+		sum = checksum_add(sum, data + a, b);
+		sum = checksum_add(sum, data + a + b, c);
+		assert_int_equal(checksum_fold(sum), slow_checksum(data, a + b + c, 0));
+	}
+}
+
+static void checksum_of_all_ones_and_zeros(void **state)
+{
+	uint64_t sum = 0;
+
+	(void)state;
+	memset(data, 0xff, sizeof(data));
+	assert_int_equal(checksum_fold(checksum_add(0, data, sizeof(data))), 0);
+	assert_int_equal(checksum_fold(checksum_add(0, data, 1)), 0x00ff);
+	for (int i = 0; i < 3000; i++) /* carried on and on it does not overflow */
+		sum = checksum_add(sum, data, sizeof(data));
+	assert_int_equal(checksum_fold(sum), 0);
+	assert_int_equal(checksum_fold(UINT64_MAX), 0);
+	memset(data, 0, sizeof(data));
+	assert_int_equal(checksum_fold(checksum_add(0, data, sizeof(data))), 0xffff);
+}
+
+static void checksum_update_agrees_with_a_new_sum(void **state)
+{
+	uint64_t random = 4;
+
+	(void)state;
+	for (int i = 0; i < 100000; i++) {
+		uint8_t bytes[20];
+		uint16_t field;
+		uint16_t old_word;
+		uint16_t new_word = (uint16_t)build_random(&random);
+
+		for (int k = 0; k < 20; k++)
+			bytes[k] = (uint8_t)build_random(&random);
+		if (i % 4 == 0)
+			new_word = i % 8 ? 0 : 0xffff;
+		field = slow_checksum(bytes, 20, 0);
+		old_word = load_be16(bytes + 6);
+		store_be16(bytes + 6, new_word);
+		assert_int_equal(checksum_update(field, old_word, new_word),
+		                 slow_checksum(bytes, 20, 0));
+	}
+}
+
+static void transport_checksums_are_verified(void **state)
+{
+	(void)state;
+	for (uint32_t row = 0; row < 4; row++) {
+		for (uint32_t payload = 0; payload < 70; payload++) {
+			struct packet pkt = build(&(struct build){
+				.family = row & 1 ? 6 : 4,
+				.proto = row & 2 ? IPPROTO_WIRE_UDP : IPPROTO_WIRE_TCP,
+				.payload = payload,
+				.seed = payload,
+			});
+			uint32_t at = pkt.l4 + payload % (pkt.len - pkt.l4);
+
+			assert_true(packet_l4_checksum_ok(&pkt));
+			pkt.data[at] ^= 0x40;
+			if (!(row & 2) || (at - pkt.l4 != 4 && at - pkt.l4 != 5))
+				assert_false(packet_l4_checksum_ok(&pkt));
+			pkt.data[at] ^= 0x40;
+			/* The pseudo-header's addresses count. */
+			pkt.data[pkt.family == 4 ? 13 : 12] ^= 1;
+			assert_false(packet_l4_checksum_ok(&pkt));
+		}
+	}
+}
+
+static void udp_without_checksum_is_right_in_ipv4_only(void **state)
+{
+	struct packet pkt;
+
+	(void)state;
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		pkt = build(&(struct build){ .family = family,
+		                             .proto = IPPROTO_WIRE_UDP,
+		                             .payload = 9,
+		                             .no_checksum = true });
+		assert_int_equal(packet_l4_checksum_ok(&pkt), family == 4);
+	}
+	pkt = build(&(struct build){ .proto = IPPROTO_WIRE_ICMP });
+	assert_false(packet_l4_checksum_ok(&pkt));
+	pkt = build(&(struct build){ .fragment = IPV4_MF, .payload = 12 });
+	assert_false(packet_l4_checksum_ok(&pkt));
+}
+
+static void ipv4_header_checksum(void **state)
+{
+	static const uint8_t options[40] = { 7, 39, 4, 1, 2, 3 };
+
+	(void)state;
+	for (uint32_t len = 0; len <= 40; len += 4) {
+		struct packet pkt = build(&(struct build){
+			.payload = 3, .ip_options = options, .ip_options_len = len });
+		uint16_t right = load_be16(data + 10);
+
+		assert_true(packet_ipv4_checksum_ok(&pkt));
+		store_be16(data + 10, 0x1111);
+		assert_false(packet_ipv4_checksum_ok(&pkt));
+		packet_ipv4_checksum_fill(data);
+		assert_int_equal(load_be16(data + 10), right);
+	}
+}
+
+static void ecn_is_set_and_nothing_else(void **state)
+{
+	uint8_t before[100];
+
+	(void)state;
+	for (uint32_t tos = 0; tos < 256; tos++) {
+		for (uint8_t ecn = 0; ecn < 4; ecn++) {
+			for (uint8_t family = 4; family <= 6; family += 2) {
+				struct packet pkt = build(&(struct build){ .family = family,
+				                                           .tos = (uint8_t)tos,
+				                                           .id = (uint16_t)tos });
+
+				if (family == 6)
+					store_be32(data, load_be32(data) | 0xabcde);
+				memcpy(before, data, 60);
+				packet_set_ecn(&pkt, ecn);
+				assert_int_equal(pkt.tos, (tos & 0xfc) | ecn);
+				assert_true(packet_ipv4_checksum_ok(&pkt));
+				if (family == 4)
+					assert_int_equal(data[1], pkt.tos);
+				else
+					assert_int_equal(load_be32(data),
+					                 6u << 28 | 0xabcdeu |
+					                         (uint32_t)pkt.tos << 20);
+				packet_set_ecn(&pkt, tos & 3);
+				assert_memory_equal(before, data, 60);
+			}
+		}
+	}
+}
+
+/* ---- errors ---- */
+
+static void too_big_about(const struct packet *pkt, uint32_t mtu, uint32_t told)
+{
+	uint8_t out[PACKET_ERROR_MAX + 1] = { [PACKET_ERROR_MAX] = 0x77 };
+	uint32_t most = pkt->family == 4 ? 576 : 1280;
+	uint32_t headers = pkt->family == 4 ? 28 : 48;
+	uint32_t len = packet_make_too_big(pkt, mtu, out);
+	struct packet error;
+
+	assert_true(packet_may_answer(pkt));
+	assert_int_equal(out[PACKET_ERROR_MAX], 0x77);
+	assert_int_equal(len, pkt->len + headers < most ? pkt->len + headers : most);
+	assert_true(packet_parse_ip(out, len, &error));
+	assert_int_equal(error.len, len);
+	assert_int_equal(error.family, pkt->family);
+	assert_int_equal(error.proto, pkt->family == 4 ? IPPROTO_WIRE_ICMP : IPPROTO_WIRE_ICMPV6);
+	assert_memory_equal(error.source, pkt->destination, packet_addr_len(pkt));
+	assert_memory_equal(error.destination, pkt->source, packet_addr_len(pkt));
+	assert_int_equal(out[error.l4], pkt->family == 4 ? 3 : 2);
+	assert_int_equal(out[error.l4 + 1], pkt->family == 4 ? 4 : 0);
+	assert_int_equal(load_be32(out + error.l4 + 4), told);
+	assert_memory_equal(out + headers, pkt->data, len - headers);
+	if (pkt->family == 4) {
+		assert_int_equal(slow_checksum(out, 20, 0), 0);
+		assert_int_equal(slow_checksum(out + 20, len - 20, 0), 0);
+	} else {
+		assert_int_equal(slow_checksum(out + 40, len - 40,
+		                               slow_pseudo(out, IPPROTO_WIRE_ICMPV6, len - 40)),
+		                 0);
+	}
+	/* No error about an error. */
+	assert_int_equal(packet_make_too_big(&error, mtu, data + 4096), 0);
+}
+
+static void too_big_is_made(void **state)
+{
+	static const uint32_t payloads[] = { 0, 100, 507, 508, 1000, 1211, 1212, 1213, 65000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
+		struct packet pkt = build(&(struct build){ .payload = payloads[i] });
+
+		too_big_about(&pkt, 1420, 1420);
+		too_big_about(&pkt, 70000, 65535);
+		pkt = build(&(struct build){ .family = 6, .payload = payloads[i] });
+		too_big_about(&pkt, 1420, 1420);
+		too_big_about(&pkt, 1279, 1280);
+		pkt = build(&(struct build){ .proto = IPPROTO_WIRE_ICMP, .payload = payloads[i] });
+		too_big_about(&pkt, 1420, 1420);
+		pkt = build(
+			&(struct build){ .fragment = IPV4_MF, .payload = payloads[i] / 8 * 8 + 4 });
+		too_big_about(&pkt, 1420, 1420);
+	}
+}
+
+static void no_error_about(const struct packet *pkt)
+{
+	uint8_t out[PACKET_ERROR_MAX];
+
+	assert_false(packet_may_answer(pkt));
+	assert_int_equal(packet_make_too_big(pkt, 1420, out), 0);
+}
+
+static void no_error_is_made_about_what_must_have_none(void **state)
+{
+	static const uint8_t icmp_errors[] = { 3, 4, 5, 11, 12 };
+	static const uint8_t icmpv6_errors[] = { 0, 1, 2, 3, 4, 100, 127, 137 };
+	static const uint8_t later[8] = { UDP, 0, 1, 0 };
+	struct packet pkt;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(icmp_errors); i++) {
+		pkt = build(&(struct build){ .proto = IPPROTO_WIRE_ICMP, .payload = 1500 });
+		data[20] = icmp_errors[i];
+		no_error_about(&pkt);
+	}
+	for (size_t i = 0; i < sizeof(icmpv6_errors); i++) {
+		pkt = build(&(struct build){
+			.family = 6, .proto = IPPROTO_WIRE_ICMPV6, .payload = 1500 });
+		data[40] = icmpv6_errors[i];
+		no_error_about(&pkt);
+	}
+	pkt = build(&(struct build){ .payload = 1500, .fragment = 7 });
+	no_error_about(&pkt);
+	pkt = build(&(struct build){ .family = 6,
+	                             .proto = UDP,
+	                             .payload = 1500,
+	                             .ip_options = later,
+	                             .ip_options_len = 8,
+	                             .extension = FRG });
+	no_error_about(&pkt);
+	pkt = build(&(struct build){ .payload = 1500 });
+	data[16] = 224;
+	no_error_about(&pkt);
+	memset(data + 16, 255, 4);
+	no_error_about(&pkt);
+	pkt = build(&(struct build){ .payload = 1500 });
+	memset(data + 12, 0, 4);
+	no_error_about(&pkt);
+	data[12] = 127;
+	no_error_about(&pkt);
+	data[12] = 224;
+	no_error_about(&pkt);
+	pkt = build(&(struct build){ .family = 6, .payload = 1500 });
+	data[24] = 0xff;
+	no_error_about(&pkt);
+	pkt = build(&(struct build){ .family = 6, .payload = 1500 });
+	memset(data + 8, 0, 16);
+	no_error_about(&pkt);
+	/* An ICMP packet that does not show its type. */
+	pkt = build(&(struct build){ .proto = IPPROTO_WIRE_ICMP });
+	store_be16(data + 2, 20);
+	assert_true(packet_parse_ip(data, 20, &pkt));
+	no_error_about(&pkt);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ipv4_is_parsed),
+		cmocka_unit_test(ipv6_is_parsed),
+		cmocka_unit_test(truncated_packets_are_malformed),
+		cmocka_unit_test(lengths_must_add_up),
+		cmocka_unit_test(pitfall_22_ipv6_payload_lengths_from_65496_do_not_wrap),
+		cmocka_unit_test(short_udp_length_is_legal_but_not_ours_to_touch),
+		cmocka_unit_test(ipv4_fragments_have_no_transport),
+		cmocka_unit_test(pitfall_31_ipv6_extension_header_lengths),
+		cmocka_unit_test(martians_and_multicast_are_known),
+		cmocka_unit_test(arp_is_parsed),
+		cmocka_unit_test(insane_arp_is_refused),
+		cmocka_unit_test(neighbour_discovery_is_parsed),
+		cmocka_unit_test(invalid_neighbour_discovery_is_refused),
+		cmocka_unit_test(discovery_is_seen_behind_extension_headers),
+		cmocka_unit_test(checksum_agrees_with_its_slow_twin),
+		cmocka_unit_test(checksum_of_all_ones_and_zeros),
+		cmocka_unit_test(checksum_update_agrees_with_a_new_sum),
+		cmocka_unit_test(transport_checksums_are_verified),
+		cmocka_unit_test(udp_without_checksum_is_right_in_ipv4_only),
+		cmocka_unit_test(ipv4_header_checksum),
+		cmocka_unit_test(ecn_is_set_and_nothing_else),
+		cmocka_unit_test(too_big_is_made),
+		cmocka_unit_test(no_error_is_made_about_what_must_have_none),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
