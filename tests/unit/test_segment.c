@@ -1,138 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <stdlib.h>
-#include "dataplane/segment.h"
-#include "packet_build.h"
-
-#define MTU 1420
-
-static uint8_t input[BUILD_MAX];
-static uint8_t pristine[BUILD_MAX];
-static uint8_t room[SEGMENT_ROOM];
-static struct segment_slots slots;
-
-static struct packet parse(uint8_t *data, uint32_t len)
-{
-	struct packet pkt;
-
-	assert_true(packet_parse_ip(data, len, &pkt));
-	assert_int_equal(pkt.len, len);
-	return pkt;
-}
-
-static struct packet build(const struct build *b)
-{
-	return parse(input, build_packet(b, input));
-}
-
-/* Cuts, and sees that neither the packet was touched nor the room overrun. */
-static enum segment_verdict segment_mtu(const struct packet *pkt, struct wire_vnet vnet,
-                                        uint32_t mtu)
-{
-	enum segment_verdict verdict;
-
-	memcpy(pristine, input, sizeof(input));
-	memset(room, 0xa5, sizeof(room));
-	slots = (struct segment_slots){ .buf = room, .room = sizeof(room), .mtu = mtu };
-	verdict = segment_packet(pkt, &vnet, &slots);
-	assert_memory_equal(pristine, input, sizeof(input));
-	return verdict;
-}
-
-static enum segment_verdict segment(const struct packet *pkt, struct wire_vnet vnet)
-{
-	return segment_mtu(pkt, vnet, MTU);
-}
-
-static uint32_t slot_len(uint32_t i)
-{
-	return i + 1 == slots.count ? slots.last : slots.stride;
-}
-
-/* The packet in slot @i, with the slot's layout checked. */
-static struct packet slot(uint32_t i)
-{
-	uint8_t *start = room + i * slots.stride;
-	uint32_t plain = slot_len(i) - SEGMENT_OVERHEAD;
-	struct packet pkt;
-
-	assert_true(i < slots.count);
-	assert_true(packet_parse_ip(start + SEGMENT_HEADROOM, plain, &pkt));
-	for (uint32_t k = pkt.len; k < plain; k++)
-		assert_int_equal(pkt.data[k], 0);
-	/* Header and tag are the sealer's. */
-	for (uint32_t k = 0; k < 16; k++) {
-		assert_int_equal(start[k], 0xa5);
-		assert_int_equal(start[slot_len(i) - 1 - k], 0xa5);
-	}
-	assert_true(slots.last <= slots.stride);
-	return pkt;
-}
-
-static const struct wire_tcp *tcp(const struct packet *pkt)
-{
-	return (const struct wire_tcp *)(pkt->data + pkt->l4);
-}
-
-static struct wire_vnet gso(const struct packet *pkt, uint16_t size)
-{
-	return (struct wire_vnet){
-		.flags = VNET_F_NEEDS_CSUM,
-		.gso_type = pkt->proto == IPPROTO_WIRE_UDP ? VNET_GSO_UDP_L4
-		            : pkt->family == 4             ? VNET_GSO_TCPV4
-		                                           : VNET_GSO_TCPV6,
-		.gso_size = size,
-		.hdr_len = 0xffff, /* not to be trusted */
-		.csum_start = (uint16_t)(14 + pkt->l4),
-		.csum_offset = pkt->proto == IPPROTO_WIRE_UDP ? 6 : 16,
-	};
-}
-
-static const struct wire_vnet plain = { 0 };
-
-static struct wire_vnet undone(const struct packet *pkt)
-{
-	struct wire_vnet vnet = gso(pkt, 0);
-
-	vnet.gso_type = VNET_GSO_NONE;
-	return vnet;
-}
-
-/* What every cut of a TCP packet must fulfil. */
-static void check_tcp_cut(const struct packet *whole, uint32_t part)
-{
-	uint32_t headers = whole->payload;
-	uint32_t offset = 0;
-
-	for (uint32_t i = 0; i < slots.count; i++) {
-		bool is_last = i + 1 == slots.count;
-		struct packet pkt = slot(i);
-		uint32_t payload = pkt.len - pkt.payload;
-		uint8_t flags = tcp(whole)->flags;
-
-		assert_true(pkt.len <= slots.mtu);
-		assert_int_equal(pkt.payload, headers);
-		if (!is_last)
-			assert_int_equal(payload, part);
-		assert_memory_equal(pkt.data + headers, whole->data + headers + offset, payload);
-		assert_true(slow_checksums_ok(&pkt));
-		assert_int_equal(load_be32(&tcp(&pkt)->sequence),
-		                 load_be32(&tcp(whole)->sequence) + offset);
-		if (!is_last)
-			flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
-		if (i > 0)
-			flags &= (uint8_t)~TCP_CWR;
-		assert_int_equal(tcp(&pkt)->flags, flags);
-		if (pkt.family == 4)
-			assert_int_equal(load_be16(pkt.data + 4),
-			                 (uint16_t)(load_be16(whole->data + 4) + i));
-		offset += payload;
-	}
-	assert_int_equal(offset, whole->len - headers);
-}
+/* How single packets and superframes are cut; fragments and refusals: test_fragment.c. */
+#include "segment_check.h"
 
 /* ---- single packets ---- */
 
@@ -374,6 +242,137 @@ static void signed_tcp_is_not_split(void **state)
 	}
 }
 
+/* ---- SYN ---- */
+
+static void syn_has_its_mss_clamped(void **state)
+{
+	static const uint8_t options[8] = { 7, 7, 4 }; /* record route, in the IPv4 header */
+	static const uint8_t mss_first[8] = { 2, 4, 0x23, 0x00, 1, 3, 3, 7 };
+	static const uint8_t mss_odd[8] = { 1, 2, 4, 0x23, 0x00, 1, 1, 0 };
+	static const uint8_t mss_late[8] = { 3, 3, 7, 1, 2, 4, 0x23, 0x00 };
+	static const uint8_t mss_jumbo[8] = { 2, 4, 0xff, 0xff };
+	static const uint8_t ao[16] = { 2, 4, 0x23, 0x00, 29, 12 };
+	static const uint8_t md5[24] = { 2, 4, 0x23, 0x00, 19, 18 };
+	static const uint8_t small[8] = { 2, 4, 0x05, 0x64 }; /* 1380 */
+	static const uint8_t wrong_len[8] = { 2, 3, 0x23, 0x00 };
+	static const uint8_t cut_off[4] = { 1, 1, 2, 4 };
+	static const uint8_t none[4] = { 1 };
+	static const struct {
+		const uint8_t *options;
+		uint8_t len;
+		uint8_t at; /* of the value in the options; 0: stays as it is */
+	} rows[] = {
+		{ mss_first, 8, 2 }, { mss_odd, 8, 3 }, { mss_late, 8, 6 }, { mss_jumbo, 8, 2 },
+		{ small, 8, 2 },     { md5, 24, 2 },    { ao, 16, 0 },      { wrong_len, 8, 0 },
+		{ cut_off, 4, 0 },   { none, 4, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 8 * sizeof(rows) / sizeof(rows[0]); i++) {
+		const uint8_t family = i & 1 ? 6 : 4;
+		struct packet pkt = build(&(struct build){
+			.family = family,
+			.flags = i & 2 ? TCP_SYN | TCP_ACK : TCP_SYN, /* SYN-ACK too */
+			.ip_options = options,
+			.ip_options_len = i & 4 && family == 4 ? 8 : 0,
+			.tcp_options = rows[i / 8].options,
+			.tcp_options_len = rows[i / 8].len,
+		});
+		uint32_t limit =
+			family == 4 ? MTU - 40 : MTU - 60; /* RFC 6691: options do not count */
+		uint32_t at = pkt.l4 + 20u + rows[i / 8].at;
+		bool expected = rows[i / 8].at && load_be16(pkt.data + at) > limit;
+		struct packet got;
+
+		assert_int_equal(segment(&pkt, i & 4 ? undone(&pkt) : plain), SEGMENT_OK);
+		got = slot(0);
+		assert_int_equal(slots.clamped, expected);
+		assert_true(slow_checksums_ok(&got));
+		if (!expected) {
+			assert_memory_equal(got.data, pkt.data, pkt.len);
+			continue;
+		}
+		assert_int_equal(load_be16(got.data + at), limit);
+		memcpy(got.data + at, pkt.data + at, 2);
+		memcpy(got.data + got.l4 + 16, pkt.data + pkt.l4 + 16, 2);
+		assert_memory_equal(got.data, pkt.data, pkt.len);
+	}
+}
+
+static void only_a_syn_is_clamped(void **state)
+{
+	static const uint8_t mss[4] = { 2, 4, 0x23, 0x00 };
+	struct packet pkt;
+
+	(void)state;
+	pkt = build(&(struct build){ .tcp_options = mss, .tcp_options_len = 4, .flags = TCP_ACK });
+	assert_int_equal(segment(&pkt, plain), SEGMENT_OK);
+	assert_false(slots.clamped);
+	assert_memory_equal(slot(0).data, pkt.data, pkt.len);
+	/* A damaged SYN stays damaged. */
+	pkt = build(&(struct build){ .tcp_options = mss, .tcp_options_len = 4, .flags = TCP_SYN });
+	pkt.data[21] ^= 1;
+	assert_int_equal(segment(&pkt, plain), SEGMENT_OK);
+	assert_true(slots.clamped);
+	pkt = slot(0);
+	assert_false(slow_checksums_ok(&pkt));
+}
+
+static void overlong_syn_and_rst_are_not_split(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		struct packet pkt = build(&(struct build){ .flags = i ? TCP_SYN : TCP_RST | TCP_ACK,
+		                                           .fragment = IPV4_DF,
+		                                           .payload = 1460 });
+
+		assert_int_equal(segment(&pkt, plain), SEGMENT_TOO_BIG);
+		assert_int_equal(segment(&pkt, gso(&pkt, 1000)), SEGMENT_BAD);
+	}
+}
+
+/* ---- UDP superframes ---- */
+
+static void udp_superframe_is_cut(void **state)
+{
+	static const uint32_t payloads[] = { 0, 1, 99, 100, 101, 1372, 1373, 30000, 65000 };
+	static const uint16_t sizes[] = { 100, 512, 1200, 1372 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
+		for (size_t j = 0; j < 2 * sizeof(sizes) / sizeof(sizes[0]); j++) {
+			struct packet pkt = build(&(struct build){
+				.family = j & 1 ? 6 : 4,
+				.proto = IPPROTO_WIRE_UDP,
+				.payload = payloads[i],
+				.id = 0xffff,
+				.fragment = j & 4 ? IPV4_DF : 0,
+			});
+			uint32_t size = sizes[j / 2];
+
+			store_be16(pkt.data + pkt.l4 + 6, 0);
+			assert_int_equal(segment(&pkt, gso(&pkt, (uint16_t)size)), SEGMENT_OK);
+			assert_int_equal(slots.count,
+			                 payloads[i] ? (payloads[i] + size - 1) / size : 1);
+			assert_false(slots.fragmented || slots.cut);
+			check_udp_cut(&pkt, size);
+		}
+	}
+}
+
+static void udp_superframe_of_datagrams_over_the_mtu_needs_df_clear(void **state)
+{
+	struct packet pkt;
+
+	(void)state;
+	pkt = build(&(struct build){ .family = 6, .proto = IPPROTO_WIRE_UDP, .payload = 5000 });
+	assert_int_equal(segment(&pkt, gso(&pkt, 1373)), SEGMENT_TOO_BIG);
+	pkt = build(
+		&(struct build){ .proto = IPPROTO_WIRE_UDP, .payload = 5000, .fragment = IPV4_DF });
+	assert_int_equal(segment(&pkt, gso(&pkt, 1393)), SEGMENT_TOO_BIG);
+	assert_int_equal(segment(&pkt, gso(&pkt, 1392)), SEGMENT_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,6 +387,11 @@ int main(void)
 		cmocka_unit_test(damaged_overlong_segment_is_not_mended),
 		cmocka_unit_test(urgent_pointer_follows_the_cut),
 		cmocka_unit_test(signed_tcp_is_not_split),
+		cmocka_unit_test(syn_has_its_mss_clamped),
+		cmocka_unit_test(only_a_syn_is_clamped),
+		cmocka_unit_test(overlong_syn_and_rst_are_not_split),
+		cmocka_unit_test(udp_superframe_is_cut),
+		cmocka_unit_test(udp_superframe_of_datagrams_over_the_mtu_needs_df_clear),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
