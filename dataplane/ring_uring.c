@@ -10,8 +10,7 @@
  * the set in use small and in the cache. A source that ran out of buffers ends
  * its request with ENOBUFS and is armed again by the next wait; nothing is lost,
  * it waits in the socket or the TAP.
- * Before 6.7 a TAP is polled, and once readable read by several single
- * reads in one submission.
+ * Before 6.7 a TAP is polled, and read with plain system calls.
  *
  * What a wait hands out is given back to the kernel by the next wait, never
  * before. Completions are first moved to a list (@pending), for a flush finds
@@ -24,10 +23,11 @@
  * without blocking, within io_uring_enter(); only one that says EAGAIN there may
  * go on later, by poll or a worker thread. MSG_DONTWAIT on sendmsg and RWF_NOWAIT
  * on writev forbid just that: the kernel marks such requests "no wait" and ends
- * them with EAGAIN on the spot. (O_NONBLOCK alone is not enough: for a file that
+ * them with EAGAIN on the spot. (O_NONBLOCK alone is not enough: of a file that
  * can be polled io_uring takes it for no reason to give up.) So all completions
  * are there when the system call returns; the loop in tx_finish() waits for them
- * all the same.
+ * all the same. Before 6.4 a TAP knows no RWF_NOWAIT; there a write could only be
+ * put off once 2 GiB, the default of its send buffer, were under way in it.
  * A send that the slow path repeats comes after those behind it in the flush.
  * Once is nothing; but a device that cannot segment would reorder every burst, so
  * after such a repetition sends go by sendmmsg, strictly in order, for a minute.
@@ -60,7 +60,6 @@ enum {
 
 #define BUFFERS       32u /* of each source; a power of two */
 #define BUFFERS_LEAST 4u
-#define READS_FIRST   4u /* without multishot read; doubled as long as all bring something */
 /* Bytes that a batch of one source aims at: more gains nothing and leaves the cache. */
 #define BATCH_BYTES (256u * 1024)
 /* Buffers in a row must not all start in the same sets of a cache. */
@@ -84,7 +83,6 @@ _Static_assert(BUFFERS * sizeof(struct io_uring_buf) <= BUFFER_RING_SIZE, "buffe
 enum tag_type {
 	TAG_WAKE,
 	TAG_SOURCE, /* multishot, or without it the poll */
-	TAG_READ, /* index: buffer */
 	TAG_SEND, /* index: into tx */
 	TAG_WRITE,
 	TAG_CANCEL,
@@ -104,7 +102,7 @@ _Static_assert(sizeof(union tag) == sizeof(uint64_t), "user_data");
 struct uring_source {
 	int fd; /* -1: none */
 	bool armed; /* a request that stays is with the kernel */
-	bool readable; /* without multishot read: the poll, or a full round of reads, said so */
+	bool readable; /* without multishot read: a read may find something */
 	bool lost; /* TAPs: gone, and RING_PORT_LOST not yet told */
 	uint32_t usual_len; /* moving average of what one completion brings */
 	uint32_t overflow; /* sockets: last SO_RXQ_OVFL */
@@ -115,7 +113,7 @@ struct uring_source {
 	uint16_t free[BUFFERS]; /* a stack */
 	uint16_t free_count;
 	uint16_t provided;
-	uint16_t reads; /* without multishot read: how many to try at once */
+	int write_flags; /* TAPs: RWF_NOWAIT, where the kernel has it */
 };
 
 struct received {
@@ -146,6 +144,7 @@ struct uring_ring {
 	bool wake_armed;
 	bool woken;
 	bool read_multishot;
+	bool old_kernel; /* behave as on one */
 	bool any_lost;
 	bool cancel_done;
 	unsigned int source_end; /* one past the highest source in use */
@@ -187,7 +186,7 @@ static bool error_is_passing(int error)
 	       error == -ECANCELED;
 }
 
-static struct io_uring_sqe *get_sqe(struct uring_ring *ur, union tag tag)
+static struct io_uring_sqe *get_sqe(struct uring_ring *ur)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&ur->uring);
 
@@ -195,12 +194,10 @@ static struct io_uring_sqe *get_sqe(struct uring_ring *ur, union tag tag)
 		(void)io_uring_submit(&ur->uring);
 		sqe = io_uring_get_sqe(&ur->uring);
 	}
-	memset(sqe, 0, sizeof(*sqe));
-	sqe->user_data = tag.bits;
 	return sqe;
 }
 
-/* The prep functions of liburing set all of an SQE but, in 2.3, its user_data. */
+/* After the prep functions of liburing, some of which clear it. */
 static void set_tag(struct io_uring_sqe *sqe, union tag tag)
 {
 	sqe->user_data = tag.bits;
@@ -307,20 +304,6 @@ static void complete_source(struct uring_ring *ur, unsigned int s, const struct 
 	}
 }
 
-static void complete_read(struct uring_ring *ur, union tag tag, int res)
-{
-	struct received rx = { .source = tag.source, .buffer = (uint16_t)tag.index };
-
-	if (res > 0) {
-		pending_push(ur, tag.source, tag.index, res);
-		return;
-	}
-	buffer_put(ur, &rx);
-	ur->sources[tag.source].readable = false;
-	ur->sources[tag.source].reads = READS_FIRST;
-	source_failed(ur, tag.source, res);
-}
-
 static void complete(struct uring_ring *ur, const struct io_uring_cqe *cqe)
 {
 	union tag tag = { .bits = cqe->user_data };
@@ -334,9 +317,6 @@ static void complete(struct uring_ring *ur, const struct io_uring_cqe *cqe)
 		break;
 	case TAG_SOURCE:
 		complete_source(ur, tag.source, cqe);
-		break;
-	case TAG_READ:
-		complete_read(ur, tag, cqe->res);
 		break;
 	case TAG_SEND:
 	case TAG_WRITE:
@@ -354,6 +334,12 @@ static void reap(struct uring_ring *ur)
 	struct io_uring_cqe *cqe;
 	unsigned int head, n = 0;
 
+	if (ur->pending_next > 0) { /* what is behind it would not fit otherwise */
+		ur->pending_count -= ur->pending_next;
+		memmove(ur->pending, ur->pending + ur->pending_next,
+		        ur->pending_count * sizeof(ur->pending[0]));
+		ur->pending_next = 0;
+	}
 	io_uring_for_each_cqe(&ur->uring, head, cqe)
 	{
 		complete(ur, cqe);
@@ -364,26 +350,6 @@ static void reap(struct uring_ring *ur)
 
 /* ---- arming ---- */
 
-static void arm_reads(struct uring_ring *ur, unsigned int s)
-{
-	struct uring_source *source = &ur->sources[s];
-	unsigned int n = buffers_wanted(source);
-
-	if (n > source->reads)
-		n = source->reads;
-	if (source->reads < BUFFERS)
-		source->reads *= 2;
-	for (; n > 0 && source->free_count > 0; n--) {
-		uint16_t buffer = source->free[--source->free_count];
-		union tag tag = { .type = TAG_READ, .source = (uint8_t)s, .index = buffer };
-		struct io_uring_sqe *sqe = get_sqe(ur, tag);
-
-		io_uring_prep_read(sqe, source->fd, buffer_at(source, buffer), RING_BUFFER_SIZE, 0);
-		sqe->rw_flags = RWF_NOWAIT;
-		set_tag(sqe, tag);
-	}
-}
-
 static void arm_source(struct uring_ring *ur, unsigned int s)
 {
 	struct uring_source *source = &ur->sources[s];
@@ -391,12 +357,10 @@ static void arm_source(struct uring_ring *ur, unsigned int s)
 	struct io_uring_sqe *sqe;
 
 	if (s >= SOURCE_TAP && !ur->read_multishot) {
-		if (source->readable)
-			arm_reads(ur, s);
 		if (source->armed)
 			return;
-		sqe = get_sqe(ur, tag);
-		io_uring_prep_poll_add(sqe, source->fd, POLLIN);
+		sqe = get_sqe(ur);
+		io_uring_prep_poll_multishot(sqe, source->fd, POLLIN);
 		set_tag(sqe, tag);
 		source->armed = true;
 		return;
@@ -404,7 +368,7 @@ static void arm_source(struct uring_ring *ur, unsigned int s)
 	buffers_provide(source);
 	if (source->armed)
 		return;
-	sqe = get_sqe(ur, tag);
+	sqe = get_sqe(ur);
 	if (s < SOURCE_TAP) {
 		io_uring_prep_recvmsg_multishot(sqe, source->fd, &ur->shape, 0);
 	} else {
@@ -420,7 +384,7 @@ static void arm_all(struct uring_ring *ur)
 {
 	if (!ur->wake_armed) {
 		union tag tag = { .type = TAG_WAKE };
-		struct io_uring_sqe *sqe = get_sqe(ur, tag);
+		struct io_uring_sqe *sqe = get_sqe(ur);
 
 		io_uring_prep_poll_multishot(sqe, ur->wake_fd, POLLIN);
 		set_tag(sqe, tag);
@@ -440,13 +404,53 @@ static void arm_all(struct uring_ring *ur)
 static bool want_arm(const struct uring_ring *ur)
 {
 	for (unsigned int s = 0; s < ur->source_end; s++) {
-		const struct uring_source *source = &ur->sources[s];
-
-		if (source->fd >= 0 && !source->lost && (!source->armed || source->readable))
+		if (ur->sources[s].fd >= 0 && !ur->sources[s].lost && !ur->sources[s].armed)
 			return true;
 	}
 	return false;
 }
+
+/* ---- TAPs without multishot read ---- */
+
+static bool any_readable(const struct uring_ring *ur)
+{
+	if (ur->read_multishot)
+		return false;
+	for (unsigned int s = SOURCE_TAP; s < ur->source_end; s++) {
+		if (ur->sources[s].readable)
+			return true;
+	}
+	return false;
+}
+
+/* One batch; the poll tells of changes only, so it stays readable until a read says no. */
+static void read_source(struct uring_ring *ur, unsigned int s)
+{
+	struct uring_source *source = &ur->sources[s];
+
+	for (unsigned int n = buffers_wanted(source); n > 0 && source->free_count > 0; n--) {
+		uint16_t buffer = source->free[source->free_count - 1];
+		ssize_t len = read(source->fd, buffer_at(source, buffer), RING_BUFFER_SIZE);
+
+		if (len < 0) {
+			source->readable = false;
+			source_failed(ur, s, -errno);
+			break;
+		}
+		source->free_count--;
+		pending_push(ur, s, buffer, (int)len);
+	}
+}
+
+static void read_all(struct uring_ring *ur)
+{
+	for (unsigned int s = SOURCE_TAP; s < ur->source_end; s++) {
+		if (ur->sources[s].readable)
+			read_source(ur, s);
+	}
+}
+
+/* ---- stopping and starting ---- */
 
 /* The end of what is cancelled may come after the cancellation's own completion: then again. */
 static void cancel(struct uring_ring *ur, union tag what, const bool *armed)
@@ -454,7 +458,7 @@ static void cancel(struct uring_ring *ur, union tag what, const bool *armed)
 	union tag tag = { .type = TAG_CANCEL };
 
 	while (*armed) {
-		struct io_uring_sqe *sqe = get_sqe(ur, tag);
+		struct io_uring_sqe *sqe = get_sqe(ur);
 
 		io_uring_prep_cancel64(sqe, what.bits, 0);
 		set_tag(sqe, tag);
@@ -470,11 +474,12 @@ static void source_stop(struct uring_ring *ur, unsigned int s)
 {
 	struct uring_source *source = &ur->sources[s];
 	union tag tag = { .type = TAG_SOURCE, .source = (uint8_t)s };
-	unsigned int kept = ur->pending_next;
+	unsigned int kept;
 
 	if (source->fd < 0)
 		return;
 	cancel(ur, tag, &source->armed);
+	kept = ur->pending_next;
 	for (unsigned int i = ur->pending_next; i < ur->pending_count; i++) {
 		if (ur->pending[i].source == s)
 			buffer_put(ur, &ur->pending[i]);
@@ -489,6 +494,15 @@ static void source_stop(struct uring_ring *ur, unsigned int s)
 	source->overflow = 0;
 }
 
+/* A frame too short to be one tells without a trace. */
+static int tap_write_flags(int fd)
+{
+	uint8_t byte = 0;
+	struct iovec iov = { &byte, sizeof(byte) };
+
+	return pwritev2(fd, &iov, 1, -1, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP ? 0 : RWF_NOWAIT;
+}
+
 static int source_start(struct uring_ring *ur, unsigned int s, int fd)
 {
 	int err = source_make_buffers(ur, s);
@@ -496,7 +510,6 @@ static int source_start(struct uring_ring *ur, unsigned int s, int fd)
 	if (err)
 		return err;
 	ur->sources[s].fd = fd;
-	ur->sources[s].reads = READS_FIRST;
 	if (ur->source_end <= s)
 		ur->source_end = s + 1;
 	return 0;
@@ -633,7 +646,7 @@ static unsigned int uring_wait(struct ring *ring, uint64_t deadline_ns, struct r
 {
 	struct uring_ring *ur = uring_ring_of(ring);
 	unsigned int n, again = 0;
-	bool over = false;
+	bool over = false, ready;
 
 	while (ur->held_count > 0)
 		buffer_put(ur, &ur->held[--ur->held_count]);
@@ -642,8 +655,12 @@ static unsigned int uring_wait(struct ring *ring, uint64_t deadline_ns, struct r
 		if (n > 0 || ur->woken || (over && (!want_arm(ur) || again++ > 0)))
 			break;
 		arm_all(ur);
-		over = enter(ur, over ? 0 : deadline_ns);
+		ready = any_readable(ur);
+		if (enter(ur, over || ready ? 0 : deadline_ns) && !ready)
+			over = true;
 		reap(ur);
+		if (!ur->read_multishot)
+			read_all(ur);
 	}
 	ur->woken = false;
 	return n;
@@ -692,7 +709,7 @@ static struct io_uring_sqe *tx_start(struct uring_ring *ur, enum tag_type type, 
 		tx_finish(ur);
 	*tag = (union tag){ .type = (uint8_t)type, .index = ur->tx_count };
 	ur->tx[ur->tx_count].type = type;
-	return get_sqe(ur, *tag);
+	return get_sqe(ur);
 }
 
 /* True: in order matters more, see the head. */
@@ -738,18 +755,21 @@ static void uring_write(struct ring *ring, struct ring_write *writes, unsigned i
 
 	for (unsigned int i = 0; i < n; i++) {
 		struct ring_write *write = &writes[i];
-		struct uring_source *source = &ur->sources[SOURCE_TAP + write->port];
+		struct uring_source *source;
 		struct io_uring_sqe *sqe;
 		union tag tag;
 
 		write->error = -ENODEV;
-		if (write->port >= RING_PORTS_MAX || source->fd < 0 || source->lost)
+		if (write->port >= RING_PORTS_MAX)
+			continue;
+		source = &ur->sources[SOURCE_TAP + write->port];
+		if (source->fd < 0 || source->lost)
 			continue;
 		write->error = 0;
 		sqe = tx_start(ur, TAG_WRITE, &tag);
 		ur->tx[ur->tx_count++].write = write;
 		io_uring_prep_writev(sqe, source->fd, write->iov, write->iov_count, 0);
-		sqe->rw_flags = RWF_NOWAIT;
+		sqe->rw_flags = source->write_flags;
 		set_tag(sqe, tag);
 	}
 }
@@ -769,6 +789,7 @@ static int uring_add_tap(struct ring *ring, uint16_t port, int fd)
 		return -EINVAL;
 	if (ur->sources[SOURCE_TAP + port].fd >= 0)
 		return -EEXIST;
+	ur->sources[SOURCE_TAP + port].write_flags = ur->old_kernel ? 0 : tap_write_flags(fd);
 	return source_start(ur, SOURCE_TAP + port, fd);
 }
 
@@ -898,6 +919,7 @@ int ring_open_uring_as(struct ring **ring, bool old_kernel)
 		free(ur);
 		return err;
 	}
+	ur->old_kernel = old_kernel;
 	ur->read_multishot = !old_kernel && has_read_multishot(ur);
 	strcpy(ur->ring.features, ur->read_multishot
 	                                  ? "multishot recvmsg and read, buffer rings"

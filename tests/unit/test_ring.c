@@ -680,6 +680,49 @@ static void segments_over_the_mtu_go_one_by_one(void **state)
 	close_end(&end);
 }
 
+/*
+ * Frames for a neighbour that does not answer stay in the socket's send buffer:
+ * once it is full the rest fails at once, and nothing goes out later.
+ */
+static void full_buffer_fails_at_once(void **state)
+{
+	enum { SENDS = 40 };
+	struct ring_send sends[SENDS];
+	struct ifreq ifr = { .ifr_flags = 0 };
+	struct sockaddr_in *addr = (struct sockaddr_in *)(void *)&ifr.ifr_addr;
+	unsigned int failed = 0;
+	uint8_t data[1000] = { 0 };
+	struct tunnel_end end;
+	struct tap tap;
+	int size = 1;
+
+	open_end(state, &end);
+	open_tap(&tap, "ringtap0");
+	*addr = to_v4("192.0.2.1", 0).remote.in;
+	interface_request("ringtap0", SIOCSIFADDR, &ifr);
+	addr->sin_addr.s_addr = htonl(0xffffff00);
+	interface_request("ringtap0", SIOCSIFNETMASK, &ifr);
+	assert_int_equal(setsockopt(end.udp.fd4, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	for (unsigned int i = 0; i < SENDS; i++)
+		sends[i] = (struct ring_send){ .to = to_v4("192.0.2.2", 9),
+			                       .data = data,
+			                       .len = sizeof(data),
+			                       .segment = sizeof(data) };
+	ring_send(end.ring, sends, SENDS);
+	ring_flush(end.ring);
+	for (unsigned int i = 0; i < SENDS; i++) {
+		assert_int_equal(sends[i].failed, sends[i].error ? 1 : 0);
+		if (sends[i].error)
+			assert_int_equal(sends[i].error, -EAGAIN);
+		else
+			assert_int_equal(failed, 0);
+		failed += sends[i].failed;
+	}
+	assert_in_range(failed, 1, SENDS - 1);
+	close_end(&end);
+	tap_close(&tap);
+}
+
 /* ---- frames ---- */
 
 static void frames_in(void **state)
@@ -784,6 +827,10 @@ static void superframe_out(void **state)
 	ring_flush(ring);
 	assert_int_equal(write.error, -EINVAL);
 	write.port = 2;
+	ring_write(ring, &write, 1);
+	ring_flush(ring);
+	assert_int_equal(write.error, -ENODEV);
+	write.port = UINT16_MAX;
 	ring_write(ring, &write, 1);
 	ring_flush(ring);
 	assert_int_equal(write.error, -ENODEV);
@@ -1141,6 +1188,7 @@ static const struct ring_test tests[] = {
 	{ "pitfall_25_stale_source_is_forgotten", stale_source_is_forgotten },
 	{ "unreachable_keeps_source", unreachable_keeps_source },
 	{ "segments_over_the_mtu_go_one_by_one", segments_over_the_mtu_go_one_by_one },
+	{ "full_buffer_fails_at_once", full_buffer_fails_at_once },
 	{ "frames_in", frames_in },
 	{ "writes_keep_order", writes_keep_order },
 	{ "superframe_out", superframe_out },
