@@ -2,10 +2,17 @@
 #include "ctl/text.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define WORD_MAX 63
+#define WORD_MAX   63
+#define COLUMN_GAP 2
+
+/* --- near words --- */
 
 static bool same_letter(char a, char b)
 {
@@ -44,6 +51,7 @@ unsigned int text_distance(const char *a, const char *b)
 	return rows[a_len % 3][b_len];
 }
 
+/* One error in a short word, two in one of usual length, a third of a long one. */
 bool text_is_near(const char *word, const char *known)
 {
 	unsigned int len = (unsigned int)strlen(known);
@@ -65,4 +73,258 @@ const char *text_nearest(const char *word, const char *const *known, size_t coun
 		}
 	}
 	return nearest;
+}
+
+/* --- units --- */
+
+/* Three digits that count, whatever the size: 1.23, 12.3, 123. */
+static int decimals(double value)
+{
+	return value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+}
+
+const char *text_format_bytes(uint64_t bytes, char out[TEXT_MAX])
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	double value = (double)bytes / 1024;
+	size_t unit = 0;
+
+	if (bytes < 1024) {
+		snprintf(out, TEXT_MAX, "%u B", (unsigned int)bytes);
+		return out;
+	}
+	/* 1023.5 would be printed as 1024 */
+	for (; value >= 1023.5; value /= 1024)
+		unit++;
+	snprintf(out, TEXT_MAX, "%.*f %s", decimals(value), value, units[unit]);
+	return out;
+}
+
+const char *text_format_duration(uint64_t seconds, char out[TEXT_MAX])
+{
+	static const struct {
+		const char *name;
+		unsigned int seconds;
+	} units[] = { { "d", 86400 }, { "h", 3600 }, { "min", 60 }, { "s", 1 } };
+	size_t i = 0;
+	uint64_t rest;
+
+	while (i < 3 && seconds < units[i].seconds)
+		i++;
+	rest = i < 3 ? seconds % units[i].seconds / units[i + 1].seconds : 0;
+	if (rest > 0)
+		snprintf(out, TEXT_MAX, "%llu %s %u %s",
+		         (unsigned long long)(seconds / units[i].seconds), units[i].name,
+		         (unsigned int)rest, units[i + 1].name);
+	else
+		snprintf(out, TEXT_MAX, "%llu %s", (unsigned long long)(seconds / units[i].seconds),
+		         units[i].name);
+	return out;
+}
+
+const char *text_format_age(uint64_t then, uint64_t now, char out[TEXT_MAX])
+{
+	if (then == 0)
+		return strcpy(out, "never");
+	if (then >= now)
+		return strcpy(out, "now");
+	text_format_duration(now - then, out);
+	return strcat(out, " ago");
+}
+
+const char *text_format_share(uint64_t part, uint64_t whole, char out[TEXT_MAX])
+{
+	double percent = whole ? 100.0 * (double)part / (double)whole : 0;
+
+	if (whole == 0)
+		return strcpy(out, "-");
+	if (part > 0 && percent < 0.1)
+		return strcpy(out, "< 0.1 %");
+	snprintf(out, TEXT_MAX, "%.*f %%", part > 0 && percent < 9.95 ? 1 : 0, percent);
+	return out;
+}
+
+/* --- colour --- */
+
+bool text_use_color(FILE *out)
+{
+	const char *no_color = getenv("NO_COLOR"); /* no-color.org: set and not empty */
+	const char *term = getenv("TERM");
+
+	if ((no_color && no_color[0]) || !term || strcmp(term, "dumb") == 0)
+		return false;
+	return isatty(fileno(out)) == 1;
+}
+
+static const char *style_start(enum text_style style)
+{
+	switch (style) {
+	case TEXT_BOLD:
+		return "\033[1m";
+	case TEXT_DIM:
+		return "\033[2m";
+	case TEXT_GOOD:
+		return "\033[32m";
+	case TEXT_WARN:
+		return "\033[33m";
+	case TEXT_BAD:
+		return "\033[31m";
+	case TEXT_PLAIN:
+		break;
+	}
+	return "";
+}
+
+static const char *style_end(enum text_style style)
+{
+	return style == TEXT_PLAIN ? "" : "\033[0m";
+}
+
+void text_print(FILE *out, bool color, enum text_style style, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fputs(color ? style_start(style) : "", out);
+	vfprintf(out, format, args);
+	fputs(color ? style_end(style) : "", out);
+	va_end(args);
+}
+
+/* --- tables --- */
+
+struct cell {
+	char *text;
+	enum text_style style;
+};
+
+struct text_table {
+	const struct text_column *columns;
+	size_t column_count;
+	struct cell *cells; /* row by row */
+	size_t cell_count;
+	size_t cell_capacity;
+	bool incomplete; /* memory ran out */
+};
+
+struct text_table *text_table_new(const struct text_column *columns, size_t count)
+{
+	struct text_table *table = calloc(1, sizeof(*table));
+
+	if (!table)
+		return NULL;
+	table->columns = columns;
+	table->column_count = count;
+	return table;
+}
+
+void text_table_free(struct text_table *table)
+{
+	if (!table)
+		return;
+	for (size_t i = 0; i < table->cell_count; i++)
+		free(table->cells[i].text);
+	free(table->cells);
+	free(table);
+}
+
+static bool grow_cells(struct text_table *table)
+{
+	size_t capacity = table->cell_capacity ? table->cell_capacity * 2 : 64;
+	struct cell *cells;
+
+	if (table->cell_count < table->cell_capacity)
+		return true;
+	cells = realloc(table->cells, capacity * sizeof(*cells));
+	if (!cells)
+		return false;
+	table->cells = cells;
+	table->cell_capacity = capacity;
+	return true;
+}
+
+void text_table_put(struct text_table *table, enum text_style style, const char *format, ...)
+{
+	va_list args;
+	char *text;
+	int n;
+
+	va_start(args, format);
+	n = vasprintf(&text, format, args);
+	va_end(args);
+	if (n < 0) {
+		table->incomplete = true;
+	} else if (!grow_cells(table)) {
+		table->incomplete = true;
+		free(text);
+	} else {
+		table->cells[table->cell_count++] = (struct cell){ text, style };
+	}
+}
+
+/* Characters of UTF-8, each taken for one column. */
+static size_t text_width(const char *text)
+{
+	size_t width = 0;
+
+	for (; *text; text++)
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+	return width;
+}
+
+static size_t column_width(const struct text_table *table, size_t column)
+{
+	const char *title = table->columns[column].title;
+	size_t width = title ? text_width(title) : 0;
+
+	for (size_t i = column; i < table->cell_count; i += table->column_count) {
+		size_t n = text_width(table->cells[i].text);
+
+		if (n > width)
+			width = n;
+	}
+	return width;
+}
+
+/* A table on its way out. */
+struct sheet {
+	const struct text_table *table;
+	const size_t *widths;
+	FILE *out;
+	bool color;
+};
+
+/* Nothing is padded at the end of a line. */
+static void print_cell(const struct sheet *sheet, size_t column, enum text_style style,
+                       const char *text)
+{
+	bool right = sheet->table->columns[column].right;
+	int padding = (int)(sheet->widths[column] - text_width(text));
+
+	fprintf(sheet->out, "%*s", right ? padding : 0, "");
+	text_print(sheet->out, sheet->color, style, "%s", text);
+	if (column == sheet->table->column_count - 1)
+		fputc('\n', sheet->out);
+	else
+		fprintf(sheet->out, "%*s", (right ? 0 : padding) + COLUMN_GAP, "");
+}
+
+int text_table_print(const struct text_table *table, FILE *out, bool color)
+{
+	size_t *widths = calloc(table->column_count, sizeof(*widths));
+	const struct sheet sheet = { table, widths, out, color };
+
+	if (!widths || table->incomplete) {
+		free(widths);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < table->column_count; i++)
+		widths[i] = column_width(table, i);
+	for (size_t i = 0; i < table->column_count && table->columns[0].title; i++)
+		print_cell(&sheet, i, TEXT_BOLD, table->columns[i].title);
+	for (size_t i = 0; i < table->cell_count; i++)
+		print_cell(&sheet, i % table->column_count, table->cells[i].style,
+		           table->cells[i].text);
+	free(widths);
+	return 0;
 }

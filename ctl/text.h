@@ -18,4 +18,48 @@ bool text_is_near(const char *word, const char *known);
 /* The nearest of @known that is near enough, or NULL. */
 const char *text_nearest(const char *word, const char *const *known, size_t count);
 
+/* All text_format_*() write at most TEXT_MAX bytes and return @out. */
+#define TEXT_MAX 48
+
+/* "512 B", "1.50 KiB", "23.1 GiB" */
+const char *text_format_bytes(uint64_t bytes, char out[TEXT_MAX]);
+/* "3 min 5 s", "2 h", "4 d 1 h": the two largest units, the second only if not zero. */
+const char *text_format_duration(uint64_t seconds, char out[TEXT_MAX]);
+/* "12 s ago", "now"; "never" when @then is 0. A @then to come is "now". Both in seconds. */
+const char *text_format_age(uint64_t then, uint64_t now, char out[TEXT_MAX]);
+/* "0 %", "0.4 %", "12 %" of @whole; "-" when that is 0. */
+const char *text_format_share(uint64_t part, uint64_t whole, char out[TEXT_MAX]);
+
+enum text_style {
+	TEXT_PLAIN,
+	TEXT_BOLD,
+	TEXT_DIM,
+	TEXT_GOOD,
+	TEXT_WARN,
+	TEXT_BAD,
+};
+
+/* Whether @out is a terminal that shows colour, and the user has not said NO_COLOR. */
+bool text_use_color(FILE *out);
+void text_print(FILE *out, bool color, enum text_style style, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/*
+ * A table: cells are put from left to right, a full row begins the next.
+ * Columns are as wide as their widest cell, two blanks apart.
+ */
+struct text_column {
+	const char *title; /* NULL in all columns: no line of titles */
+	bool right; /* numbers */
+};
+
+struct text_table;
+
+struct text_table *text_table_new(const struct text_column *columns, size_t count);
+void text_table_put(struct text_table *table, enum text_style style, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* 0, or -ENOMEM if anything that was put got lost: then it prints nothing. */
+int text_table_print(const struct text_table *table, FILE *out, bool color);
+void text_table_free(struct text_table *table); /* takes NULL */
+
 #endif
