@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* The tool's main: finds the command and runs it. */
+#include "ctl/ovlctl.h"
+
+#include <stdio.h>
+#include <string.h>
+#include "crypto/secret.h"
+#include "ctl/text.h"
+
+static const struct command commands[] = {
+	{ "check", "FILE [--bridge NAME]", "check a configuration file",
+	  "Reads FILE as ovltund does and says what it would do, or what is wrong with it.\n"
+	  "  --bridge NAME  for a file of wg's, which has no [Network]\n",
+	  cmd_check },
+	{ "genkey", "", "make a private key, on standard output",
+	  "  (umask 077; ovlctl genkey > private.key)\n", cmd_genkey },
+	{ "genpsk", "", "make a preshared key, on standard output", NULL, cmd_genpsk },
+	{ "pubkey", "", "public key of the private key on standard input",
+	  "  ovlctl pubkey < private.key\n", cmd_pubkey },
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void print_usage(FILE *out, const struct command *command)
+{
+	fprintf(out, "usage: ovlctl %s%s%s\n", command->name, command->arguments[0] ? " " : "",
+	        command->arguments);
+}
+
+int ovlctl_usage(const char *name)
+{
+	print_usage(stderr, find_command(name));
+	return OVLCTL_USAGE;
+}
+
+static int fail_unknown(const char *name)
+{
+	const char *known[COMMAND_COUNT], *nearest;
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		known[i] = commands[i].name;
+	nearest = text_nearest(name, known, COMMAND_COUNT);
+	if (nearest)
+		fprintf(stderr, "ovlctl: unknown command \"%s\"; did you mean \"%s\"?\n", name,
+		        nearest);
+	else
+		fprintf(stderr, "ovlctl: unknown command \"%s\"; see ovlctl help\n", name);
+	return OVLCTL_USAGE;
+}
+
+static int help_command(const char *name)
+{
+	const struct command *command = find_command(name);
+
+	if (!command)
+		return fail_unknown(name);
+	print_usage(stdout, command);
+	printf("%s\n%s", command->summary, command->details ? command->details : "");
+	return OVLCTL_OK;
+}
+
+static void list_commands(FILE *out)
+{
+	static const struct text_column columns[] = { { NULL, false }, { NULL, false } };
+	struct text_table *table = text_table_new(columns, 2);
+
+	fputs("usage: ovlctl COMMAND [ARGUMENT…]\n\n", out);
+	for (size_t i = 0; table && i < COMMAND_COUNT; i++) {
+		text_table_put(table, TEXT_PLAIN, "  %s", commands[i].name);
+		text_table_put(table, TEXT_PLAIN, "%s", commands[i].summary);
+	}
+	if (table)
+		text_table_print(table, out, false);
+	text_table_free(table);
+	fputs("\novlctl help COMMAND says more about one, ovlctl --version which this is.\n", out);
+}
+
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+/* What was printed has to have arrived: `ovlctl genkey > file` on a full disk fails. */
+static int finish(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	perror("ovlctl: standard output");
+	return status ? status : OVLCTL_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (secret_init()) {
+		fputs("ovlctl: no randomness\n", stderr);
+		return OVLCTL_FAILED;
+	}
+	if (argc < 2) {
+		list_commands(stderr);
+		return OVLCTL_USAGE;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("ovlctl " OVLTUN_VERSION);
+		return finish(OVLCTL_OK);
+	}
+	if (is_help(argv[1]) && argc < 3) {
+		list_commands(stdout);
+		return finish(OVLCTL_OK);
+	}
+	if (is_help(argv[1]))
+		return finish(help_command(argv[2]));
+	command = find_command(argv[1]);
+	if (!command)
+		return fail_unknown(argv[1]);
+	if (argc == 3 && is_help(argv[2]) && strcmp(argv[2], "help") != 0)
+		return finish(help_command(argv[1]));
+	return finish(command->run(argc - 1, argv + 1));
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ovlctl's subcommands: one row each in ovlctl.c's table, one file a group of
+ * them (cmd_*.c). A command prints, and returns the exit status; it never exits.
+ */
+#ifndef CTL_OVLCTL_H
+#define CTL_OVLCTL_H
+
+enum ovlctl_status {
+	OVLCTL_OK = 0,
+	OVLCTL_FAILED = 1, /* it could not be done now */
+	OVLCTL_USAGE = 2, /* the arguments or a file are wrong */
+};
+
+struct command {
+	const char *name;
+	const char *arguments; /* after the name, as in "FILE [--bridge NAME]" */
+	const char *summary; /* half a line, for the list */
+	const char *details; /* for `ovlctl help NAME`; may be NULL */
+	/* argv[0] is the command's name. Returns an exit status. */
+	int (*run)(int argc, char **argv);
+};
+
+/* Says how command @name is used, on stderr. Returns OVLCTL_USAGE. */
+int ovlctl_usage(const char *name);
+
+/* cmd_key.c: as wg's, so they return OVLCTL_FAILED for any misuse */
+int cmd_genkey(int argc, char **argv);
+int cmd_genpsk(int argc, char **argv);
+int cmd_pubkey(int argc, char **argv);
+/* cmd_check.c */
+int cmd_check(int argc, char **argv);
+
+#endif

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+"""ovlctl without a daemon: the key commands beside wg's own, `check`, and what a wrong command says."""
+import base64
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+OVLCTL = str(pathlib.Path(os.environ.get("OVLTUN_BUILD", "build")).resolve() / "ctl" / "ovlctl")
+WG = shutil.which("wg")
+PRIVATE = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
+PUBLIC = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="  # RFC 7748, 6.1
+OTHER = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
+
+needs_wg = pytest.mark.skipif(not WG, reason="no wg (wireguard-tools)")
+
+
+def run(*command, stdin=b"", **kwargs):
+    kwargs.setdefault("stdout", subprocess.PIPE)
+    return subprocess.run(command, input=stdin, stderr=subprocess.PIPE, timeout=20, check=False, **kwargs)
+
+
+def ovlctl(*arguments, **kwargs):
+    return run(OVLCTL, *arguments, **kwargs)
+
+
+def one_line(data):
+    text = data.decode()
+    assert text.endswith("\n") and text.count("\n") == 1, text
+    return text[:-1]
+
+
+# --- keys ---
+
+@needs_wg
+@pytest.mark.parametrize("command", ["genkey", "genpsk"])
+def test_wg_takes_our_keys(command):
+    keys = {one_line(ovlctl(command).stdout) for _ in range(8)}
+    assert len(keys) == 8
+    for key in keys:
+        assert run(WG, "pubkey", stdin=key.encode()).stdout == ovlctl("pubkey", stdin=key.encode()).stdout
+
+
+def test_private_keys_are_clamped():
+    for _ in range(8):
+        key = base64.b64decode(one_line(ovlctl("genkey").stdout), validate=True)
+        assert len(key) == 32
+        assert key[0] & 7 == 0 and key[31] & 0xc0 == 0x40
+
+
+@needs_wg
+@pytest.mark.parametrize("text", [
+    PRIVATE.encode() + b"\n",
+    PRIVATE.encode(),
+    PRIVATE.encode() + b" \t\r\n\n\0\n",
+    b"\n" + PRIVATE.encode(),
+    b" " + PRIVATE.encode(),
+    PRIVATE.encode() + b"x",
+    PRIVATE.encode() + b"\n" + PRIVATE.encode(),
+    PRIVATE.encode() + b" " * 1000 + b"x",
+    PRIVATE[:-1].encode(),
+    PRIVATE[:-1].encode() + b"\n",
+    PRIVATE[:-2].encode() + b"p=",  # the last character has bits to spare
+    PRIVATE[:-1].encode() + b"A",
+    PRIVATE.replace("d", "-").encode(),
+    b"A" * 43 + b"=",
+    b"",
+    b"\0" * 44,
+    b"short",
+    bytes(range(256)),
+])
+def test_pubkey_is_wgs(text):
+    theirs, ours = run(WG, "pubkey", stdin=text), ovlctl("pubkey", stdin=text)
+    assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout)
+    assert bool(ours.stderr) == bool(theirs.stderr)
+    assert PRIVATE[:20].encode() not in ours.stderr
+
+
+def test_pubkey_known_answer():
+    assert one_line(ovlctl("pubkey", stdin=PRIVATE.encode()).stdout) == PUBLIC
+
+
+@needs_wg
+@pytest.mark.parametrize("command", ["genkey", "genpsk", "pubkey"])
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o602, 0o601])
+def test_warning_is_wgs(tmp_path, command, mode):
+    def writes(tool):
+        path = tmp_path / pathlib.Path(tool).name
+        path.touch()
+        path.chmod(mode)
+        with path.open("wb") as out:
+            result = run(tool, command, stdin=PRIVATE.encode(), stdout=out)
+        assert result.returncode == 0
+        assert len(path.read_bytes()) == 45
+        return bool(result.stderr)
+    assert writes(OVLCTL) == writes(WG)
+
+
+@needs_wg
+@pytest.mark.parametrize("command", ["genkey", "genpsk", "pubkey"])
+def test_misuse_is_wgs(command):
+    theirs, ours = run(WG, command, "x"), ovlctl(command, "x")
+    assert ours.returncode == theirs.returncode
+    assert one_line(theirs.stderr) == f"Usage: {WG} {command}"
+    assert one_line(ours.stderr) == f"usage: ovlctl {command}"
+
+
+@pytest.mark.parametrize("command", ["genkey", "genpsk", "pubkey", "help", "--version"])
+def test_full_disk_is_an_error(command):
+    with open("/dev/full", "wb") as full:
+        result = ovlctl(command, stdin=PRIVATE.encode(), stdout=full)
+    assert result.returncode == 1
+    assert one_line(result.stderr) == "ovlctl: standard output: No space left on device"
+
+
+# --- commands ---
+
+def test_help_lists_every_command():
+    result = ovlctl("help")
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout == ovlctl("--help").stdout
+    names = [line.split()[0] for line in result.stdout.decode().splitlines() if line.startswith("  ")]
+    assert {"check", "genkey", "genpsk", "pubkey"} <= set(names)
+    assert names == sorted(names)
+    for name in names:
+        one = ovlctl("help", name)
+        assert one.returncode == 0
+        assert one.stdout.decode().startswith(f"usage: ovlctl {name}")
+        assert one.stdout == ovlctl(name, "--help").stdout
+
+
+def test_no_command_is_misuse():
+    result = ovlctl()
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert result.stderr == ovlctl("help").stdout
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["chekc"], 'ovlctl: unknown command "chekc"; did you mean "check"?'),
+    (["gen-key"], 'ovlctl: unknown command "gen-key"; did you mean "genkey"?'),
+    (["frobnicate"], 'ovlctl: unknown command "frobnicate"; see ovlctl help'),
+    (["help", "chek"], 'ovlctl: unknown command "chek"; did you mean "check"?'),
+    (["check"], "usage: ovlctl check FILE [--bridge NAME]"),
+    (["check", "a", "b"], "usage: ovlctl check FILE [--bridge NAME]"),
+    (["check", "a", "--bridge"], "usage: ovlctl check FILE [--bridge NAME]"),
+    (["check", "--brdige", "a"], "usage: ovlctl check FILE [--bridge NAME]"),
+])
+def test_misuse(arguments, message):
+    result = ovlctl(*arguments)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert one_line(result.stderr) == message
+
+
+def test_version():
+    result = ovlctl("--version")
+    assert result.returncode == 0
+    assert one_line(result.stdout).split()[0] == "ovlctl"
+
+
+# --- check ---
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "private.key").write_text(PRIVATE + "\n")
+    (tmp_path / "private.key").chmod(0o600)
+    return tmp_path
+
+
+def write(folder, text):
+    path = folder / "peers.conf"
+    path.write_text(text)
+    return path
+
+
+def test_check_sums_up(folder):
+    path = write(folder, f"""
+[Interface]
+PrivateKeyFile = private.key
+ListenPort = 12345
+[Network]
+Name = cargo
+Bridge = ovl0
+Subnet = 172.20.0.0/16, fd00:20::/64
+Range = 172.20.101.0/24
+MTU = 1400
+[Peer]
+PublicKey = {OTHER}
+Endpoint = barge2.example:12345
+AllowedIPs = 172.20.102.0/24
+""")
+    result = ovlctl("check", str(path))
+    assert result.stderr == b""
+    assert result.returncode == 0
+    assert result.stdout.decode() == f"""{path}: valid
+public key: {PUBLIC}
+port: 12345
+network cargo: bridge ovl0, subnet 172.20.0.0/16, fd00:20::/64, range 172.20.101.0/24, MTU 1400
+peers: 1, with 1 prefix and 1 endpoint, 1 of them by name
+"""
+
+
+def test_check_names_file_and_line(folder):
+    path = write(folder, "[Interface]\nPrivateKeyFile = private.key\nListenPrt = 1\n")
+    result = ovlctl("check", str(path))
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert one_line(result.stderr) == f'{path}:3: unknown key "ListenPrt"; did you mean "ListenPort"?'
+
+
+def test_check_reads_wgs_files(folder):
+    path = write(folder, f"[Interface]\nPrivateKey = {PRIVATE}\nAddress = 10.0.0.1/24\n")
+    path.chmod(0o600)
+    result = ovlctl("check", str(path), "--bridge", "ovl0")
+    assert result.returncode == 0
+    assert one_line(result.stderr) == f'warning: {path}:3: "Address" is wg-quick\'s, ignored'
+    assert result.stdout == ovlctl("check", "--bridge=ovl0", str(path)).stdout
+    assert ovlctl("check", str(path)).returncode == 2
+
+
+def test_check_wants_keys_private(folder):
+    path = write(folder, "[Interface]\nPrivateKeyFile = private.key\n[Network]\nBridge = ovl0\n")
+    assert ovlctl("check", str(path)).returncode == 0
+    (folder / "private.key").chmod(0o644)
+    result = ovlctl("check", str(path))
+    assert result.returncode == 2
+    assert one_line(result.stderr).startswith(f'{path}:2: PrivateKeyFile "private.key": others')
+
+
+def test_check_reads_a_pipe():
+    """`ovlctl check <(…)`"""
+    text = f"[Interface]\nPrivateKey = {PRIVATE}\n[Network]\nBridge = ovl0\n" + "# a line\n" * 20000
+    result = ovlctl("check", "/dev/stdin", stdin=text.encode())
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("path, message", [
+    ("/nowhere/peers.conf", "/nowhere/peers.conf: No such file or directory"),
+    ("/", "/: Is a directory"),
+    ("/dev/zero", "/dev/zero: File too large"),
+])
+def test_check_of_what_is_no_file(path, message):
+    result = ovlctl("check", path)
+    assert result.returncode == 2
+    assert one_line(result.stderr) == message
