@@ -94,8 +94,10 @@ const char *text_format_bytes(uint64_t bytes, char out[TEXT_MAX])
 		return out;
 	}
 	/* 1023.5 would be printed as 1024 */
-	for (; value >= 1023.5; value /= 1024)
+	while (value >= 1023.5) {
+		value /= 1024;
 		unit++;
+	}
 	snprintf(out, TEXT_MAX, "%.*f %s", decimals(value), value, units[unit]);
 	return out;
 }

@@ -158,6 +158,8 @@ static const struct {
 	  "p.conf:2: \"Endpoint\" belongs in [Peer], not in [Interface]" },
 	/* [Interface] */
 	{ "[Interface]\n" NETWORK, "p.conf:1: [Interface] has no PrivateKey or PrivateKeyFile" },
+	{ "[Interface]\nPrivateKey = AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n" NETWORK,
+	  "p.conf:1: the private key is all zero; expected one from ovlctl genkey" },
 	{ INTERFACE "PrivateKeyFile = /x\n",
 	  "p.conf:3: PrivateKey and PrivateKeyFile: expected one of them" },
 	{ "[Interface]\nPrivateKeyFile = /nowhere/key\n",
