@@ -6,7 +6,8 @@
  *
  * What it keeps: a cache of the links and of the addresses that lie on them. A
  * lost message (ENOBUFS) refills the cache; the callback cannot tell the
- * difference.
+ * difference. Of routes it keeps nothing: that one changed is told (the path MTU
+ * may have), routes of the kernel's own making (local, broadcast) excepted.
  */
 #ifndef CTL_NETLINK_H
 #define CTL_NETLINK_H
@@ -27,22 +28,31 @@ struct netlink_link {
 	uint32_t mtu;
 	uint32_t flags; /* IFF_UP, … */
 	bool is_bridge;
+	bool port_set; /* a bridge's port, and as netlink_set_port() leaves one */
 	uint8_t mac[ETHER_ADDR_SIZE];
 	char name[IFNAMSIZ];
 };
 
 struct netlink_address {
 	uint32_t index; /* of the link */
-	struct prefix prefix; /* its network: host bits cleared */
-	uint8_t family;
-	uint8_t addr[16];
+	struct prefix prefix; /* its network (the far end's, when point to point) */
+	uint8_t family; /* 4 or 6 */
+	uint8_t addr[16]; /* 4 or 16 used, the rest zero */
 };
 
-/* 0 or -errno. @changed is called from netlink_dispatch() after each batch of changes. */
+/*
+ * 0 or -errno; the cache is full then. @changed is called from netlink_dispatch(),
+ * once for all it found; a router's daemon can cause that a thousand times a
+ * second, so what costs much (a path MTU a peer) the caller does at a pace of its
+ * own. It may make requests, but not close.
+ */
 int netlink_open(struct netlink **netlink, void (*changed)(void *arg), void *arg);
 void netlink_close(struct netlink *netlink);
 int netlink_fd(const struct netlink *netlink); /* readable: call netlink_dispatch() */
 void netlink_dispatch(struct netlink *netlink);
+
+/* Asks for one link of which no event has come yet, one just made say. 0 or -errno. */
+int netlink_refresh(struct netlink *netlink, uint32_t index);
 
 /* From the cache; the pointers hold until the next netlink_dispatch() or request. */
 const struct netlink_link *netlink_find_link(const struct netlink *netlink, const char *name);
@@ -50,20 +60,40 @@ const struct netlink_link *netlink_get_link(const struct netlink *netlink, uint3
 size_t netlink_links(const struct netlink *netlink, const struct netlink_link **links);
 size_t netlink_addresses(const struct netlink *netlink, const struct netlink_address **addresses);
 
-/* Changes; each needs CAP_NET_ADMIN and is called by priv.c only. 0 or -errno. */
+/*
+ * Changes; each needs CAP_NET_ADMIN and is called by priv.c only. 0 or -errno
+ * (-ENODEV: no such link). What was done stands in the cache at once.
+ */
 int netlink_set_master(struct netlink *netlink, uint32_t index, uint32_t bridge); /* 0: leave */
 int netlink_set_mtu(struct netlink *netlink, uint32_t index, uint32_t mtu);
 int netlink_set_up(struct netlink *netlink, uint32_t index, bool up);
 int netlink_set_mac(struct netlink *netlink, uint32_t index, const uint8_t mac[ETHER_ADDR_SIZE]);
-/* A static FDB entry of the port's bridge ("bridge fdb replace MAC dev PORT master static"). */
+/* No IPv6 address of the link's own (link-local), and so no router solicitations from it. */
+int netlink_set_addressless(struct netlink *netlink, uint32_t index);
+/*
+ * A static FDB entry of the port's bridge ("bridge fdb replace MAC dev PORT master
+ * static sticky"). Sticky: a static entry alone moves to whichever port sends with
+ * that source, a container's raw socket too.
+ */
 int netlink_set_fdb(struct netlink *netlink, uint32_t port, const uint8_t mac[ETHER_ADDR_SIZE]);
-/* "bridge link set dev PORT mcast_router 2 learning off isolated off" : all multicast comes here. */
+/*
+ * "bridge link set dev PORT mcast_router 2 learning off hairpin off isolated off
+ * neigh_suppress off bcast_flood on mcast_flood on": all multicast comes here. What
+ * a kernel refuses does not keep the rest from being set; the first error is told.
+ */
 int netlink_set_port(struct netlink *netlink, uint32_t port);
+/*
+ * A link-scope route of the main table, marked as ours by its protocol. -EEXIST:
+ * there is one already, ours or another's. Removing touches ours only (-ESRCH: none).
+ */
 int netlink_add_route(struct netlink *netlink, uint32_t index, const struct prefix *prefix);
 int netlink_remove_route(struct netlink *netlink, uint32_t index, const struct prefix *prefix);
 
-/* MTU of the device through which @remote is reached (RTM_GETROUTE, then the route's or the link's). */
+/*
+ * The MTU towards @remote: the route's own where an administrator set one, or else
+ * that of the device. Never what an ICMP error claimed: anybody can send one.
+ */
 int netlink_path_mtu(struct netlink *netlink, const struct endpoint *remote, uint32_t fwmark,
-		     uint32_t *mtu);
+                     uint32_t *mtu);
 
 #endif

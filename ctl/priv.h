@@ -18,14 +18,20 @@ struct priv;
 int priv_open(struct priv **priv, struct netlink *netlink);
 void priv_close(struct priv *priv);
 
-/* All: 0 or -errno. Only devices made by priv_make_tap() may be named by index. */
-int priv_make_tap(struct priv *priv, struct tap *tap, const char *name);
+/*
+ * All: 0 or -errno. Only devices made by priv_make_tap() may be named as a TAP
+ * (-EPERM), only bridges as a bridge (-ENODEV).
+ */
+/* Closed by tap_close(); then priv_forget_tap(), before its index can be another's. */
+int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, uint32_t *index);
 void priv_forget_tap(struct priv *priv, uint32_t index);
+/* @bridge_index 0: leaves the bridge it is a port of. */
 int priv_join_bridge(struct priv *priv, uint32_t tap_index, uint32_t bridge_index);
+/* And up. Only what differs is set. */
 int priv_set_link(struct priv *priv, uint32_t tap_index, uint32_t mtu,
-		  const uint8_t mac[ETHER_ADDR_SIZE]); /* and up */
+                  const uint8_t mac[ETHER_ADDR_SIZE]);
 int priv_set_port(struct priv *priv, uint32_t tap_index,
-		  const uint8_t router_mac[ETHER_ADDR_SIZE]); /* fdb, mcast_router, learning */
+                  const uint8_t router_mac[ETHER_ADDR_SIZE]); /* fdb, mcast_router, learning */
 /* A link-scope route of a Subnet that the bridge itself has not (DESIGN: Config). */
 int priv_add_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix);
 int priv_remove_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix);
