@@ -123,8 +123,7 @@ class Container(Namespace):
 
     @property
     def mac(self):
-        return self.run("cat /sys/class/net/eth0/address", check=False).strip() or \
-            [w for w in self.run("ip -br link show eth0").split() if w.count(":") == 5][0]
+        return next(w for w in self.run("ip -br link show eth0").split() if w.count(":") == 5)
 
     def close(self):
         super().close()
