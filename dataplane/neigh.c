@@ -11,8 +11,9 @@
 #include "crypto/secret.h"
 
 #define SECOND_NS        1000000000ULL
-#define REACHABLE_NS     (30 * SECOND_NS)
+#define REACHABLE_NS     (5 * SECOND_NS)
 #define RETRY_NS         SECOND_NS
+#define PROBE_NS         (SECOND_NS / 4)
 #define CONTEST_NS       (SECOND_NS / 2)
 #define FAILED_NS        SECOND_NS
 #define UNUSED_NS        (600 * SECOND_NS)
@@ -185,13 +186,13 @@ enum neigh_verdict neigh_lookup(struct neigh_table *table, const struct neigh_ad
 	if (entry->state == NEIGH_FREE ||
 	    (entry->state == NEIGH_FAILED && now_ns >= entry->due_ns)) {
 		set_state(table, entry, NEIGH_INCOMPLETE, now_ns + RETRY_NS);
-		entry->tries = 1;
 		*ask_out = ask(table, entry, everyone, now_ns, question);
+		entry->tries = *ask_out;
 	} else if (entry->state == NEIGH_REACHABLE &&
 	           now_ns - entry->confirmed_ns >= REACHABLE_NS) {
-		set_state(table, entry, NEIGH_PROBING, now_ns + RETRY_NS);
-		entry->tries = 1;
+		set_state(table, entry, NEIGH_PROBING, now_ns + PROBE_NS);
 		*ask_out = ask(table, entry, entry->mac, now_ns, question);
+		entry->tries = *ask_out;
 	}
 	if (entry->state == NEIGH_INCOMPLETE) {
 		verdict = NEIGH_WAIT;
@@ -282,29 +283,37 @@ out:
 	return waiting;
 }
 
-/* One entry whose time has come. True if @question was filled. */
+/*
+ * One entry whose time has come. True if @question was filled. A question that
+ * the rate limit withheld does not count as asked.
+ */
 static bool expire(struct neigh_table *table, struct entry *entry, uint64_t now_ns,
                    struct neigh_question *question, unsigned int *lost)
 {
+	bool asked;
+
 	switch (entry->state) {
 	case NEIGH_INCOMPLETE:
+		entry->due_ns = now_ns + RETRY_NS;
 		if (entry->tries < TRIES) {
-			entry->tries++;
-			entry->due_ns = now_ns + RETRY_NS;
-			return ask(table, entry, everyone, now_ns, question);
+			asked = ask(table, entry, everyone, now_ns, question);
+			entry->tries = (uint8_t)(entry->tries + asked);
+			return asked;
 		}
 		*lost += stage_clear(table->pool, &entry->waiting);
 		set_state(table, entry, NEIGH_FAILED, now_ns + FAILED_NS);
 		return false;
 	case NEIGH_PROBING:
+		entry->due_ns = now_ns + PROBE_NS;
 		if (entry->tries < TRIES) {
-			entry->tries++;
-			entry->due_ns = now_ns + RETRY_NS;
-			return ask(table, entry, entry->mac, now_ns, question);
+			asked = ask(table, entry, entry->mac, now_ns, question);
+			entry->tries = (uint8_t)(entry->tries + asked);
+			return asked;
 		}
 		set_state(table, entry, NEIGH_INCOMPLETE, now_ns + RETRY_NS);
-		entry->tries = 1;
-		return ask(table, entry, everyone, now_ns, question);
+		asked = ask(table, entry, everyone, now_ns, question);
+		entry->tries = asked;
+		return asked;
 	case NEIGH_CONTESTED:
 		confirm(table, entry, entry->challenger, now_ns);
 		return false;

@@ -169,8 +169,8 @@ class Host(Namespace):
         self.run("nft delete table ip lab", check=False)
         if percent:
             share = int(percent * 10)
-            self.run(["nft", "-f", "-"], input="table ip lab { chain in { type filter hook input priority 0; "
-                     f"meta l4proto udp numgen random mod 1000 < {share} drop; }} }}")
+            self.run(["nft", "-f", "-"], input="table ip lab {\n chain in {\n type filter hook input priority 0;\n"
+                     f"meta l4proto udp numgen random mod 1000 < {share} drop\n }}\n}}\n")
 
     def close(self):
         for daemon in list(self.daemons):
