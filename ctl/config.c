@@ -655,7 +655,7 @@ static int read_whole(struct parser *parser, struct slice text)
 		                   "[Interface] has no PrivateKey or PrivateKeyFile");
 	if (secret_is_zero(parser->config->private_key, KEY_SIZE)) /* wg's "no key" */
 		return config_fail(parser->error, parser->file, parser->interface_line,
-				   "the private key is all zero; expected one from ovlctl genkey");
+		                   "the private key is all zero; expected one from ovlctl genkey");
 	if (parser->config->network_count == 0)
 		return config_fail(parser->error, parser->file, 0,
 		                   "there is no [Network]; add one, or give --bridge NAME");
