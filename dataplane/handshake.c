@@ -132,7 +132,7 @@ void handshake_initiate(struct burst *burst, struct peer *peer, bool retry)
 	if (peer->dead || !device->has_identity)
 		goto out;
 	if (peer->initiation_sent_ns &&
-	    burst->now_ns - peer->initiation_sent_ns < TIMERS_REKEY_TIMEOUT_NS) {
+	    peer_age_ns(burst->now_ns, peer->initiation_sent_ns) < TIMERS_REKEY_TIMEOUT_NS) {
 		/* Too soon, and nothing else would come back to it: what waits must not wait for ever. */
 		if (!peer_send_keypair(peer, burst->now_ns) && !timers_handshake_pending(peer))
 			timers_initiation_sent(peer, peer->initiation_sent_ns);

@@ -189,7 +189,7 @@ enum neigh_verdict neigh_lookup(struct neigh_table *table, const struct neigh_ad
 		*ask_out = ask(table, entry, everyone, now_ns, question);
 		entry->tries = *ask_out;
 	} else if (entry->state == NEIGH_REACHABLE &&
-	           now_ns - entry->confirmed_ns >= REACHABLE_NS) {
+	           now_ns >= entry->confirmed_ns + REACHABLE_NS) {
 		set_state(table, entry, NEIGH_PROBING, now_ns + PROBE_NS);
 		*ask_out = ask(table, entry, entry->mac, now_ns, question);
 		entry->tries = *ask_out;

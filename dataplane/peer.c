@@ -180,7 +180,7 @@ struct keypair *peer_send_keypair(const struct peer *peer, uint64_t now_ns)
 {
 	struct keypair *kp = atomic_load_explicit(&peer->session.current, memory_order_acquire);
 
-	if (!kp || now_ns - kp->birth_ns >= SESSION_REJECT_AFTER_NS ||
+	if (!kp || peer_age_ns(now_ns, kp->birth_ns) >= SESSION_REJECT_AFTER_NS ||
 	    stats_read(&kp->send_counter) >= SESSION_REJECT_AFTER_MESSAGES)
 		return NULL;
 	return kp;
@@ -214,8 +214,8 @@ void peer_get_info(struct peer *peer, uint64_t now_ns, struct peer_info *info)
 	for (int i = 0; i < 3; i++)
 		if (slots[i])
 			info->lost += lost_of(slots[i]);
-	if (slots[0] && now_ns - slots[0]->birth_ns < SESSION_REJECT_AFTER_NS)
-		info->session_age_ns = now_ns - slots[0]->birth_ns;
+	if (slots[0] && peer_age_ns(now_ns, slots[0]->birth_ns) < SESSION_REJECT_AFTER_NS)
+		info->session_age_ns = peer_age_ns(now_ns, slots[0]->birth_ns);
 	pthread_mutex_unlock(&peer->lock);
 
 	info->attempts = atomic_load_explicit(&peer->timers.attempts, memory_order_relaxed);

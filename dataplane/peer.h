@@ -100,6 +100,12 @@ void peer_get_endpoint(const struct peer *peer, struct endpoint *endpoint);
 void peer_roam(struct peer *peer, const struct endpoint *from);
 void peer_forget_source(struct peer *peer);
 
+/* How long ago that was. A worker's idea of now may be older than what another just did. */
+static inline uint64_t peer_age_ns(uint64_t now_ns, uint64_t then_ns)
+{
+	return now_ns > then_ns ? now_ns - then_ns : 0;
+}
+
 /* The key pair to send with, or NULL: none, too old, or used up. */
 struct keypair *peer_send_keypair(const struct peer *peer, uint64_t now_ns);
 /* Gives up key pairs that left their slots (session.h). Peer's lock held. */

@@ -231,7 +231,7 @@ static void heard(struct inbound *in, struct peer_keypair *kp, const struct sess
 	/* A key near its end is renewed by its initiator on receiving, too. */
 	if (data && kp->keypair.initiator &&
 	    atomic_load_explicit(&peer->session.current, memory_order_relaxed) == &kp->keypair &&
-	    burst->now_ns - kp->keypair.birth_ns >= SESSION_REKEY_ON_RECEIVE_NS &&
+	    peer_age_ns(burst->now_ns, kp->keypair.birth_ns) >= SESSION_REKEY_ON_RECEIVE_NS &&
 	    !atomic_exchange_explicit(&kp->rekeyed_on_receive, true, memory_order_relaxed))
 		handshake_want(burst, peer);
 }
@@ -251,7 +251,7 @@ static void open_run(struct burst *burst, const struct ring_event *event, uint32
 	}
 	kp = container_of(entry, struct peer_keypair, entry);
 	in.peer = kp->peer;
-	if (burst->now_ns - kp->keypair.birth_ns >= SESSION_REJECT_AFTER_NS) {
+	if (peer_age_ns(burst->now_ns, kp->keypair.birth_ns) >= SESSION_REJECT_AFTER_NS) {
 		burst_drop(burst, in.peer, NULL, DROP_RX_KEY_EXPIRED, n);
 		return;
 	}
