@@ -1,0 +1,719 @@
+/* SPDX-License-Identifier: MIT */
+#include "unit/rig.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "crypto/aead.h"
+#include "crypto/secret.h"
+#include "dataplane/handshake.h"
+#include "dataplane/packet.h"
+
+const uint8_t RIG_BRIDGE_MAC[ETHER_ADDR_SIZE] = { 0x02, 0x42, 0xb1, 0xd6, 0xe0, 0x01 };
+const uint8_t RIG_CONTAINER_MAC[ETHER_ADDR_SIZE] = { 0x02, 0x42, 0xac, 0x14, 0x65, 0x02 };
+const uint8_t RIG_BROADCAST_MAC[ETHER_ADDR_SIZE] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+
+struct rig_ring {
+	struct ring ring;
+	struct rig_host *host;
+	unsigned int head, tail; /* grow for ever */
+	struct ring_event events[RIG_EVENTS];
+	unsigned int freed; /* events before this one have given their memory back */
+};
+
+static void must(bool condition, const char *what)
+{
+	if (condition)
+		return;
+	fprintf(stderr, "rig: %s\n", what);
+	abort();
+}
+
+static void *allocate(size_t size)
+{
+	void *p = calloc(1, size ? size : 1);
+
+	must(p != NULL, "out of memory");
+	return p;
+}
+
+static uint64_t env_now(void *arg)
+{
+	const struct rig_host *host = arg;
+
+	return host->rig->now_ns;
+}
+
+static uint64_t env_wall(void *arg)
+{
+	const struct rig_host *host = arg;
+
+	return host->rig->wall_ns += 100 * RIG_MS;
+}
+
+static void env_random(void *arg, void *out, size_t len)
+{
+	const struct rig_host *host = arg;
+	uint64_t *seed = &host->rig->seed;
+
+	for (size_t i = 0; i < len; i++) {
+		*seed ^= *seed >> 12;
+		*seed ^= *seed << 25;
+		*seed ^= *seed >> 27;
+		((uint8_t *)out)[i] = (uint8_t)((*seed * 0x2545f4914f6cdd1dULL) >> 56);
+	}
+}
+
+/* ---- the ring ---- */
+
+static unsigned int ring_rig_wait(struct ring *base, uint64_t deadline_ns,
+                                  struct ring_event *events, unsigned int max)
+{
+	struct rig_ring *ring = (struct rig_ring *)(void *)base;
+	unsigned int n = 0;
+
+	(void)deadline_ns;
+	while (n < max && ring->head != ring->tail)
+		events[n++] = ring->events[ring->head++ % RIG_EVENTS];
+	return n;
+}
+
+static uint8_t *record(struct rig_host *host, uint32_t len)
+{
+	uint8_t *p = host->log + host->log_used;
+
+	must(host->log_used + len <= RIG_LOG_SIZE, "the log is full");
+	host->log_used += len;
+	return p;
+}
+
+static void ring_rig_send(struct ring *base, struct ring_send *sends, unsigned int n)
+{
+	struct rig_host *host = ((struct rig_ring *)(void *)base)->host;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct ring_send *send = &sends[i];
+
+		must(send->segment > 0 && send->len <= RING_SEND_MAX &&
+		             (send->len + send->segment - 1) / send->segment <= RING_SEGMENTS_MAX,
+		     "a send breaks ring.h");
+		if (host->fail_sends) {
+			send->error = host->fail_sends;
+			send->failed = (send->len + send->segment - 1) / send->segment;
+			continue;
+		}
+		for (uint32_t at = 0; at < send->len; at += send->segment) {
+			uint32_t left = send->len - at;
+			uint32_t size = left < send->segment ? left : send->segment;
+			struct rig_record *to = &host->sent[host->sent_count++];
+
+			must(host->sent_count <= RIG_RECORDS, "too many datagrams");
+			*to = (struct rig_record){ .data = record(host, size),
+				                   .len = size,
+				                   .sends = host->send_calls,
+				                   .tos = send->tos,
+				                   .to = send->to };
+			memcpy(to->data, send->data + at, size);
+		}
+		host->send_calls++;
+	}
+}
+
+static void ring_rig_write(struct ring *base, struct ring_write *writes, unsigned int n)
+{
+	struct rig_host *host = ((struct rig_ring *)(void *)base)->host;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct rig_record *to = &host->frames[host->frame_count++];
+		uint32_t len = 0;
+
+		writes[i].error = host->fail_writes;
+		if (host->fail_writes) {
+			host->frame_count--;
+			continue;
+		}
+		must(host->frame_count <= RIG_RECORDS, "too many frames");
+		*to = (struct rig_record){ .port = writes[i].port,
+			                   .data = host->log + host->log_used };
+		for (unsigned int v = 0; v < writes[i].iov_count; v++) {
+			const struct iovec *iov = &writes[i].iov[v];
+
+			memcpy(record(host, (uint32_t)iov->iov_len), iov->iov_base, iov->iov_len);
+			len += (uint32_t)iov->iov_len;
+		}
+		to->len = len;
+	}
+}
+
+static int ring_rig_add_tap(struct ring *ring, uint16_t port, int fd)
+{
+	(void)ring;
+	(void)port;
+	(void)fd;
+	return 0;
+}
+
+static void ring_rig_remove_tap(struct ring *ring, uint16_t port)
+{
+	(void)ring;
+	(void)port;
+}
+
+static int ring_rig_set_udp(struct ring *ring, int fd4, int fd6)
+{
+	(void)ring;
+	(void)fd4;
+	(void)fd6;
+	return 0;
+}
+
+static void ring_rig_nothing(struct ring *ring)
+{
+	(void)ring;
+}
+
+/* Not in wait(): whoever counts allocations calls nothing but rounds meanwhile. */
+static void free_taken(struct rig_ring *ring)
+{
+	while (ring->freed != ring->head)
+		free(ring->events[ring->freed++ % RIG_EVENTS].data);
+}
+
+static void ring_rig_close(struct ring *base)
+{
+	struct rig_ring *ring = (struct rig_ring *)(void *)base;
+
+	ring->head = ring->tail;
+	free_taken(ring);
+	free(ring);
+}
+
+static const struct ring_ops ring_rig_ops = {
+	.add_tap = ring_rig_add_tap,
+	.remove_tap = ring_rig_remove_tap,
+	.set_udp = ring_rig_set_udp,
+	.wait = ring_rig_wait,
+	.send = ring_rig_send,
+	.write = ring_rig_write,
+	.flush = ring_rig_nothing,
+	.wake = ring_rig_nothing,
+	.close = ring_rig_close,
+};
+
+static struct ring_event *give(struct rig_host *host, enum ring_event_type type,
+                               const uint8_t *data, uint32_t len)
+{
+	struct rig_ring *ring = host->ring;
+	struct ring_event *event;
+
+	free_taken(ring);
+	must(ring->tail - ring->freed < RIG_EVENTS, "too many events");
+	event = &ring->events[ring->tail++ % RIG_EVENTS];
+	*event = (struct ring_event){ .type = type, .len = len, .segment = len };
+	event->data = allocate(len);
+	memcpy(event->data, data, len);
+	return event;
+}
+
+void rig_give_frame(struct rig_host *host, uint16_t port, const uint8_t *data, uint32_t len)
+{
+	give(host, RING_FRAME, data, len)->port = port;
+}
+
+void rig_give_datagram(struct rig_host *host, const struct endpoint *from, const uint8_t *data,
+                       uint32_t len, uint32_t segment, uint8_t tos)
+{
+	struct ring_event *event = give(host, RING_DATAGRAM, data, len);
+
+	event->from = *from;
+	event->segment = segment ? segment : len;
+	event->tos = tos;
+}
+
+/* ---- hosts ---- */
+
+static struct prefix prefix_of(const char *text)
+{
+	struct prefix prefix;
+
+	must(prefix_parse(&prefix, text), text);
+	return prefix;
+}
+
+bool rig_parse_addr(uint8_t out[16], const char *text)
+{
+	bool v6 = strchr(text, ':') != NULL;
+
+	memset(out, 0, 16);
+	must(inet_pton(v6 ? AF_INET6 : AF_INET, text, out) == 1, text);
+	return v6;
+}
+
+static struct prefix *prefixes_of(const char *const *texts, size_t max, size_t *count)
+{
+	struct prefix *prefixes = allocate(max * sizeof(*prefixes));
+
+	for (*count = 0; *count < max && texts[*count]; ++*count)
+		prefixes[*count] = prefix_of(texts[*count]);
+	return prefixes;
+}
+
+static void fill_networks(struct view *view, const struct rig_host *host,
+                          const struct rig_options *options)
+{
+	struct view_network *net = &view->networks[0], *away = &view->networks[1];
+	const char *const subnets[] = { "172.20.0.0/16", "fd20::/32" }, *const far =
+										"172.21.0.0/16";
+
+	net->network = host->net;
+	net->attached = !options->detached;
+	net->mtu = options->mtu;
+	memcpy(net->bridge_mac, RIG_BRIDGE_MAC, ETHER_ADDR_SIZE);
+	net->subnets = prefixes_of(subnets, 2, &net->subnet_count);
+	net->ranges = prefixes_of(options->ranges, 4, &net->range_count);
+	net->gateways = allocate(2 * sizeof(*net->gateways));
+	net->gateway_count = 2;
+	net->gateways[0].family = 4;
+	rig_parse_addr(net->gateways[0].addr, RIG_GATEWAY(host->id));
+	net->gateways[1].family = 6;
+	rig_parse_addr(net->gateways[1].addr, RIG_GATEWAY6(host->id));
+	away->network = host->away;
+	away->subnets = prefixes_of(&far, 1, &away->subnet_count);
+}
+
+void rig_publish(struct rig_host *host, const struct rig_options *options)
+{
+	static const struct rig_options plain;
+	const char *const other4[] = { "172.20.101.0/24", "172.20.102.0/24" };
+	const char *const other6[] = { "fd20:0:1::/48", "fd20:0:2::/48" };
+	const char *const far[] = { "172.21.101.0/24", "172.21.102.0/24" };
+	struct view *view;
+	struct route routes[16];
+	size_t n = 0;
+
+	if (!options)
+		options = &plain;
+	view = view_create(options->without_peer ? 1 : 2, 2);
+	must(view != NULL, "out of memory");
+	fill_networks(view, host, options);
+	view->peers[0] = host->third;
+	routes[n++] = (struct route){ prefix_of("172.20.103.0/24"), host->third };
+	routes[n++] = (struct route){ prefix_of("fd20:0:3::/48"), host->third };
+	if (!options->without_peer) {
+		view->peers[1] = host->peer;
+		routes[n++] = (struct route){ prefix_of(other4[!host->id]), host->peer };
+		routes[n++] = (struct route){ prefix_of(other6[!host->id]), host->peer };
+		routes[n++] = (struct route){ prefix_of(far[!host->id]), host->peer };
+		routes[n++] = (struct route){ prefix_of("10.9.0.0/16"), host->peer };
+		for (size_t i = 0; i < 4 && options->more_allowed[i]; i++)
+			routes[n++] =
+				(struct route){ prefix_of(options->more_allowed[i]), host->peer };
+	}
+	must(view_finish(view, routes, n) == 0, "out of memory");
+	device_publish(host->device, view);
+	quiesce_collect(&host->device->quiesce);
+}
+
+static void open_host(struct rig_host *host, const struct rig_host *other)
+{
+	uint8_t nobody[KEY_SIZE] = { 9 };
+
+	must(device_open(&host->device, &host->env) == 0, "no device");
+	device_set_identity(host->device, host->private_key);
+	host->net = network_create(host->device, "net", 0);
+	host->away = network_create(host->device, "away", 1);
+	must(timers_reserve(&host->device->timers, 2) == 0, "out of memory");
+	host->peer = peer_create(host->device, other->public_key);
+	host->third = peer_create(host->device, nobody);
+	must(host->net && host->away && host->peer && host->third, "out of memory");
+	peer_set_endpoint(host->peer, &other->address);
+	host->net->merge_udp = true;
+	rig_publish(host, NULL);
+
+	host->ring = allocate(sizeof(*host->ring));
+	host->ring->ring.ops = &ring_rig_ops;
+	host->ring->ring.name = "rig";
+	host->ring->host = host;
+	host->worker = worker_create(host->device, &host->ring->ring);
+	must(host->worker != NULL, "no worker");
+	rig_mark(host);
+}
+
+struct rig *rig_open(void)
+{
+	struct rig *rig = allocate(sizeof(*rig));
+
+	must(secret_init() == 0 && aead_init() == 0, "no crypto");
+	rig->now_ns = 1000 * RIG_SECOND;
+	rig->wall_ns = 1700000000 * RIG_SECOND;
+	rig->seed = 0x0123456789abcdefULL;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct rig_host *host = &rig->host[i];
+
+		host->rig = rig;
+		host->id = i;
+		host->env = (struct environment){ env_now, env_wall, env_random, host };
+		env_random(host, host->private_key, KEY_SIZE);
+		secret_clamp(host->private_key);
+		secret_derive_public(host->public_key, host->private_key);
+		must(endpoint_parse(&host->address, i ? "10.0.0.2:51820" : "10.0.0.1:51820") == 0,
+		     "endpoint");
+		host->log = allocate(RIG_LOG_SIZE);
+	}
+	open_host(&rig->host[0], &rig->host[1]);
+	open_host(&rig->host[1], &rig->host[0]);
+	return rig;
+}
+
+void rig_close(struct rig *rig)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		struct rig_host *host = &rig->host[i];
+
+		worker_destroy(host->worker);
+		ring_close(&host->ring->ring);
+		device_close(host->device);
+		free(host->log);
+	}
+	free(rig);
+}
+
+void rig_round(struct rig_host *host)
+{
+	unsigned int rounds = 0;
+
+	do {
+		host->deadline_ns = worker_round(host->worker, 0);
+		must(++rounds < 100000, "the worker never comes to rest");
+	} while (host->ring->head != host->ring->tail || host->deadline_ns <= host->rig->now_ns);
+	quiesce_collect(&host->device->quiesce);
+}
+
+static bool hand_over(struct rig_host *from, struct rig_host *to)
+{
+	bool any = from->sent_count > 0;
+
+	for (unsigned int i = 0; i < from->sent_count; i++) {
+		const struct rig_record *d = &from->sent[i];
+
+		if (endpoint_same_remote(&d->to, &to->address))
+			rig_give_datagram(to, &from->address, d->data, d->len, 0, d->tos & 3);
+	}
+	from->sent_count = 0;
+	return any;
+}
+
+void rig_pump(struct rig *rig)
+{
+	bool any;
+
+	do {
+		any = false;
+		for (unsigned int i = 0; i < 2; i++) {
+			rig_round(&rig->host[i]);
+			any |= hand_over(&rig->host[i], &rig->host[!i]);
+		}
+	} while (any);
+}
+
+void rig_advance(struct rig *rig, uint64_t ns)
+{
+	rig->now_ns += ns;
+	for (unsigned int i = 0; i < 2; i++)
+		rig_round(&rig->host[i]);
+}
+
+void rig_connect(struct rig *rig, unsigned int from)
+{
+	struct rig_host *host = &rig->host[from];
+	uint8_t ip[RIG_PACKET_MAX];
+
+	rig_give_ip(host, ip, rig_make_udp(ip, RIG_ADDR(from), RIG_ADDR(!from), 10));
+	rig_pump(rig);
+	for (unsigned int i = 0; i < 2; i++) {
+		rig_learn(&rig->host[i], RIG_ADDR(i));
+		rig_learn(&rig->host[i], RIG_ADDR6(i));
+		must(peer_send_keypair(rig->host[i].peer, rig->now_ns) != NULL, "no session");
+	}
+	rig_pump(rig);
+	for (unsigned int i = 0; i < 2; i++)
+		rig_mark(&rig->host[i]);
+}
+
+/* ---- sessions from outside ---- */
+
+uint32_t rig_seal(struct rig_host *host, const uint8_t *plaintext, uint32_t len, uint8_t *out)
+{
+	struct keypair *kp = peer_send_keypair(host->peer, host->rig->now_ns);
+	struct session_op op = { .packet = out, .len = len };
+	uint64_t first;
+
+	must(kp != NULL, "no session to seal with");
+	if (len)
+		memcpy(out + sizeof(struct message_data), plaintext, len);
+	must(session_reserve(kp, 1, host->rig->now_ns, &first) == SESSION_OK, "no counter");
+	session_seal_burst(kp, first, &op, 1);
+	return len + (uint32_t)MESSAGE_DATA_OVERHEAD;
+}
+
+void rig_tell(struct rig_host *from, const uint8_t *plaintext, uint32_t len, uint8_t outer_tos)
+{
+	struct rig_host *to = &from->rig->host[!from->id];
+	uint8_t *sealed = allocate(len + MESSAGE_DATA_OVERHEAD);
+
+	rig_give_datagram(to, &from->address, sealed, rig_seal(from, plaintext, len, sealed), 0,
+	                  outer_tos);
+	free(sealed);
+	rig_round(to);
+}
+
+bool rig_unseal(struct rig_host *host, const struct rig_record *sent, uint8_t *plaintext,
+                uint32_t *len)
+{
+	struct keypair *kp = atomic_load(&host->peer->session.current);
+
+	if (!kp || sent->len < MESSAGE_DATA_OVERHEAD || load_le32(sent->data) != MESSAGE_DATA)
+		return false;
+	*len = sent->len - (uint32_t)MESSAGE_DATA_OVERHEAD;
+	return aead_open(plaintext, sent->data + sizeof(struct message_data), *len + AEAD_TAG_SIZE,
+	                 NULL, 0, load_le64(sent->data + 8), kp->send_key);
+}
+
+/* ---- counters ---- */
+
+static void count(const struct rig_host *host, struct rig_counts *counts)
+{
+	for (int i = 0; i < DROP_COUNT; i++) {
+		counts->device[i] = stats_read(&host->device->stats.drops[i]);
+		counts->peer[i] = stats_read(&host->peer->drops[i]);
+		counts->third[i] = stats_read(&host->third->drops[i]);
+		counts->net[i] = stats_read(&host->net->drops[i]);
+		counts->away[i] = stats_read(&host->away->drops[i]);
+	}
+}
+
+void rig_mark(struct rig_host *host)
+{
+	count(host, &host->marked);
+	host->sent_count = 0;
+	host->frame_count = 0;
+	host->send_calls = 0;
+	host->log_used = 0;
+}
+
+uint64_t rig_dropped(const struct rig_host *host, enum drop reason)
+{
+	return stats_read(&host->device->stats.drops[reason]) - host->marked.device[reason];
+}
+
+static bool compare(const char *where, const uint64_t *now, const uint64_t *then, enum drop reason,
+                    uint64_t n)
+{
+	bool same = true;
+
+	for (int i = 0; i < DROP_COUNT; i++) {
+		uint64_t wanted = i == (int)reason ? n : 0, got = now[i] - then[i];
+
+		if (got == wanted)
+			continue;
+		fprintf(stderr, "%s: %s is %llu, expected %llu\n", where, drop_name((enum drop)i),
+		        (unsigned long long)got, (unsigned long long)wanted);
+		same = false;
+	}
+	return same;
+}
+
+bool rig_counted(const struct rig_host *host, enum drop reason, uint64_t n, unsigned int whom)
+{
+	const struct rig_counts *then = &host->marked;
+	struct rig_counts now;
+	bool same;
+
+	if (reason == DROP_NONE)
+		n = 0;
+	count(host, &now);
+	same = compare("device", now.device, then->device, reason, n);
+	same &= compare("peer", now.peer, then->peer, reason, whom & RIG_PEER ? n : 0);
+	same &= compare("third", now.third, then->third, reason, whom & RIG_THIRD ? n : 0);
+	same &= compare("net", now.net, then->net, reason, whom & RIG_NET ? n : 0);
+	same &= compare("away", now.away, then->away, reason, whom & RIG_AWAY ? n : 0);
+	return same;
+}
+
+bool rig_only_dropped(const struct rig_host *host, enum drop reason, uint64_t n, unsigned int whom)
+{
+	bool same = rig_counted(host, reason, n, whom);
+
+	if (host->frame_count || host->sent_count)
+		fprintf(stderr, "%u frames delivered and %u datagrams sent, expected none\n",
+		        host->frame_count, host->sent_count);
+	return same && !host->frame_count && !host->sent_count;
+}
+
+/* ---- packets ---- */
+
+/* The IP header, its length fields for @l4_len bytes behind it; returns its own length. */
+static uint32_t put_ip(uint8_t *out, const char *from, const char *to, uint8_t proto,
+                       uint32_t l4_len)
+{
+	uint8_t source[16], destination[16];
+	bool v6 = rig_parse_addr(source, from);
+
+	must(rig_parse_addr(destination, to) == v6, "families differ");
+	if (v6) {
+		memset(out, 0, 8);
+		out[0] = 0x60;
+		store_be16(out + 4, (uint16_t)l4_len);
+		out[6] = proto;
+		out[7] = 64;
+		memcpy(out + 8, source, 16);
+		memcpy(out + 24, destination, 16);
+		return 40;
+	}
+	memset(out, 0, 12);
+	out[0] = 0x45;
+	store_be16(out + 2, (uint16_t)(20 + l4_len));
+	out[8] = 64;
+	out[9] = proto;
+	memcpy(out + 12, source, 4);
+	memcpy(out + 16, destination, 4);
+	packet_ipv4_checksum_fill(out);
+	return 20;
+}
+
+/* Fills the transport's checksum at @at behind the IP header. */
+static void put_checksum(uint8_t *ip, uint32_t l4, uint32_t at, uint8_t proto, uint32_t l4_len)
+{
+	struct packet pkt = { .data = ip, .family = ip[0] >> 4 };
+	uint16_t sum;
+
+	pkt.source = ip + (pkt.family == 4 ? 12 : 8);
+	pkt.destination = ip + (pkt.family == 4 ? 16 : 24);
+	store_be16(ip + l4 + at, 0);
+	sum = checksum_fold(checksum_add(checksum_pseudo(&pkt, proto, l4_len), ip + l4, l4_len));
+	store_be16(ip + l4 + at, sum ? sum : 0xffff);
+}
+
+static void put_payload(uint8_t *at, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i++)
+		at[i] = (uint8_t)(i * 7 + 1);
+}
+
+uint32_t rig_make_udp(uint8_t *out, const char *from, const char *to, uint32_t payload)
+{
+	uint32_t l4 = put_ip(out, from, to, IPPROTO_WIRE_UDP, 8 + payload);
+
+	store_be16(out + l4, 4000);
+	store_be16(out + l4 + 2, 5000);
+	store_be16(out + l4 + 4, (uint16_t)(8 + payload));
+	put_payload(out + l4 + 8, payload);
+	put_checksum(out, l4, 6, IPPROTO_WIRE_UDP, 8 + payload);
+	return l4 + 8 + payload;
+}
+
+uint32_t rig_make_tcp(uint8_t *out, const char *from, const char *to, uint8_t flags,
+                      uint32_t payload)
+{
+	uint32_t l4 = put_ip(out, from, to, IPPROTO_WIRE_TCP, 20 + payload);
+
+	memset(out + l4, 0, 20);
+	store_be16(out + l4, 4000);
+	store_be16(out + l4 + 2, 5000);
+	out[l4 + 12] = 0x50;
+	out[l4 + 13] = flags;
+	store_be16(out + l4 + 14, 0xffff);
+	put_payload(out + l4 + 20, payload);
+	put_checksum(out, l4, 16, IPPROTO_WIRE_TCP, 20 + payload);
+	return l4 + 20 + payload;
+}
+
+uint32_t rig_make_icmpv6(uint8_t *out, const char *from, const char *to, uint8_t type,
+                         uint8_t hop_limit, const uint8_t *body, uint32_t len)
+{
+	uint32_t l4 = put_ip(out, from, to, IPPROTO_WIRE_ICMPV6, 4 + len);
+
+	out[7] = hop_limit;
+	out[l4] = type;
+	out[l4 + 1] = 0;
+	memcpy(out + l4 + 4, body, len);
+	put_checksum(out, l4, 2, IPPROTO_WIRE_ICMPV6, 4 + len);
+	return l4 + 4 + len;
+}
+
+void rig_set_tos(uint8_t *ip, uint8_t tos)
+{
+	if (ip[0] >> 4 == 4) {
+		ip[1] = tos;
+		packet_ipv4_checksum_fill(ip);
+	} else {
+		ip[0] = (uint8_t)(0x60 | tos >> 4);
+		ip[1] = (uint8_t)((ip[1] & 0x0f) | tos << 4);
+	}
+}
+
+uint32_t rig_make_frame(uint8_t *out, const uint8_t *destination, const uint8_t *source,
+                        uint16_t type, const uint8_t *body, uint32_t len)
+{
+	memset(out, 0, sizeof(struct wire_vnet));
+	memcpy(out + 10, destination, ETHER_ADDR_SIZE);
+	memcpy(out + 16, source, ETHER_ADDR_SIZE);
+	store_be16(out + 22, type);
+	memcpy(out + 24, body, len);
+	return 24 + len;
+}
+
+void rig_give_ip(struct rig_host *host, const uint8_t *ip, uint32_t len)
+{
+	static uint8_t frame[RIG_PACKET_MAX + 24];
+	uint16_t type = ip[0] >> 4 == 4 ? ETHERTYPE_WIRE_IPV4 : ETHERTYPE_WIRE_IPV6;
+
+	rig_give_frame(
+		host, 0, frame,
+		rig_make_frame(frame, host->net->router_mac, RIG_CONTAINER_MAC, type, ip, len));
+}
+
+void rig_give_arp(struct rig_host *host, const struct rig_arp *arp)
+{
+	const uint8_t *source = arp->ethernet_source ? arp->ethernet_source : RIG_CONTAINER_MAC;
+	const uint8_t *sender = arp->sender_mac ? arp->sender_mac : RIG_CONTAINER_MAC;
+	uint8_t frame[24 + sizeof(struct wire_arp)], addr[16];
+	struct wire_arp body = { .hardware_len = ETHER_ADDR_SIZE, .protocol_len = 4 };
+
+	store_be16(body.hardware.b, 1);
+	store_be16(body.protocol.b, ETHERTYPE_WIRE_IPV4);
+	store_be16(body.operation.b, arp->operation);
+	memcpy(body.sender_mac, sender, ETHER_ADDR_SIZE);
+	rig_parse_addr(addr, arp->sender);
+	memcpy(body.sender_ip, addr, 4);
+	rig_parse_addr(addr, arp->target);
+	memcpy(body.target_ip, addr, 4);
+	rig_give_frame(host, 0, frame,
+	               rig_make_frame(frame, RIG_BROADCAST_MAC, source, ETHERTYPE_WIRE_ARP,
+	                              (const uint8_t *)&body, sizeof(body)));
+}
+
+void rig_learn(struct rig_host *host, const char *addr)
+{
+	static const char *const all_nodes = "ff02::1";
+	uint8_t ip[128], body[4 + 16 + 8] = { 0x20 }, frame[256], target[16];
+
+	if (!rig_parse_addr(target, addr)) {
+		const struct rig_arp arp = { ARP_REPLY, NULL, NULL, addr, addr };
+
+		rig_give_arp(host, &arp);
+		rig_round(host);
+		return;
+	}
+	memcpy(body + 4, target, 16);
+	body[20] = ND_OPTION_TARGET_LINK;
+	body[21] = 1;
+	memcpy(body + 22, RIG_CONTAINER_MAC, ETHER_ADDR_SIZE);
+	rig_give_frame(host, 0, frame,
+	               rig_make_frame(frame, (const uint8_t[]){ 0x33, 0x33, 0, 0, 0, 1 },
+	                              RIG_CONTAINER_MAC, ETHERTYPE_WIRE_IPV6, ip,
+	                              rig_make_icmpv6(ip, addr, all_nodes, ICMPV6_NEIGH_ADVERT, 255,
+	                                              body, sizeof(body))));
+	rig_round(host);
+}
