@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "crypto/secret.h"
+#include "ctl/client.h"
 #include "ctl/text.h"
 
 static const struct command commands[] = {
@@ -15,8 +16,27 @@ static const struct command commands[] = {
 	{ "genkey", "", "make a private key, on standard output",
 	  "  (umask 077; ovlctl genkey > private.key)\n", cmd_genkey },
 	{ "genpsk", "", "make a preshared key, on standard output", NULL, cmd_genpsk },
+	{ "peer", "add KEY | set PEER | remove PEER  [SETTING VALUE]…",
+	  "add, change or remove a peer until the next reload",
+	  "PEER is a name, a public key, or the beginning of a key. Settings:\n"
+	  "  name TEXT\n"
+	  "  endpoint ADDRESS:PORT | [IPV6]:PORT | NAME:PORT\n"
+	  "  allowed-ips PREFIX,…   replaces the list; \"\" empties it\n"
+	  "  keepalive SECONDS | off\n"
+	  "  preshared-key FILE     \"-\" is standard input, \"\" takes the key away\n",
+	  cmd_peer },
 	{ "pubkey", "", "public key of the private key on standard input",
 	  "  ovlctl pubkey < private.key\n", cmd_pubkey },
+	{ "reload", "", "have the daemon read its configuration again",
+	  "What was changed at run time and is not in the file ends, and is listed.\n", cmd_reload },
+	{ "route", "add PREFIX PEER | del PREFIX | get ADDRESS | list [--json]",
+	  "which peer has which prefix",
+	  "add and del change a peer's AllowedIPs until the next reload; get says where packets\n"
+	  "to ADDRESS go, and what the host's own routing table thinks of it.\n",
+	  cmd_route },
+	{ "show", "[--json] | drops [--all] [--json]", "state of the device, its networks and peers",
+	  "show drops lists what was dropped, by reason; --all the counters that are 0 as well.\n",
+	  cmd_show },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -72,7 +92,7 @@ static void list_commands(FILE *out)
 	static const struct text_column columns[] = { { NULL, false }, { NULL, false } };
 	struct text_table *table = text_table_new(columns, 2);
 
-	fputs("usage: ovlctl COMMAND [ARGUMENT…]\n\n", out);
+	fputs("usage: ovlctl [-i NAME | --socket PATH] COMMAND [ARGUMENT…]\n\n", out);
 	for (size_t i = 0; table && i < COMMAND_COUNT; i++) {
 		text_table_put(table, TEXT_PLAIN, "  %s", commands[i].name);
 		text_table_put(table, TEXT_PLAIN, "%s", commands[i].summary);
@@ -97,14 +117,45 @@ static int finish(int status)
 	return status ? status : OVLCTL_FAILED;
 }
 
+/* The options before the command; how many words they take, or -1. */
+static int parse_options(int argc, char **argv)
+{
+	const char *socket_path = NULL, *name = NULL;
+	int i;
+
+	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+		bool last = i + 1 == argc;
+
+		if (strncmp(argv[i], "--socket=", 9) == 0)
+			socket_path = argv[i] + 9;
+		else if (strcmp(argv[i], "--socket") == 0 && !last)
+			socket_path = argv[++i];
+		else if (strcmp(argv[i], "-i") == 0 && !last)
+			name = argv[++i];
+		else if (strcmp(argv[i], "--version") == 0 || is_help(argv[i]))
+			break;
+		else
+			return -1;
+	}
+	client_select(socket_path, name);
+	return i - 1;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
+	int options = parse_options(argc, argv);
 
 	if (secret_init()) {
 		fputs("ovlctl: no randomness\n", stderr);
 		return OVLCTL_FAILED;
 	}
+	if (options < 0) {
+		fputs("ovlctl: the options before a command are -i NAME and --socket PATH\n", stderr);
+		return OVLCTL_USAGE;
+	}
+	argc -= options;
+	argv += options;
 	if (argc < 2) {
 		list_commands(stderr);
 		return OVLCTL_USAGE;

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan_*() prepare: peers, TAPs, the view and the sockets of the new
+ * configuration come into being beside those in force, and whatever fails gives
+ * them up again. commit_*() put them in force; none of it can fail.
+ *
+ * Order of the commit. Peers that go are killed, so that nothing new begins with
+ * them; the new view is published; only then is what the old view alone held
+ * retired (quiesce.h). A network's TAP leaves the ring after the view without it
+ * was published: until then the worker may write to it.
+ */
+#include "ctl/apply.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ctl/run_network.h"
+
+#define NOT_THERE SIZE_MAX
+
+struct plan {
+	struct state *state;
+	struct config *config;
+	struct config_error *error;
+	size_t old_peer_count, old_network_count; /* of the configuration in force */
+
+	struct run_peer *peers;
+	size_t *peer_from; /* the place of the same peer in force; NOT_THERE: new */
+	bool *peer_stays; /* by place in force */
+	struct run_network **networks;
+	size_t *network_from;
+	bool *network_stays;
+
+	struct view *view;
+	bool udp_changes;
+	struct udp_sockets udp;
+};
+
+static int fail(const struct plan *plan, int ret, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int fail(const struct plan *plan, int ret, const char *format, ...)
+{
+	va_list args;
+
+	memset(plan->error, 0, sizeof(*plan->error));
+	va_start(args, format);
+	(void)vsnprintf(plan->error->text, sizeof(plan->error->text), format, args);
+	va_end(args);
+	return ret;
+}
+
+static int out_of_memory(const struct plan *plan)
+{
+	return fail(plan, -ENOMEM, "out of memory");
+}
+
+/* Peers */
+
+static int compare_keys(const void *a, const void *b, void *arg)
+{
+	const struct config *config = arg;
+	const size_t *i = a, *j = b;
+
+	return memcmp(config->peers[*i].public_key, config->peers[*j].public_key, KEY_SIZE);
+}
+
+/* The places of @config's peers, in the order of their keys. */
+static size_t *sort_peers(struct config *config)
+{
+	size_t *order = calloc(config->peer_count + 1, sizeof(*order));
+
+	if (!order)
+		return NULL;
+	for (size_t i = 0; i < config->peer_count; i++)
+		order[i] = i;
+	qsort_r(order, config->peer_count, sizeof(*order), compare_keys, config);
+	return order;
+}
+
+/* Who is who: both lists in the order of keys, side by side. */
+static int match_peers(struct plan *plan)
+{
+	struct config *new = plan->config, *old = plan->state->config;
+	size_t *new_order = sort_peers(new);
+	size_t *old_order = old ? sort_peers(old) : NULL;
+	size_t j = 0;
+	int ret = -ENOMEM;
+
+	if (!new_order || (old && !old_order))
+		goto out;
+	for (size_t i = 0; i < new->peer_count; i++) {
+		const uint8_t *key = new->peers[new_order[i]].public_key;
+		int order = 1;
+
+		plan->peer_from[new_order[i]] = NOT_THERE;
+		while (j < plan->old_peer_count &&
+		       (order = memcmp(old->peers[old_order[j]].public_key, key, KEY_SIZE)) < 0)
+			j++;
+		if (j < plan->old_peer_count && order == 0) {
+			plan->peer_from[new_order[i]] = old_order[j];
+			plan->peer_stays[old_order[j]] = true;
+		}
+	}
+	ret = 0;
+out:
+	free(new_order);
+	free(old_order);
+	return ret;
+}
+
+static int plan_peers(struct plan *plan)
+{
+	struct state *state = plan->state;
+	size_t count = plan->config->peer_count;
+
+	plan->peers = calloc(count + 1, sizeof(*plan->peers));
+	plan->peer_from = calloc(count + 1, sizeof(*plan->peer_from));
+	plan->peer_stays = calloc(plan->old_peer_count + 1, sizeof(*plan->peer_stays));
+	if (!plan->peers || !plan->peer_from || !plan->peer_stays || match_peers(plan))
+		return out_of_memory(plan);
+	if (timers_reserve(&state->device->timers, count + plan->old_peer_count))
+		return out_of_memory(plan);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct config_peer *config = &plan->config->peers[i];
+
+		if (plan->peer_from[i] != NOT_THERE) {
+			plan->peers[i] = state->peers[plan->peer_from[i]];
+			continue;
+		}
+		plan->peers[i].peer = peer_create(state->device, config->public_key);
+		if (!plan->peers[i].peer)
+			return out_of_memory(plan);
+	}
+	return 0;
+}
+
+/* Networks */
+
+static bool same_network(const struct config_network *a, const struct config_network *b)
+{
+	return strcmp(a->name, b->name) == 0 && strcmp(a->bridge, b->bridge) == 0;
+}
+
+/* The lowest port of the rings that neither configuration uses; they change hands later. */
+static int free_port(const struct plan *plan)
+{
+	bool used[RING_PORTS_MAX] = { false };
+
+	for (size_t i = 0; i < plan->old_network_count; i++)
+		used[plan->state->networks[i]->network->port] = true;
+	for (size_t i = 0; i < plan->config->network_count; i++) {
+		if (plan->networks[i])
+			used[plan->networks[i]->network->port] = true;
+	}
+	for (int port = 0; port < RING_PORTS_MAX; port++) {
+		if (!used[port])
+			return port;
+	}
+	return -ENOSPC;
+}
+
+static int plan_network(struct plan *plan, size_t i)
+{
+	const struct config_network *config = &plan->config->networks[i];
+	int port = free_port(plan);
+
+	if (port < 0)
+		return fail(plan, port, "network %s: more than %d networks", config->name,
+		            RING_PORTS_MAX);
+	int ret = run_network_open(plan->state, config, (uint16_t)port, &plan->networks[i]);
+
+	if (ret == -EBUSY)
+		return fail(plan, ret,
+		            "network %s: a device of the name of its TAP is there already; does "
+		            "another "
+		            "ovltund serve the bridge %s?",
+		            config->name, config->bridge);
+	if (ret == -EPERM)
+		return fail(plan, ret,
+		            "network %s: cannot make a TAP: root or CAP_NET_ADMIN is needed",
+		            config->name);
+	if (ret == -ENOENT)
+		return fail(plan, ret, "network %s: cannot make a TAP: there is no /dev/net/tun",
+		            config->name);
+	if (ret)
+		return fail(plan, ret, "network %s: cannot make a TAP: %s", config->name,
+		            strerror(-ret));
+	return 0;
+}
+
+static int plan_networks(struct plan *plan)
+{
+	struct state *state = plan->state;
+	size_t count = plan->config->network_count;
+
+	plan->networks = calloc(count + 1, sizeof(struct run_network *));
+	plan->network_from = calloc(count + 1, sizeof(*plan->network_from));
+	plan->network_stays = calloc(plan->old_network_count + 1, sizeof(*plan->network_stays));
+	if (!plan->networks || !plan->network_from || !plan->network_stays)
+		return out_of_memory(plan);
+
+	for (size_t i = 0; i < count; i++) {
+		plan->network_from[i] = NOT_THERE;
+		for (size_t j = 0; j < plan->old_network_count; j++) {
+			if (!same_network(&plan->config->networks[i], &state->config->networks[j]))
+				continue;
+			plan->network_from[i] = j;
+			plan->network_stays[j] = true;
+			plan->networks[i] = state->networks[j];
+		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		int ret = 0;
+
+		if (!plan->networks[i])
+			ret = plan_network(plan, i);
+		else if (run_network_configure(plan->networks[i], &plan->config->networks[i]))
+			ret = out_of_memory(plan);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* Sockets. The last step that can fail, since the old ones stop here. */
+
+static int set_udp(struct ring *ring, void *arg)
+{
+	const struct udp_sockets *udp = arg;
+
+	return ring_set_udp(ring, udp ? udp->fd4 : -1, udp ? udp->fd6 : -1);
+}
+
+static int give_worker_udp(const struct state *state, struct udp_sockets *udp)
+{
+	return state->worker ? worker_call(state->worker, set_udp, udp) : 0;
+}
+
+static int plan_udp(struct plan *plan)
+{
+	struct state *state = plan->state;
+	const struct config *new = plan->config, *old = state->config;
+	int ret;
+
+	if (state->udp_open &&
+	    (new->listen_port == state->udp.port || new->listen_port == old->listen_port)) {
+		if (new->fwmark == old->fwmark)
+			return 0;
+		ret = priv_set_fwmark(state->priv, &state->udp, new->fwmark);
+		return ret ? fail(plan, ret, "cannot set FwMark: %s", strerror(-ret)) : 0;
+	}
+
+	ret = priv_open_udp(state->priv, &plan->udp, new->listen_port, new->fwmark);
+	if (ret == -EADDRINUSE)
+		return fail(plan, ret, "UDP port %u is in use by another program",
+		            (unsigned int)new->listen_port);
+	if (ret)
+		return fail(plan, ret, "cannot open UDP port %u: %s",
+		            (unsigned int)new->listen_port, strerror(-ret));
+	ret = give_worker_udp(state, &plan->udp);
+	if (ret) {
+		udp_close(&plan->udp);
+		(void)give_worker_udp(state, state->udp_open ? &state->udp : NULL);
+		return fail(plan, ret, "cannot use UDP port %u: %s", (unsigned int)new->listen_port,
+		            strerror(-ret));
+	}
+	plan->udp_changes = true;
+	return 0;
+}
+
+static void plan_give_up(struct plan *plan)
+{
+	view_free(plan->view);
+	for (size_t i = 0; plan->peers && i < plan->config->peer_count; i++) {
+		if (plan->peers[i].peer && plan->peer_from[i] == NOT_THERE) {
+			peer_kill(plan->peers[i].peer);
+			peer_retire(plan->peers[i].peer);
+		}
+	}
+	for (size_t i = 0; plan->networks && i < plan->config->network_count; i++) {
+		if (plan->networks[i] && plan->network_from[i] == NOT_THERE)
+			run_network_close(plan->state, plan->networks[i]);
+	}
+	/* Nothing looked at the new Subnets yet: that is the next bridge_update()'s. */
+	for (size_t i = 0; i < plan->old_network_count; i++)
+		(void)run_network_configure(plan->state->networks[i],
+		                            &plan->state->config->networks[i]);
+}
+
+static void plan_free(struct plan *plan)
+{
+	free(plan->peers);
+	free(plan->peer_from);
+	free(plan->peer_stays);
+	free(plan->networks);
+	free(plan->network_from);
+	free(plan->network_stays);
+}
+
+/* The commit */
+
+static bool same_endpoint(const struct config_peer *a, const struct config_peer *b)
+{
+	return a->endpoint_serial == b->endpoint_serial && a->endpoint.port == b->endpoint.port &&
+	       strcmp(a->endpoint.host, b->endpoint.host) == 0;
+}
+
+static void set_endpoint(struct run_peer *run, const struct config_peer *config)
+{
+	run->resolve_at_ns = 0;
+	run->backoff_s = 0;
+	memset(&run->resolved, 0, sizeof(run->resolved));
+	if (!config->endpoint.host[0])
+		return; /* where it was heard from last stays good */
+	if (config->endpoint.numeric)
+		peer_set_endpoint(run->peer, &config->endpoint.address);
+	else
+		run->resolve_at_ns = 1; /* at once */
+}
+
+/* All but the keepalive. @old: NULL for a new peer. True when something about it changed. */
+static bool commit_peer(struct run_peer *run, const struct config_peer *new,
+                        const struct config_peer *old)
+{
+	bool changed = false;
+
+	if (!old || !secret_equal(new->psk, old->psk, KEY_SIZE)) {
+		peer_set_psk(run->peer, new->psk);
+		changed = true;
+	}
+	if (!old || !same_endpoint(new, old)) {
+		set_endpoint(run, new);
+		changed = true;
+	} else if (new->endpoint.host[0] && !new->endpoint.numeric) {
+		run->resolve_at_ns = 1; /* set only if the name's address has changed */
+	}
+	return changed || new->keepalive_s != old->keepalive_s ||
+	       new->allowed_count != old->allowed_count ||
+	       memcmp(new->allowed, old->allowed, new->allowed_count * sizeof(*new->allowed)) != 0;
+}
+
+static void commit_identity(struct plan *plan, struct apply_summary *summary)
+{
+	const struct config *new = plan->config, *old = plan->state->config;
+
+	if (old && new->has_private_key == old->has_private_key &&
+	    secret_equal(new->private_key, old->private_key, KEY_SIZE))
+		return;
+	summary->identity_changed = true;
+	device_set_identity(plan->state->device, new->has_private_key ? new->private_key : NULL);
+}
+
+static void commit_peers(struct plan *plan, struct apply_summary *summary)
+{
+	const struct config *old = plan->state->config;
+
+	for (size_t i = 0; i < plan->config->peer_count; i++) {
+		size_t from = plan->peer_from[i];
+		bool changed = commit_peer(&plan->peers[i], &plan->config->peers[i],
+		                           from == NOT_THERE ? NULL : &old->peers[from]);
+
+		if (from == NOT_THERE)
+			summary->peers_added++;
+		else if (changed)
+			summary->peers_changed++;
+	}
+}
+
+/* After all else: an interval that is switched on begins with a packet. */
+static void commit_keepalives(struct plan *plan)
+{
+	const struct config *old = plan->state->config;
+
+	for (size_t i = 0; i < plan->config->peer_count; i++) {
+		size_t from = plan->peer_from[i];
+		uint16_t before = from == NOT_THERE ? 0 : old->peers[from].keepalive_s;
+		uint16_t now = plan->config->peers[i].keepalive_s;
+
+		if (now != before)
+			peer_set_keepalive(plan->peers[i].peer, now);
+	}
+}
+
+static void commit_view(struct plan *plan, struct apply_summary *summary)
+{
+	struct state *state = plan->state;
+
+	for (size_t i = 0; i < plan->old_peer_count; i++) {
+		if (!plan->peer_stays[i])
+			peer_kill(state->peers[i].peer);
+	}
+	device_publish(state->device, plan->view);
+	plan->view = NULL;
+	for (size_t i = 0; i < plan->old_peer_count; i++) {
+		if (plan->peer_stays[i])
+			continue;
+		peer_retire(state->peers[i].peer);
+		summary->peers_removed++;
+	}
+	for (size_t i = 0; i < plan->old_network_count; i++) {
+		if (plan->network_stays[i])
+			continue;
+		run_network_close(state, state->networks[i]);
+		summary->networks_removed++;
+	}
+	for (size_t i = 0; i < plan->config->network_count; i++)
+		summary->networks_added += plan->network_from[i] == NOT_THERE;
+}
+
+static void commit(struct plan *plan, struct apply_summary *summary)
+{
+	struct state *state = plan->state;
+
+	if (plan->udp_changes) {
+		if (state->udp_open)
+			udp_close(&state->udp);
+		state->udp = plan->udp;
+		state->udp_open = true;
+		summary->socket_changed = true;
+	}
+	commit_peers(plan, summary);
+	commit_view(plan, summary);
+	/* The device gives the new key to the peers of its view: behind the view. */
+	commit_identity(plan, summary);
+	commit_keepalives(plan);
+
+	free(state->peers);
+	free(state->networks);
+	state->peers = plan->peers;
+	state->networks = plan->networks;
+	plan->peers = NULL;
+	plan->networks = NULL;
+	config_free(state->config);
+	state->config = plan->config;
+	state->next_path = 0;
+	if (state->worker)
+		worker_kick(state->worker);
+}
+
+int apply_config(struct state *state, struct config *config, struct apply_summary *summary,
+                 struct config_error *error)
+{
+	struct apply_summary ignored;
+	struct plan plan = {
+		.state = state,
+		.config = config,
+		.error = error,
+		.old_peer_count = state->config ? state->config->peer_count : 0,
+		.old_network_count = state->config ? state->config->network_count : 0,
+	};
+	int ret;
+
+	if (!summary)
+		summary = &ignored;
+	memset(summary, 0, sizeof(*summary));
+
+	ret = plan_peers(&plan);
+	if (ret)
+		goto out;
+	ret = plan_networks(&plan);
+	if (ret)
+		goto out;
+	plan.view = apply_make_view(config, plan.peers, plan.networks);
+	if (!plan.view) {
+		ret = out_of_memory(&plan);
+		goto out;
+	}
+	ret = plan_udp(&plan);
+	if (ret)
+		goto out;
+	commit(&plan, summary);
+out:
+	if (ret)
+		plan_give_up(&plan);
+	plan_free(&plan);
+	return ret;
+}
+
+int apply_view(struct state *state)
+{
+	struct view *view = apply_make_view(state->config, state->peers, state->networks);
+
+	if (!view)
+		return -ENOMEM;
+	device_publish(state->device, view);
+	return 0;
+}
+
+void apply_end(struct state *state)
+{
+	struct view *empty = view_create(0, 0);
+
+	if (!state->config)
+		goto out;
+	for (size_t i = 0; i < state->config->peer_count; i++)
+		peer_kill(state->peers[i].peer);
+	/* Without memory for it the device keeps its view to the end, and frees all. */
+	if (empty && view_finish(empty, NULL, 0) == 0) {
+		device_publish(state->device, empty);
+		empty = NULL;
+		for (size_t i = 0; i < state->config->peer_count; i++)
+			peer_retire(state->peers[i].peer);
+	}
+	for (size_t i = 0; i < state->config->network_count; i++)
+		run_network_close(state, state->networks[i]);
+	(void)give_worker_udp(state, NULL);
+	if (state->udp_open)
+		udp_close(&state->udp);
+out:
+	if (empty)
+		view_free(empty);
+	free(state->peers);
+	free(state->networks);
+	config_free(state->config);
+	config_free(state->base);
+	state->peers = NULL;
+	state->networks = NULL;
+	state->config = NULL;
+	state->base = NULL;
+	state->udp_open = false;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From one configuration to the next, all or nothing. What can fail is done
+ * first, on the side; then the new picture is put in force by steps that cannot
+ * fail. Peers and networks that both configurations have go on undisturbed.
+ */
+#ifndef CTL_APPLY_H
+#define CTL_APPLY_H
+
+#include "ctl/state.h"
+
+struct apply_summary {
+	unsigned int peers_added, peers_removed, peers_changed;
+	unsigned int networks_added, networks_removed;
+	bool identity_changed, socket_changed;
+};
+
+/*
+ * Puts @config, which passed config_check(), in force; it is the state's then. On
+ * failure nothing has changed, @config is still the caller's, and @error says
+ * what was in the way. @summary may be NULL. 0 or -errno.
+ */
+int apply_config(struct state *state, struct config *config, struct apply_summary *summary,
+                 struct config_error *error);
+
+/* The same configuration, a new view: when a bridge changed. 0 or -ENOMEM. */
+int apply_view(struct state *state);
+
+/* For the above: the view of a configuration and what runs for it. NULL: out of memory. */
+struct view *apply_make_view(const struct config *config, const struct run_peer *peers,
+                             struct run_network *const *networks);
+
+/* Ends all that apply_config() made. */
+void apply_end(struct state *state);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* The view that workers forward by: from the configuration, and from what the bridges are. */
+#include <stdlib.h>
+#include <string.h>
+#include "ctl/apply.h"
+
+/* A copy for the view to own; false when memory ran out. */
+static bool copy(void **out, const void *list, size_t count, size_t size)
+{
+	if (!count)
+		return true;
+	*out = malloc(count * size);
+	if (*out)
+		memcpy(*out, list, count * size);
+	return *out != NULL;
+}
+
+static bool copy_prefixes(struct prefix **out, size_t *out_count, const struct prefix *list,
+                          size_t count)
+{
+	void *bytes = NULL;
+
+	if (!copy(&bytes, list, count, sizeof(*list)))
+		return false;
+	*out = bytes;
+	*out_count = count;
+	return true;
+}
+
+static bool fill_network(struct view_network *net, const struct config_network *config,
+                         const struct run_network *run)
+{
+	static const struct bridge_state no_bridge;
+	const struct bridge_state *bridge = run->bridge ? bridge_state(run->bridge) : &no_bridge;
+	bool own = config->subnet_count > 0;
+	void *addresses = NULL;
+
+	net->network = run->network;
+	net->attached = bridge->attached;
+	memcpy(net->bridge_mac, bridge->bridge_mac, ETHER_ADDR_SIZE);
+	net->mtu = config->mtu;
+	if (!copy(&addresses, bridge->addresses, bridge->address_count, sizeof(*net->gateways)))
+		return false;
+	net->gateways = addresses;
+	net->gateway_count = bridge->address_count;
+	return copy_prefixes(&net->subnets, &net->subnet_count,
+	                     own ? config->subnets : bridge->prefixes,
+	                     own ? config->subnet_count : bridge->prefix_count) &&
+	       copy_prefixes(&net->ranges, &net->range_count, config->ranges, config->range_count);
+}
+
+static struct route *list_routes(const struct config *config, const struct run_peer *peers,
+                                 size_t *count)
+{
+	struct route *routes;
+	size_t n = 0;
+
+	for (size_t i = 0; i < config->peer_count; i++)
+		n += config->peers[i].allowed_count;
+	routes = calloc(n + 1, sizeof(*routes));
+	if (!routes)
+		return NULL;
+	*count = 0;
+	for (size_t i = 0; i < config->peer_count; i++) {
+		for (size_t j = 0; j < config->peers[i].allowed_count; j++)
+			routes[(*count)++] = (struct route){ .prefix = config->peers[i].allowed[j],
+				                             .target = peers[i].peer };
+	}
+	return routes;
+}
+
+struct view *apply_make_view(const struct config *config, const struct run_peer *peers,
+                             struct run_network *const *networks)
+{
+	struct view *view = view_create(config->peer_count, config->network_count);
+	struct route *routes = NULL;
+	size_t count = 0;
+	bool made = false;
+
+	if (!view)
+		return NULL;
+	for (size_t i = 0; i < config->peer_count; i++)
+		view->peers[i] = peers[i].peer;
+	for (size_t i = 0; i < config->network_count; i++) {
+		if (!fill_network(&view->networks[i], &config->networks[i], networks[i]))
+			goto out;
+	}
+	routes = list_routes(config, peers, &count);
+	made = routes && view_finish(view, routes, count) == 0;
+out:
+	free(routes);
+	if (made)
+		return view;
+	view_free(view);
+	return NULL;
+}

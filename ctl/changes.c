@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/changes.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "ctl/state.h"
+
+struct listing {
+	void (*line)(void *arg, const char *text);
+	void *arg;
+	size_t count;
+};
+
+static void say(struct listing *listing, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void say(struct listing *listing, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	if (listing->count++ >= CHANGES_LINES_MAX)
+		return;
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	listing->line(listing->arg, text);
+}
+
+static bool same_key(const struct config *a, const struct config *b)
+{
+	return a->has_private_key == b->has_private_key &&
+	       secret_equal(a->private_key, b->private_key, KEY_SIZE);
+}
+
+static void list_device(struct listing *listing, const struct config *base,
+                        const struct config *active, const struct config *next)
+{
+	if (!same_key(active, base) && !same_key(active, next))
+		say(listing, "PrivateKey was changed");
+	if (active->listen_port != base->listen_port && active->listen_port != next->listen_port)
+		say(listing, "ListenPort was set to %u", (unsigned int)active->listen_port);
+	if (active->fwmark != base->fwmark && active->fwmark != next->fwmark)
+		say(listing, "FwMark was set to 0x%x", active->fwmark);
+}
+
+static bool has_prefix(const struct config_peer *peer, const struct prefix *prefix)
+{
+	return config_find_allowed(peer->owner, prefix) == peer;
+}
+
+static bool same_endpoint(const struct config_peer *a, const struct config_peer *b)
+{
+	return a->endpoint.port == b->endpoint.port &&
+	       strcmp(a->endpoint.host, b->endpoint.host) == 0;
+}
+
+static void list_allowed(struct listing *listing, const struct config_peer *base,
+                         const struct config_peer *active, const struct config_peer *next)
+{
+	char label[STATE_LABEL_MAX], text[PREFIX_TEXT_MAX];
+
+	/* Long lists are the same in all three mostly; then there is nothing to search for. */
+	if (active->allowed_count == base->allowed_count &&
+	    memcmp(active->allowed, base->allowed, base->allowed_count * sizeof(*base->allowed)) ==
+	            0)
+		return;
+	state_label_peer(active, label);
+	for (size_t i = 0; i < active->allowed_count; i++) {
+		if (has_prefix(base, &active->allowed[i]) || has_prefix(next, &active->allowed[i]))
+			continue;
+		prefix_format(&active->allowed[i], text);
+		say(listing, "peer %s: AllowedIPs %s was added", label, text);
+	}
+	for (size_t i = 0; i < base->allowed_count; i++) {
+		if (has_prefix(active, &base->allowed[i]) || !has_prefix(next, &base->allowed[i]))
+			continue;
+		prefix_format(&base->allowed[i], text);
+		say(listing, "peer %s: AllowedIPs %s was removed", label, text);
+	}
+}
+
+static void list_peer(struct listing *listing, const struct config_peer *base,
+                      const struct config_peer *active, const struct config_peer *next)
+{
+	char label[STATE_LABEL_MAX], text[CONFIG_HOST_MAX + 16];
+
+	state_label_peer(active, label);
+	if (!base) {
+		if (!next)
+			say(listing, "peer %s was added", label);
+		return;
+	}
+	if (!next)
+		return; /* the file takes the whole peer away, and means it */
+	if (!secret_equal(active->psk, base->psk, KEY_SIZE) &&
+	    !secret_equal(active->psk, next->psk, KEY_SIZE))
+		say(listing, "peer %s: PresharedKey was changed", label);
+	if (!same_endpoint(active, base) && !same_endpoint(active, next)) {
+		config_format_endpoint(&active->endpoint, text, sizeof(text));
+		say(listing, "peer %s: Endpoint was set to %s", label, text);
+	}
+	if (active->keepalive_s != base->keepalive_s && active->keepalive_s != next->keepalive_s)
+		say(listing, "peer %s: PersistentKeepalive was set to %u s", label,
+		    (unsigned int)active->keepalive_s);
+	if (strcmp(active->name, base->name) != 0 && strcmp(active->name, next->name) != 0)
+		say(listing, "peer %s: Name was changed", label);
+	list_allowed(listing, base, active, next);
+}
+
+size_t changes_list(const struct config *base, const struct config *active,
+                    const struct config *next, void (*line)(void *arg, const char *text), void *arg)
+{
+	struct listing listing = { .line = line, .arg = arg };
+	char label[STATE_LABEL_MAX];
+
+	list_device(&listing, base, active, next);
+	for (size_t i = 0; i < active->peer_count; i++) {
+		const struct config_peer *peer = &active->peers[i];
+
+		list_peer(&listing, config_find_peer(base, peer->public_key), peer,
+		          config_find_peer(next, peer->public_key));
+	}
+	for (size_t i = 0; i < base->peer_count; i++) {
+		const struct config_peer *peer = &base->peers[i];
+
+		if (config_find_peer(active, peer->public_key) ||
+		    !config_find_peer(next, peer->public_key))
+			continue;
+		state_label_peer(peer, label);
+		say(&listing, "peer %s was removed", label);
+	}
+	return listing.count;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/client.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "crypto/secret.h"
+#include "ctl/buffer.h"
+#include "ctl/ovlctl.h"
+
+#define RUN_DIR    "/run/ovltun"
+#define REPLY_MAX  ((size_t)256 << 20)
+#define PIECE      (64u * 1024)
+#define PATIENCE_S 30 /* a daemon that says nothing for so long hangs */
+#define NAMES_MAX  400
+
+static struct {
+	const char *socket_path;
+	const char *name;
+} selection;
+
+void client_select(const char *socket_path, const char *name)
+{
+	selection.socket_path = socket_path;
+	selection.name = name;
+}
+
+/* A descriptor, or -errno. */
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const struct timeval patience = { .tv_sec = PATIENCE_S };
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int connect_named(const char *path)
+{
+	int fd = connect_to(path);
+
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		fprintf(stderr, "ovlctl: no ovltund listens on %s\n", path);
+	else if (fd == -EACCES || fd == -EPERM)
+		fprintf(stderr, "ovlctl: %s: permission denied; are you root?\n", path);
+	else if (fd < 0)
+		fprintf(stderr, "ovlctl: %s: %s\n", path, strerror(-fd));
+	return fd;
+}
+
+/* "/run/ovltun/NAME.ctl" → NAME; @path is cut. */
+static const char *name_of(char *path)
+{
+	char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+
+	name[strlen(name) - strlen(".ctl")] = '\0';
+	return name;
+}
+
+/* The only daemon that runs. Sockets that nobody listens on do not count. */
+static int connect_only(void)
+{
+	char names[NAMES_MAX] = "";
+	unsigned int running = 0;
+	bool denied = false;
+	glob_t found;
+	int fd = -ENOENT;
+
+	if (glob(RUN_DIR "/*.ctl", 0, NULL, &found) != 0)
+		found.gl_pathc = 0;
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		int candidate = connect_to(found.gl_pathv[i]);
+
+		denied |= candidate == -EACCES || candidate == -EPERM;
+		if (candidate < 0)
+			continue;
+		size_t len = strlen(names);
+
+		(void)snprintf(names + len, sizeof(names) - len, "%s%s", running ? ", " : "",
+		               name_of(found.gl_pathv[i]));
+		if (running++)
+			close(candidate);
+		else
+			fd = candidate;
+	}
+	if (found.gl_pathc)
+		globfree(&found);
+	if (running == 1)
+		return fd;
+	if (running) {
+		close(fd);
+		fprintf(stderr, "ovlctl: several daemons run (%s); choose one by -i NAME\n", names);
+	} else if (denied) {
+		fputs("ovlctl: " RUN_DIR ": permission denied; are you root?\n", stderr);
+	} else {
+		fputs("ovlctl: no ovltund runs here (none listens in " RUN_DIR ")\n", stderr);
+	}
+	return -ENOENT;
+}
+
+static int connect_selected(void)
+{
+	char path[PATH_MAX];
+
+	if (selection.socket_path)
+		return connect_named(selection.socket_path);
+	if (!selection.name)
+		return connect_only();
+	(void)snprintf(path, sizeof(path), RUN_DIR "/%s.ctl", selection.name);
+	return connect_named(path);
+}
+
+static int send_all(int fd, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int receive_line(int fd, struct buffer *line)
+{
+	for (;;) {
+		if (!buffer_reserve(line, PIECE))
+			return -ENOMEM;
+		ssize_t n = recv(fd, line->data + line->len, PIECE, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		if (n == 0)
+			return -ECONNRESET;
+		line->len += (size_t)n;
+		if (line->data[line->len - 1] == '\n')
+			return 0;
+	}
+}
+
+static int exchange(int fd, const char *request, struct buffer *line)
+{
+	int ret = send_all(fd, request, strlen(request));
+
+	if (!ret)
+		ret = send_all(fd, "\n", 1);
+	if (!ret)
+		ret = receive_line(fd, line);
+	if (ret == -ECONNRESET || ret == -EPIPE)
+		fputs("ovlctl: the daemon closed the connection\n", stderr);
+	else if (ret)
+		fprintf(stderr, "ovlctl: talking to the daemon: %s\n", strerror(-ret));
+	return ret;
+}
+
+static int judge(json_t *answer, json_t **reply)
+{
+	if (json_is_true(json_object_get(answer, "ok"))) {
+		*reply = answer;
+		return OVLCTL_OK;
+	}
+	const char *error = client_text(answer, "error");
+	json_int_t status = client_number(answer, "exit");
+
+	fprintf(stderr, "ovlctl: %s\n", *error ? error : "the daemon's reply makes no sense");
+	json_decref(answer);
+	return status == OVLCTL_USAGE ? OVLCTL_USAGE : OVLCTL_FAILED;
+}
+
+int client_call(json_t *request, json_t **reply)
+{
+	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+	struct buffer line;
+	int status = OVLCTL_FAILED, fd;
+
+	json_decref(request);
+	if (!text) {
+		/* jansson refuses text that is not UTF-8, and that is what it was given. */
+		fputs("ovlctl: the arguments are not UTF-8 text\n", stderr);
+		return OVLCTL_USAGE;
+	}
+	buffer_init(&line, REPLY_MAX);
+	fd = connect_selected();
+	if (fd >= 0) {
+		if (exchange(fd, text, &line) == 0)
+			status = judge(json_loadb(line.data, line.len, 0, NULL), reply);
+		close(fd);
+	}
+	/* A preshared key may be in it. */
+	secret_wipe(text, strlen(text));
+	free(text);
+	buffer_fini(&line);
+	return status;
+}
+
+int client_do(json_t *request)
+{
+	json_t *reply;
+	int status = client_call(request, &reply);
+
+	if (status == OVLCTL_OK)
+		json_decref(reply);
+	return status;
+}
+
+const char *client_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+json_int_t client_number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}

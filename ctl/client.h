@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* ovlctl's end of the control socket. Errors are said on stderr, in one line. */
+#ifndef CTL_CLIENT_H
+#define CTL_CLIENT_H
+
+#include <jansson.h>
+
+/*
+ * Which daemon to talk to: by its socket, by its name in the usual place, or
+ * (both NULL) the only one that runs. The texts are kept.
+ */
+void client_select(const char *socket_path, const char *name);
+
+/*
+ * Sends @request, which is consumed, and waits for the reply. Returns an exit
+ * status; *@reply is a new reference when that is OVLCTL_OK, and not set otherwise.
+ */
+int client_call(json_t *request, json_t **reply);
+/* The same when only success counts. */
+int client_do(json_t *request);
+
+/* Of replies; what is not there is "" or 0. */
+const char *client_text(const json_t *object, const char *key);
+json_int_t client_number(const json_t *object, const char *key);
+
+#endif

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/* show, show drops: what the daemon does, and what the host's links say to it. */
+#include "ctl/ovlctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ctl/client.h"
+#include "ctl/host.h"
+#include "ctl/text.h"
+
+#define SILENT_S       180 /* a session is that old at the most: who is older is silent */
+#define LOSS_WARN      0.01
+#define PREFIXES_SHOWN 3
+#define KEY_SHOWN      10 /* characters of a key that stand for a peer without a name */
+
+static void print_device(const json_t *device, bool color)
+{
+	const char *key = client_text(device, "public_key"), *io = client_text(device, "io");
+	char up[TEXT_MAX];
+
+	text_print(stdout, color, TEXT_BOLD, "%s", client_text(device, "name"));
+	printf("  public key %s\n", *key ? key : "(none)");
+	printf("  UDP port %" JSON_INTEGER_FORMAT, client_number(device, "listen_port"));
+	if (client_number(device, "fwmark") > 0)
+		printf(", fwmark 0x%llx", (unsigned long long)client_number(device, "fwmark"));
+	printf(", %s, AEAD %s, up %s\n", io, client_text(device, "aead"),
+	       text_format_duration((uint64_t)client_number(device, "uptime_s"), up));
+}
+
+/* "172.20.0.0/16, fd00::/64 and 5 more" */
+static const char *list_texts(const json_t *array, char *out, size_t size)
+{
+	size_t count = json_array_size(array), used = 0;
+
+	(void)snprintf(out, size, "%s", count ? "" : "-");
+	for (size_t i = 0; i < count && used < size; i++) {
+		int n;
+
+		if (i == PREFIXES_SHOWN && count > PREFIXES_SHOWN + 1) {
+			(void)snprintf(out + used, size - used, " and %zu more", count - i);
+			break;
+		}
+		n = snprintf(out + used, size - used, "%s%s", i ? ", " : "",
+		             json_string_value(json_array_get(array, i)));
+		used += n > 0 ? (size_t)n : 0;
+	}
+	return out;
+}
+
+static void put_traffic(struct text_table *table, const json_t *object, const char *bytes)
+{
+	char text[TEXT_MAX];
+
+	text_table_put(table, TEXT_PLAIN, "%s",
+	               text_format_bytes((uint64_t)client_number(object, bytes), text));
+}
+
+/* What the host's own links say, where it differs from what the daemon believes. */
+static const char *host_problem(struct host *host, const json_t *network, char *out, size_t size)
+{
+	const char *bridge = client_text(network, "bridge"), *tap = client_text(network, "tap");
+	struct host_link bridge_link, tap_link;
+
+	if (!json_is_true(json_object_get(network, "attached")))
+		return NULL;
+	/* Not even the bridge: this tool runs in another network namespace than the daemon. */
+	if (!host_find_link(host, bridge, &bridge_link) || !host_find_link(host, tap, &tap_link))
+		return NULL;
+	if (!bridge_link.up)
+		(void)snprintf(out, size, "the bridge %s is down", bridge);
+	else if (!tap_link.up)
+		(void)snprintf(out, size, "the TAP %s is down", tap);
+	else if (strcmp(tap_link.master, bridge) != 0)
+		(void)snprintf(out, size, "the TAP %s is no port of the bridge %s", tap, bridge);
+	else
+		return NULL;
+	return out;
+}
+
+static void print_network_problems(const json_t *networks, struct host *host, bool color)
+{
+	char text[256];
+	size_t i;
+	json_t *network;
+
+	json_array_foreach(networks, i, network)
+	{
+		const char *problem = client_text(network, "problem");
+
+		if (!*problem)
+			problem = host_problem(host, network, text, sizeof(text));
+		if (problem)
+			text_print(stdout, color, TEXT_WARN, "network %s: %s\n",
+			           client_text(network, "name"), problem);
+	}
+}
+
+static int print_networks(const json_t *networks, bool color)
+{
+	static const struct text_column columns[] = {
+		{ "NETWORK", false },      { "BRIDGE", false },         { "STATE", false },
+		{ "MTU", true },           { "SUBNET", false },         { "ROUTER MAC", false },
+		{ "TO CONTAINERS", true }, { "FROM CONTAINERS", true },
+	};
+	struct text_table *table = text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	struct host *host = host_open();
+	int ret = 0;
+	size_t i;
+	json_t *network;
+
+	json_array_foreach(networks, i, network)
+	{
+		bool attached = json_is_true(json_object_get(network, "attached"));
+		json_int_t mtu = client_number(network, "mtu");
+		char text[256];
+
+		text_table_put(table, TEXT_BOLD, "%s", client_text(network, "name"));
+		text_table_put(table, TEXT_PLAIN, "%s", client_text(network, "bridge"));
+		text_table_put(table, attached ? TEXT_GOOD : TEXT_BAD, "%s",
+		               attached ? "attached" : "waiting");
+		if (mtu)
+			text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT, mtu);
+		else
+			text_table_put(table, TEXT_PLAIN, "auto");
+		text_table_put(table, TEXT_PLAIN, "%s",
+		               list_texts(json_object_get(network, "subnets"), text, sizeof(text)));
+		text_table_put(table, TEXT_DIM, "%s", client_text(network, "router_mac"));
+		put_traffic(table, network, "rx_bytes");
+		put_traffic(table, network, "tx_bytes");
+	}
+	if (json_array_size(networks)) {
+		putchar('\n');
+		ret = text_table_print(table, stdout, color);
+		print_network_problems(networks, host, color);
+	}
+	host_close(host);
+	text_table_free(table);
+	return ret;
+}
+
+static void put_handshake(struct text_table *table, const json_t *peer)
+{
+	const json_t *age = json_object_get(peer, "latest_handshake_age_s");
+	json_int_t seconds = json_integer_value(age);
+	char text[TEXT_MAX];
+
+	if (!json_is_integer(age)) {
+		text_table_put(table, TEXT_DIM, "never");
+		return;
+	}
+	text_table_put(table, seconds <= SILENT_S ? TEXT_GOOD : TEXT_WARN, "%s",
+	               /* The text takes times, not ages. */
+	               text_format_age(1, (uint64_t)seconds + 1, text));
+}
+
+static void put_loss(struct text_table *table, const json_t *peer)
+{
+	const json_t *loss = json_object_get(peer, "loss");
+	double share = json_real_value(loss);
+	char text[TEXT_MAX];
+
+	if (!json_is_real(loss)) {
+		text_table_put(table, TEXT_DIM, "-");
+		return;
+	}
+	text_table_put(table, share < LOSS_WARN ? TEXT_PLAIN : TEXT_WARN, "%s",
+	               text_format_share((uint64_t)(share * 1e6 + 0.5), 1000000, text));
+}
+
+static void put_peer_name(struct text_table *table, const json_t *peer)
+{
+	const char *name = client_text(peer, "name");
+
+	if (*name)
+		text_table_put(table, TEXT_BOLD, "%s", name);
+	else
+		text_table_put(table, TEXT_BOLD, "%.*s…", KEY_SHOWN,
+		               client_text(peer, "public_key"));
+}
+
+static void put_endpoint(struct text_table *table, const json_t *peer)
+{
+	const char *endpoint = client_text(peer, "endpoint");
+	const char *name = client_text(peer, "endpoint_name");
+
+	if (*endpoint)
+		text_table_put(table, TEXT_PLAIN, "%s", endpoint);
+	else if (*name)
+		text_table_put(table, TEXT_WARN, "%s (no address yet)", name);
+	else
+		text_table_put(table, TEXT_DIM, "-");
+}
+
+static int print_peers(const json_t *peers, bool color)
+{
+	static const struct text_column columns[] = {
+		{ "PEER", false },      { "ENDPOINT", false }, { "ALLOWED IPS", false },
+		{ "HANDSHAKE", false }, { "RECEIVED", true },  { "SENT", true },
+		{ "LOSS", true },
+	};
+	struct text_table *table = text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	int ret = 0;
+	size_t i;
+	json_t *peer;
+
+	json_array_foreach(peers, i, peer)
+	{
+		char text[512];
+
+		put_peer_name(table, peer);
+		put_endpoint(table, peer);
+		text_table_put(
+			table, TEXT_PLAIN, "%s",
+			list_texts(json_object_get(peer, "allowed_ips"), text, sizeof(text)));
+		put_handshake(table, peer);
+		put_traffic(table, peer, "rx_bytes");
+		put_traffic(table, peer, "tx_bytes");
+		put_loss(table, peer);
+	}
+	putchar('\n');
+	if (json_array_size(peers))
+		ret = text_table_print(table, stdout, color);
+	else
+		puts("no peers");
+	text_table_free(table);
+	return ret;
+}
+
+static int print_json(const json_t *reply)
+{
+	if (json_dumpf(reply, stdout, JSON_INDENT(2)) < 0)
+		return OVLCTL_FAILED;
+	putchar('\n');
+	return OVLCTL_OK;
+}
+
+static int show_all(bool json)
+{
+	bool color = text_use_color(stdout);
+	json_t *reply;
+	int status = client_call(json_pack("{s:s}", "do", "show"), &reply);
+
+	if (status != OVLCTL_OK)
+		return status;
+	if (json) {
+		status = print_json(reply);
+	} else {
+		print_device(json_object_get(reply, "device"), color);
+		if (print_networks(json_object_get(reply, "networks"), color) ||
+		    print_peers(json_object_get(reply, "peers"), color)) {
+			fputs("ovlctl: out of memory\n", stderr);
+			status = OVLCTL_FAILED;
+		}
+	}
+	json_decref(reply);
+	return status;
+}
+
+/* @texts: what each counter means; NULL: not told. True when anything was printed. */
+static bool print_counters(json_t *counters, const json_t *texts, bool all, bool color)
+{
+	static const struct text_column columns[] = { { NULL, false },
+		                                      { NULL, true },
+		                                      { NULL, false } };
+	struct text_table *table = text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	bool any = false;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(counters, name, value)
+	{
+		json_int_t count = json_integer_value(value);
+
+		if (!count && !all)
+			continue;
+		any = true;
+		text_table_put(table, count ? TEXT_BOLD : TEXT_DIM, "  %s", name);
+		text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT, count);
+		text_table_put(table, TEXT_DIM, "%s", texts ? client_text(texts, name) : "");
+	}
+	if (any)
+		(void)text_table_print(table, stdout, color);
+	text_table_free(table);
+	return any;
+}
+
+static void print_counters_of(const char *kind, json_t *owners, const json_t *texts, bool color)
+{
+	const char *name;
+	json_t *counters;
+
+	json_object_foreach(owners, name, counters)
+	{
+		if (!json_object_size(counters))
+			continue;
+		printf("%s ", kind);
+		text_print(stdout, color, TEXT_BOLD, "%s\n", name);
+		print_counters(counters, texts, false, color);
+	}
+}
+
+static int show_drops(bool json, bool all)
+{
+	bool color = text_use_color(stdout);
+	json_t *reply;
+	int status = client_call(json_pack("{s:s}", "do", "drops"), &reply);
+
+	if (status != OVLCTL_OK)
+		return status;
+	if (json) {
+		status = print_json(reply);
+	} else {
+		const json_t *texts = json_object_get(reply, "texts");
+
+		text_print(stdout, color, TEXT_BOLD, "%s\n", "drops");
+		if (!print_counters(json_object_get(reply, "drops"), texts, all, color))
+			puts("  none");
+		text_print(stdout, color, TEXT_BOLD, "%s\n", "events");
+		if (!print_counters(json_object_get(reply, "events"), NULL, all, color))
+			puts("  none");
+		print_counters_of("drops of peer", json_object_get(reply, "peers"), texts, color);
+		print_counters_of("drops of network", json_object_get(reply, "networks"), texts,
+		                  color);
+	}
+	json_decref(reply);
+	return status;
+}
+
+int cmd_show(int argc, char **argv)
+{
+	bool json = false, all = false, drops = false;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			json = true;
+		else if (strcmp(argv[i], "--all") == 0 && drops)
+			all = true;
+		else if (strcmp(argv[i], "drops") == 0 && !drops)
+			drops = true;
+		else
+			return ovlctl_usage("show");
+	}
+	return drops ? show_drops(json, all) : show_all(json);
+}

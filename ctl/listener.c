@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define READ_SIZE (64u * 1024)
+#define SECOND_NS 1000000000ULL
+
+struct client {
+	int fd; /* -1: free */
+	bool closing; /* after the reply is sent */
+	uint64_t since_ns; /* the last time it moved on */
+	struct buffer in;
+	size_t scanned; /* this much of @in holds no end of a request */
+	struct buffer out;
+	size_t sent;
+};
+
+struct listener {
+	const struct listener_ops *ops;
+	void *arg;
+	int fd;
+	struct sockaddr_un address;
+	dev_t dev; /* of the path, so that only our own is removed */
+	ino_t ino;
+	size_t total; /* bytes in all clients' @in */
+	struct client clients[LISTENER_CLIENTS_MAX];
+};
+
+/* Nobody answers there (any more): a daemon that was killed leaves its socket behind. */
+static bool is_stale(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return false;
+	bool stale = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+	             errno == ECONNREFUSED;
+
+	close(fd);
+	return stale;
+}
+
+static int bind_path(struct listener *listener)
+{
+	const struct sockaddr *sa = (const struct sockaddr *)&listener->address;
+	const char *path = listener->address.sun_path;
+	struct stat st;
+	/* The mode must be right from the first moment on. */
+	mode_t mask = umask(0177);
+	int ret = bind(listener->fd, sa, sizeof(listener->address)) < 0 ? -errno : 0;
+
+	if (ret == -EADDRINUSE && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	    is_stale(&listener->address) && unlink(path) == 0)
+		ret = bind(listener->fd, sa, sizeof(listener->address)) < 0 ? -errno : 0;
+	umask(mask);
+	if (ret)
+		return ret;
+
+	if (lstat(path, &st) == 0) {
+		listener->dev = st.st_dev;
+		listener->ino = st.st_ino;
+	}
+	return listen(listener->fd, LISTENER_CLIENTS_MAX) < 0 ? -errno : 0;
+}
+
+int listener_open(struct listener **listener_out, const char *path, const struct listener_ops *ops,
+                  void *arg)
+{
+	struct listener *listener = calloc(1, sizeof(*listener));
+	int ret;
+
+	if (!listener)
+		return -ENOMEM;
+	listener->ops = ops;
+	listener->arg = arg;
+	listener->fd = -1;
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++)
+		listener->clients[i].fd = -1;
+
+	ret = -ENAMETOOLONG;
+	if (strlen(path) >= sizeof(listener->address.sun_path))
+		goto out;
+	listener->address.sun_family = AF_UNIX;
+	strcpy(listener->address.sun_path, path);
+	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	ret = listener->fd < 0 ? -errno : bind_path(listener);
+out:
+	if (ret)
+		listener_close(listener);
+	else
+		*listener_out = listener;
+	return ret;
+}
+
+static void drop_client(struct listener *listener, struct client *client)
+{
+	if (client->fd < 0)
+		return;
+	close(client->fd);
+	client->fd = -1;
+	listener->total -= client->in.len;
+	buffer_fini(&client->in);
+	buffer_fini(&client->out);
+}
+
+void listener_close(struct listener *listener)
+{
+	struct stat st;
+
+	if (!listener)
+		return;
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++)
+		drop_client(listener, &listener->clients[i]);
+	if (listener->ino && lstat(listener->address.sun_path, &st) == 0 &&
+	    st.st_dev == listener->dev && st.st_ino == listener->ino)
+		unlink(listener->address.sun_path);
+	if (listener->fd >= 0)
+		close(listener->fd);
+	free(listener);
+}
+
+static struct client *free_client(struct listener *listener)
+{
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
+		if (listener->clients[i].fd < 0)
+			return &listener->clients[i];
+	}
+	return NULL;
+}
+
+unsigned int listener_poll_fds(struct listener *listener, struct pollfd *fds)
+{
+	unsigned int n = 0;
+
+	/* When all places are taken, the next client waits in the kernel's queue. */
+	fds[n++] = (struct pollfd){ .fd = free_client(listener) ? listener->fd : -1,
+		                    .events = POLLIN };
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
+		const struct client *client = &listener->clients[i];
+
+		/* No next request is read before the last was answered. */
+		fds[n++] = (struct pollfd){ .fd = client->fd,
+			                    .events = client->out.len ? POLLOUT : POLLIN };
+	}
+	return n;
+}
+
+static void accept_client(struct listener *listener, uint64_t now_ns)
+{
+	struct client *client = free_client(listener);
+	int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (!client) {
+		close(fd);
+		return;
+	}
+	*client = (struct client){ .fd = fd, .since_ns = now_ns };
+	buffer_init(&client->in, listener->ops->request_max);
+	buffer_init(&client->out, listener->ops->reply_max);
+}
+
+static void send_reply(struct listener *listener, struct client *client, uint64_t now_ns)
+{
+	while (client->sent < client->out.len) {
+		ssize_t n = send(client->fd, client->out.data + client->sent,
+		                 client->out.len - client->sent, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			if (errno != EAGAIN)
+				drop_client(listener, client);
+			return;
+		}
+		client->sent += (size_t)n;
+		client->since_ns = now_ns;
+	}
+	client->sent = 0;
+	buffer_fini(&client->out);
+	if (client->closing)
+		drop_client(listener, client);
+}
+
+/* Where the first whole request in @in ends; 0: not there yet. */
+static size_t find_end(struct client *client, const char *end)
+{
+	size_t end_len = strlen(end);
+	const char *at = memmem(client->in.data + client->scanned, client->in.len - client->scanned,
+	                        end, end_len);
+
+	if (at)
+		return (size_t)(at - client->in.data) + end_len;
+	client->scanned = client->in.len < end_len ? 0 : client->in.len - end_len + 1;
+	return 0;
+}
+
+/* Answers what is complete; one at a time, since the next may depend on it. */
+static void answer_requests(struct listener *listener, struct client *client, uint64_t now_ns)
+{
+	size_t len;
+
+	while (client->fd >= 0 && client->in.len && !client->out.len &&
+	       (len = find_end(client, listener->ops->end)) > 0) {
+		bool keep =
+			listener->ops->answer(listener->arg, client->in.data, len, &client->out);
+
+		if (!keep || client->out.failed) {
+			drop_client(listener, client);
+			return;
+		}
+		listener->total -= len;
+		client->scanned = 0;
+		if (len == client->in.len)
+			buffer_fini(&client->in);
+		else
+			buffer_consume(&client->in, len);
+		send_reply(listener, client, now_ns);
+	}
+}
+
+static void read_request(struct listener *listener, struct client *client, uint64_t now_ns)
+{
+	const struct listener_ops *ops = listener->ops;
+	size_t room = ops->request_max - client->in.len;
+	size_t total_room = ops->total_max - listener->total;
+
+	if (room > total_room)
+		room = total_room;
+	if (room > READ_SIZE)
+		room = READ_SIZE;
+	if (!room || !buffer_reserve(&client->in, room)) {
+		if (ops->refuse)
+			ops->refuse(&client->out);
+		client->closing = true;
+		if (client->out.len)
+			send_reply(listener, client, now_ns);
+		else
+			drop_client(listener, client);
+		return;
+	}
+	ssize_t n = recv(client->fd, client->in.data + client->in.len, room, 0);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		drop_client(listener, client);
+		return;
+	}
+	/* The time a request may take starts with its first byte. */
+	if (!client->in.len)
+		client->since_ns = now_ns;
+	client->in.len += (size_t)n;
+	listener->total += (size_t)n;
+	answer_requests(listener, client, now_ns);
+}
+
+void listener_dispatch(struct listener *listener, const struct pollfd *fds, unsigned int n,
+                       uint64_t now_ns)
+{
+	for (size_t i = 0; i + 1 < n && i < LISTENER_CLIENTS_MAX; i++) {
+		struct client *client = &listener->clients[i];
+		const struct pollfd *pfd = &fds[i + 1];
+
+		if (client->fd < 0 || client->fd != pfd->fd || !pfd->revents)
+			continue;
+		if (client->out.len) {
+			send_reply(listener, client, now_ns);
+			answer_requests(listener, client, now_ns);
+		} else {
+			read_request(listener, client, now_ns);
+		}
+	}
+	/* Last, so that no descriptor above is one that was opened just now. */
+	if (n && fds[0].revents)
+		accept_client(listener, now_ns);
+}
+
+void listener_tick(struct listener *listener, uint64_t now_ns)
+{
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
+		struct client *client = &listener->clients[i];
+		uint64_t seconds =
+			client->in.len || client->out.len ? LISTENER_REQUEST_S : LISTENER_IDLE_S;
+
+		if (client->fd >= 0 && now_ns - client->since_ns > seconds * SECOND_NS)
+			drop_client(listener, client);
+	}
+}

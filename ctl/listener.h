@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A unix stream socket that takes requests and gives replies, for the control
+ * thread's poll loop. It never blocks: requests are collected and replies sent
+ * as the clients give and take; who sends too much, takes too slowly or keeps a
+ * half request too long is dropped. Both of the daemon's sockets are made of
+ * this (server.h, uapi.h); they differ in what ends a request and what answers it.
+ */
+#ifndef CTL_LISTENER_H
+#define CTL_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "ctl/buffer.h"
+
+#define LISTENER_CLIENTS_MAX 64
+#define LISTENER_FDS_MAX     (LISTENER_CLIENTS_MAX + 1)
+#define LISTENER_REQUEST_S   30 /* for a request to be complete, and for a reply to move on */
+#define LISTENER_IDLE_S      600 /* between two requests of a client that stays */
+
+struct listener;
+struct pollfd;
+
+struct listener_ops {
+	const char *end; /* a request ends behind this */
+	size_t request_max; /* of one request, its end included; */
+	size_t total_max; /* of all clients' requests together */
+	size_t reply_max;
+	/* @request includes its end and may be overwritten. False: drop the client without a word. */
+	bool (*answer)(void *arg, char *request, size_t len, struct buffer *reply);
+	/* Said to who sent more than request_max; may be NULL. */
+	void (*refuse)(struct buffer *reply);
+};
+
+/*
+ * Binds @path, mode 0600. A socket that nobody listens on any more is replaced;
+ * -EADDRINUSE: someone does. @ops and @arg last as long as the listener.
+ */
+int listener_open(struct listener **listener, const char *path, const struct listener_ops *ops,
+                  void *arg);
+/* Removes the path, unless it has become someone else's. */
+void listener_close(struct listener *listener);
+
+/* Fills @fds (room for LISTENER_FDS_MAX) and returns how many. */
+unsigned int listener_poll_fds(struct listener *listener, struct pollfd *fds);
+/* With what poll() left of those. */
+void listener_dispatch(struct listener *listener, const struct pollfd *fds, unsigned int n,
+                       uint64_t now_ns);
+/* Once a second or so: drops whose time is over. */
+void listener_tick(struct listener *listener, uint64_t now_ns);
+
+#endif

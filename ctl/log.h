@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* The daemon's few lines to its standard error: rare events, one line each, never per packet. */
+#ifndef CTL_LOG_H
+#define CTL_LOG_H
+
+/* The line is given without its end; what is not printable is replaced. */
+void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same without "ovltund: " before it. */
+void log_plain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon: parse, open, run, stop. This is the control thread; packets are
+ * the worker's. It waits in one poll(2) for signals, changes of the host's links,
+ * requests on its two sockets, answers of the resolver and a tick a second.
+ *
+ * Whatever was opened is closed in the opposite order by stop(), at the end of a
+ * life as after a start that failed: no TAP, no socket, no route is left behind.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "crypto/aead.h"
+#include "ctl/apply.h"
+#include "ctl/log.h"
+#include "ctl/reload.h"
+#include "ctl/run_network.h"
+#include "ctl/server.h"
+#include "ctl/uapi.h"
+#include "ctl/upkeep.h"
+
+#define EXIT_RUNTIME    1
+#define EXIT_USAGE      2
+
+#define RUN_DIR         "/run/ovltun"
+#define UAPI_DIR        "/var/run/wireguard"
+#define RESOLVE_FDS_MAX 16
+#define FDS_MAX         (2 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX)
+#define TICK_MS         1000
+
+struct options {
+	const char *path;
+	const char *bridge;
+	const char *run_dir;
+	const char *uapi_dir;
+	enum worker_io io;
+	bool check;
+};
+
+struct daemon {
+	struct options options;
+	struct state state;
+	char name[IFNAMSIZ];
+	char lock_path[PATH_MAX];
+	char io_refused[160]; /* why io_uring is not used */
+	int lock_fd;
+	int signal_fd;
+	bool bridges_changed;
+	struct listener *control;
+	struct listener *uapi;
+};
+
+/* Options */
+
+static void print_help(void)
+{
+	fputs("Usage: ovltund -c FILE [OPTION]...\n"
+	      "\n"
+	      "  -c, --config FILE    the configuration; its base name names the device\n"
+	      "      --check          check the configuration and leave\n"
+	      "      --bridge NAME    serve this bridge, for a file without [Network]\n"
+	      "      --io KIND        auto, uring or poll\n"
+	      "      --run-dir DIR    control socket and lock (" RUN_DIR ")\n"
+	      "      --uapi-dir DIR   the socket for wg (" UAPI_DIR ")\n"
+	      "  -h, --help\n"
+	      "  -V, --version\n"
+	      "\n"
+	      "SIGHUP reads the configuration again, SIGTERM ends the daemon.\n",
+	      stdout);
+}
+
+static int usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int usage(const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	log_line("%s; see ovltund --help", text);
+	return EXIT_USAGE;
+}
+
+static bool parse_io(const char *text, enum worker_io *io)
+{
+	static const char *const names[] = {
+		[WORKER_IO_AUTO] = "auto", [WORKER_IO_URING] = "uring", [WORKER_IO_POLL] = "poll"
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*io = (enum worker_io)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* -1: go on; otherwise the exit status. */
+static int parse_options(int argc, char **argv, struct options *options)
+{
+	enum { OPT_CHECK = 256, OPT_BRIDGE, OPT_IO, OPT_RUN_DIR, OPT_UAPI_DIR };
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, OPT_CHECK },
+		{ "bridge", required_argument, NULL, OPT_BRIDGE },
+		{ "io", required_argument, NULL, OPT_IO },
+		{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
+		{ "uapi-dir", required_argument, NULL, OPT_UAPI_DIR },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int opt;
+
+	*options = (struct options){ .run_dir = RUN_DIR, .uapi_dir = UAPI_DIR };
+	while ((opt = getopt_long(argc, argv, "c:hV", longs, NULL)) != -1) {
+		switch (opt) {
+		case 'c':
+			options->path = optarg;
+			break;
+		case OPT_CHECK:
+			options->check = true;
+			break;
+		case OPT_BRIDGE:
+			if (!*optarg || strlen(optarg) >= IFNAMSIZ || strchr(optarg, '/'))
+				return usage("--bridge: \"%s\" is no name of a device", optarg);
+			options->bridge = optarg;
+			break;
+		case OPT_IO:
+			if (!parse_io(optarg, &options->io))
+				return usage("--io: expected auto, uring or poll, not \"%s\"",
+				             optarg);
+			break;
+		case OPT_RUN_DIR:
+			options->run_dir = optarg;
+			break;
+		case OPT_UAPI_DIR:
+			options->uapi_dir = optarg;
+			break;
+		case 'h':
+			print_help();
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("ovltund " OVLTUN_VERSION);
+			return EXIT_SUCCESS;
+		default: /* getopt_long() has said what is wrong */
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc)
+		return usage("unexpected argument \"%s\"", argv[optind]);
+	if (!options->path)
+		return usage("-c FILE is missing");
+	return -1;
+}
+
+/* The device's name is the file's, as with wg-quick. It is a name for wg as well, hence its length. */
+static bool derive_name(const char *path, char name[IFNAMSIZ])
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_=+.-";
+	const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	size_t len = strlen(base);
+
+	if (len > 5 && strcmp(base + len - 5, ".conf") == 0)
+		len -= 5;
+	if (!len || len >= IFNAMSIZ || strspn(base, allowed) < len || base[0] == '.')
+		return false;
+	memcpy(name, base, len);
+	name[len] = '\0';
+	return true;
+}
+
+static int load_config(const struct options *options, struct config **config)
+{
+	const struct config_options how = { .bridge = options->bridge, .warn = reload_warn };
+	struct config_error error = { .line = 0 };
+	char text[1024];
+	int ret = config_load(options->path, &how, config, &error);
+
+	if (!ret) {
+		ret = config_check(*config, &error);
+		if (!ret)
+			return -1;
+		config_free(*config);
+	}
+	if (!error.text[0])
+		strcpy(error.text, strerror(-ret));
+	config_error_format(&error, text, sizeof(text));
+	log_line("%s", text);
+	return ret == -ENOMEM ? EXIT_RUNTIME : EXIT_USAGE;
+}
+
+/* Start and stop */
+
+static int make_dir(const char *path)
+{
+	struct stat st;
+
+	if (mkdir(path, 0755) == 0 ||
+	    (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode)))
+		return 0;
+	log_line("cannot make %s: %s", path, strerror(errno));
+	return -1;
+}
+
+/*
+ * One daemon a name and run directory. The lock is held by the open file, so that
+ * a daemon that was killed leaves none; the file is removed by its owner, hence
+ * the second look: what we locked may be a file that was removed meanwhile.
+ */
+static int take_lock(struct daemon *daemon)
+{
+	struct stat ours, there;
+
+	for (int tries = 0; tries < 10; tries++) {
+		int fd = open(daemon->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+		if (fd < 0) {
+			log_line("cannot open %s: %s", daemon->lock_path, strerror(errno));
+			return -1;
+		}
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+			log_line("another ovltund called %s is running (%s is locked)",
+			         daemon->name, daemon->lock_path);
+			close(fd);
+			return -1;
+		}
+		if (fstat(fd, &ours) == 0 && stat(daemon->lock_path, &there) == 0 &&
+		    ours.st_dev == there.st_dev && ours.st_ino == there.st_ino) {
+			daemon->lock_fd = fd;
+			return 0;
+		}
+		close(fd);
+	}
+	log_line("cannot lock %s", daemon->lock_path);
+	return -1;
+}
+
+static int open_listener(struct daemon *daemon, struct listener **listener, const char *path,
+                         const struct listener_ops *ops)
+{
+	int ret = listener_open(listener, path, ops, &daemon->state);
+
+	if (ret == -EADDRINUSE)
+		log_line("%s is in use: another program serves a device called %s", path,
+		         daemon->name);
+	else if (ret)
+		log_line("cannot listen on %s: %s", path, strerror(-ret));
+	return ret;
+}
+
+static int open_sockets(struct daemon *daemon)
+{
+	const struct options *options = &daemon->options;
+	char control[PATH_MAX], uapi[PATH_MAX];
+
+	(void)snprintf(control, sizeof(control), "%s/%s.ctl", options->run_dir, daemon->name);
+	(void)snprintf(uapi, sizeof(uapi), "%s/%s.sock", options->uapi_dir, daemon->name);
+	if (make_dir(options->uapi_dir) || open_listener(daemon, &daemon->uapi, uapi, &uapi_ops) ||
+	    open_listener(daemon, &daemon->control, control, &server_ops))
+		return -1;
+	return 0;
+}
+
+static void links_changed(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	daemon->bridges_changed = true;
+}
+
+static int open_signals(struct daemon *daemon)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
+		daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (daemon->signal_fd >= 0)
+		return 0;
+	log_line("cannot take signals: %s", strerror(errno));
+	return -1;
+}
+
+/* A failed step of the start, in one line. */
+static int cannot(const char *what, int ret)
+{
+	log_line("cannot %s: %s", what, strerror(-ret));
+	return -1;
+}
+
+static int open_host(struct daemon *daemon)
+{
+	struct state *state = &daemon->state;
+	int ret = netlink_open(&state->netlink, links_changed, daemon);
+
+	if (ret)
+		return cannot("watch the host's links", ret);
+	ret = priv_open(&state->priv, state->netlink);
+	if (ret)
+		return cannot("prepare privileged actions", ret);
+	ret = resolve_open(&state->resolve);
+	return ret ? cannot("start the resolver", ret) : 0;
+}
+
+static int open_device(struct daemon *daemon, const struct config *config)
+{
+	struct state *state = &daemon->state;
+	int ret = device_open(&state->device, &environment_system);
+
+	if (ret)
+		return cannot("make the device", ret);
+	state->started_ns = device_now(state->device);
+	/* Before the networks: their router MACs follow from it. */
+	device_set_identity(state->device, config->has_private_key ? config->private_key : NULL);
+	ret = worker_start(&state->worker, state->device, daemon->options.io, daemon->io_refused);
+	if (!ret)
+		return 0;
+	if (daemon->io_refused[0])
+		log_line("cannot start the worker: %s", daemon->io_refused);
+	else
+		cannot("start the worker", ret);
+	return -1;
+}
+
+/* Takes @config over, whatever becomes of it. */
+static int start(struct daemon *daemon, struct config *config)
+{
+	struct state *state = &daemon->state;
+	struct config_error error;
+
+	(void)snprintf(daemon->lock_path, sizeof(daemon->lock_path), "%s/%s.lock",
+	               daemon->options.run_dir, daemon->name);
+	if (make_dir(daemon->options.run_dir) || take_lock(daemon))
+		goto fail;
+	if (open_signals(daemon) || open_host(daemon) || open_device(daemon, config))
+		goto fail;
+	state->base = config_copy(config);
+	if (!state->base) {
+		log_line("out of memory");
+		goto fail;
+	}
+	if (apply_config(state, config, NULL, &error)) {
+		log_line("%s", error.text);
+		goto fail;
+	}
+	return open_sockets(daemon);
+fail:
+	config_free(config);
+	return -1;
+}
+
+static void stop(struct daemon *daemon)
+{
+	struct state *state = &daemon->state;
+
+	listener_close(daemon->control);
+	listener_close(daemon->uapi);
+	if (state->device)
+		apply_end(state);
+	if (state->worker)
+		worker_stop(state->worker);
+	if (state->device)
+		device_close(state->device);
+	if (state->resolve)
+		resolve_close(state->resolve);
+	upkeep_end(state);
+	if (state->priv)
+		priv_close(state->priv);
+	if (state->netlink)
+		netlink_close(state->netlink);
+	if (daemon->signal_fd >= 0)
+		close(daemon->signal_fd);
+	if (daemon->lock_fd >= 0) {
+		unlink(daemon->lock_path);
+		close(daemon->lock_fd);
+	}
+}
+
+/* "ovltund 0.1.0: peers, UDP 12345, io_uring (…), AEAD libsodium, network ovl0 on bridge ovl0" */
+static void announce(const struct daemon *daemon)
+{
+	const struct state *state = &daemon->state;
+	const struct config *config = state->config;
+	const char *features = worker_io_features(state->worker);
+	struct buffer line;
+
+	buffer_init(&line, 4096);
+	buffer_printf(&line, "%s, UDP %u, %s", daemon->name, (unsigned int)state->udp.port,
+	              worker_io_name(state->worker));
+	if (features[0] || daemon->io_refused[0])
+		buffer_printf(&line, " (%s%s%s)", features,
+		              features[0] && daemon->io_refused[0] ? "; " : "", daemon->io_refused);
+	buffer_printf(&line, ", AEAD %s", aead_name());
+	if (!state->udp.gso || !state->udp.gro)
+		buffer_printf(&line, ", no %s",
+		              state->udp.gso   ? "UDP_GRO"
+		              : state->udp.gro ? "UDP_SEGMENT"
+		                               : "UDP_SEGMENT, no UDP_GRO");
+	if (!state->device->peer_arena.locked && config->peer_count)
+		buffer_printf(&line, ", keys not locked in memory");
+	for (size_t i = 0; i < config->network_count; i++)
+		buffer_printf(&line, ", network %s on bridge %s", config->networks[i].name,
+		              config->networks[i].bridge);
+	if (!config->network_count)
+		buffer_printf(&line, ", no network");
+	/* A long list of networks may not fit; what fits is said. */
+	log_plain("ovltund %s: %.*s", OVLTUN_VERSION, (int)line.len, line.len ? line.data : "");
+	buffer_fini(&line);
+}
+
+/* The loop */
+
+static void reload(struct daemon *daemon)
+{
+	struct reload_result result;
+	struct config_error error;
+	char text[1024];
+
+	if (reload_config(&daemon->state, &result, NULL, NULL, &error) == 0)
+		return;
+	config_error_format(&error, text, sizeof(text));
+	log_line("not reloaded, all stays as it was: %s", text);
+}
+
+/* False: time to leave. */
+static bool take_signals(struct daemon *daemon)
+{
+	struct signalfd_siginfo info;
+
+	while (read(daemon->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGHUP)
+			return false;
+		reload(daemon);
+	}
+	return true;
+}
+
+static void tick(struct daemon *daemon, uint64_t *tick_ns)
+{
+	struct state *state = &daemon->state;
+	uint64_t now_ns = device_now(state->device);
+
+	if (daemon->bridges_changed) {
+		daemon->bridges_changed = false;
+		upkeep_paths_changed(state);
+		upkeep_networks(state);
+	}
+	if (now_ns < *tick_ns)
+		return;
+	*tick_ns = now_ns + TICK_MS * (STATE_SECOND_NS / 1000);
+	upkeep_tick(state);
+	listener_tick(daemon->control, now_ns);
+	listener_tick(daemon->uapi, now_ns);
+}
+
+static int time_left_ms(const struct daemon *daemon, uint64_t tick_ns)
+{
+	uint64_t now_ns = device_now(daemon->state.device);
+
+	/* Rounded up: waking a little early would mean a round for nothing. */
+	return now_ns < tick_ns ? (int)((tick_ns - now_ns) / 1000000 + 1) : 0;
+}
+
+static void run(struct daemon *daemon)
+{
+	struct state *state = &daemon->state;
+	uint64_t tick_ns = 0;
+
+	for (;;) {
+		struct pollfd fds[FDS_MAX];
+		unsigned int n = 0, control, uapi, resolver;
+
+		tick(daemon, &tick_ns);
+		int timeout = time_left_ms(daemon, tick_ns);
+
+		fds[n++] = (struct pollfd){ .fd = daemon->signal_fd, .events = POLLIN };
+		fds[n++] = (struct pollfd){ .fd = netlink_fd(state->netlink), .events = POLLIN };
+		control = n;
+		n += listener_poll_fds(daemon->control, fds + n);
+		uapi = n;
+		n += listener_poll_fds(daemon->uapi, fds + n);
+		resolver = n;
+		n += resolve_poll_fds(state->resolve, fds + n, RESOLVE_FDS_MAX, &timeout);
+
+		if (poll(fds, n, timeout) < 0 && errno != EINTR) {
+			log_line("poll: %s", strerror(errno));
+			return;
+		}
+		if (fds[0].revents && !take_signals(daemon))
+			return;
+		if (fds[1].revents)
+			netlink_dispatch(state->netlink);
+		uint64_t now_ns = device_now(state->device);
+
+		listener_dispatch(daemon->control, fds + control, uapi - control, now_ns);
+		listener_dispatch(daemon->uapi, fds + uapi, resolver - uapi, now_ns);
+		resolve_dispatch(state->resolve, fds + resolver, n - resolver);
+	}
+}
+
+/* Keys are in this process: no core file, no tracing by others of the same user. */
+static void guard_memory(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon daemon = { .lock_fd = -1, .signal_fd = -1 };
+	struct config *config = NULL;
+	int ret = parse_options(argc, argv, &daemon.options);
+
+	if (ret >= 0)
+		return ret;
+	guard_memory();
+	if (secret_init() || aead_init()) {
+		log_line("the crypto library does not work here");
+		return EXIT_RUNTIME;
+	}
+	if (!derive_name(daemon.options.path, daemon.name))
+		return usage("%s: the file's name, without .conf, names the device: 1 to 15 "
+		             "letters, digits or _=+.-",
+		             daemon.options.path);
+	ret = load_config(&daemon.options, &config);
+	if (ret >= 0)
+		return ret;
+	if (daemon.options.check) {
+		printf("%s: good, %zu peers, %zu networks\n", daemon.options.path,
+		       config->peer_count, config->network_count);
+		config_free(config);
+		return EXIT_SUCCESS;
+	}
+
+	daemon.state.name = daemon.name;
+	daemon.state.path = daemon.options.path;
+	daemon.state.bridge_option = daemon.options.bridge;
+	ret = EXIT_RUNTIME;
+	if (start(&daemon, config) == 0) {
+		announce(&daemon);
+		upkeep_tick(&daemon.state);
+		run(&daemon);
+		ret = EXIT_SUCCESS;
+	}
+	stop(&daemon);
+	return ret;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/reload.h"
+
+#include <errno.h>
+#include <string.h>
+#include "ctl/changes.h"
+#include "ctl/log.h"
+#include "ctl/upkeep.h"
+
+struct report {
+	void (*line)(void *arg, const char *text);
+	void *arg;
+};
+
+static void report_change(void *arg, const char *text)
+{
+	const struct report *report = arg;
+
+	log_line("reload drops what was changed at run time: %s", text);
+	if (report->line)
+		report->line(report->arg, text);
+}
+
+void reload_warn(void *arg, const struct config_error *warning)
+{
+	char text[1024];
+
+	(void)arg;
+	config_error_format(warning, text, sizeof(text));
+	log_line("%s", text);
+}
+
+/*
+ * Serials tell endpoints that were set anew at run time; a file that says the
+ * same as before, of an endpoint nobody touched since, leaves a roamed peer where
+ * it is.
+ */
+static void take_serials(struct config *next, const struct config *active,
+                         const struct config *base)
+{
+	for (size_t i = 0; i < next->peer_count; i++) {
+		struct config_peer *peer = &next->peers[i];
+		const struct config_peer *now = config_find_peer(active, peer->public_key);
+		const struct config_peer *then = config_find_peer(base, peer->public_key);
+
+		if (!now)
+			continue;
+		peer->endpoint_serial = now->endpoint_serial;
+		if (then && then->endpoint_serial != now->endpoint_serial)
+			peer->endpoint_serial++;
+	}
+}
+
+int reload_config(struct state *state, struct reload_result *result,
+                  void (*line)(void *arg, const char *text), void *arg, struct config_error *error)
+{
+	const struct config_options options = { .bridge = state->bridge_option,
+		                                .warn = reload_warn };
+	struct report report = { .line = line, .arg = arg };
+	struct config *next = NULL, *before = NULL, *base = NULL;
+	int ret;
+
+	memset(error, 0, sizeof(*error));
+	memset(result, 0, sizeof(*result));
+	ret = config_load(state->path, &options, &next, error);
+	if (ret)
+		goto out;
+	ret = config_check(next, error);
+	if (ret)
+		goto out;
+	take_serials(next, state->config, state->base);
+	ret = -ENOMEM;
+	base = config_copy(next);
+	before = config_copy(state->config);
+	if (!base || !before)
+		goto out;
+	ret = apply_config(state, next, &result->summary, error);
+	if (ret)
+		goto out;
+	next = NULL;
+	result->dropped = changes_list(state->base, before, state->config, report_change, &report);
+	config_free(state->base);
+	state->base = base;
+	base = NULL;
+	if (result->dropped > CHANGES_LINES_MAX)
+		log_line("reload drops %zu more changes made at run time",
+		         result->dropped - CHANGES_LINES_MAX);
+	log_line("reloaded %s: peers %u added, %u removed, %u changed; networks %u added, %u "
+	         "removed",
+	         state->path, result->summary.peers_added, result->summary.peers_removed,
+	         result->summary.peers_changed, result->summary.networks_added,
+	         result->summary.networks_removed);
+	upkeep_tick(state);
+out:
+	if (ret && !error->text[0])
+		strcpy(error->text, strerror(-ret));
+	config_free(next);
+	config_free(base);
+	config_free(before);
+	return ret;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/run_network.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ctl/apply.h"
+#include "ctl/log.h"
+
+#define TAP_PREFIX "ovt-"
+
+/*
+ * A name that says whose port it is. Of long bridge names the end, which is
+ * where Docker's differ ("br-0123456789ab").
+ */
+static void name_tap(const char *bridge, char name[IFNAMSIZ])
+{
+	size_t room = IFNAMSIZ - sizeof(TAP_PREFIX), len = strlen(bridge);
+
+	(void)snprintf(name, IFNAMSIZ, TAP_PREFIX "%s", bridge + (len > room ? len - room : 0));
+}
+
+struct tap_port {
+	uint16_t port;
+	int fd;
+};
+
+static int add_tap(struct ring *ring, void *arg)
+{
+	const struct tap_port *tap = arg;
+
+	return ring_add_tap(ring, tap->port, tap->fd);
+}
+
+static int remove_tap(struct ring *ring, void *arg)
+{
+	const struct tap_port *tap = arg;
+
+	ring_remove_tap(ring, tap->port);
+	return 0;
+}
+
+static int call_worker(const struct state *state, const struct run_network *run,
+                       int (*fn)(struct ring *ring, void *arg))
+{
+	struct tap_port tap = { .port = run->network->port, .fd = run->tap.fd };
+
+	return state->worker ? worker_call(state->worker, fn, &tap) : 0;
+}
+
+static void close_tap(struct state *state, struct run_network *run)
+{
+	/* Leaves the bridge and takes the routes back while the device is still there. */
+	if (run->bridge)
+		bridge_close(run->bridge);
+	run->bridge = NULL;
+	if (run->tap.fd < 0)
+		return;
+	(void)call_worker(state, run, remove_tap);
+	tap_close(&run->tap);
+	priv_forget_tap(state->priv, run->tap_index);
+	run->tap.fd = -1;
+}
+
+static int open_tap(struct state *state, struct run_network *run,
+                    const struct config_network *config)
+{
+	struct bridge_config bridge = {
+		.name = config->bridge,
+		.subnets = config->subnets,
+		.subnet_count = config->subnet_count,
+	};
+	char name[IFNAMSIZ];
+	int ret;
+
+	name_tap(config->bridge, name);
+	ret = priv_make_tap(state->priv, &run->tap, name, &run->tap_index);
+	if (ret) {
+		run->tap.fd = -1;
+		return ret;
+	}
+	run->network->merge_udp = run->tap.uso;
+	bridge.tap_index = run->tap_index;
+	network_derive_mac(bridge.tap_mac, state->device->identity.public_key, config->name, true);
+	memcpy(bridge.router_mac, run->network->router_mac, ETHER_ADDR_SIZE);
+	run->bridge = bridge_open(state->priv, state->netlink, &bridge);
+	ret = run->bridge ? call_worker(state, run, add_tap) : -ENOMEM;
+	if (ret)
+		close_tap(state, run);
+	return ret;
+}
+
+int run_network_open(struct state *state, const struct config_network *config, uint16_t port,
+                     struct run_network **out)
+{
+	struct run_network *run = calloc(1, sizeof(*run));
+	int ret = -ENOMEM;
+
+	if (!run)
+		return -ENOMEM;
+	run->tap.fd = -1;
+	run->network = network_create(state->device, config->name, port);
+	if (run->network)
+		ret = open_tap(state, run, config);
+	if (ret)
+		run_network_close(state, run);
+	else
+		*out = run;
+	return ret;
+}
+
+void run_network_close(struct state *state, struct run_network *run)
+{
+	if (run->network) {
+		close_tap(state, run);
+		network_retire(run->network);
+	}
+	free(run);
+}
+
+int run_network_configure(struct run_network *run, const struct config_network *config)
+{
+	return run->bridge ? bridge_set_subnets(run->bridge, config->subnets, config->subnet_count)
+	                   : 0;
+}
+
+/* Someone deleted the device ("ip link delete"): nothing else brings it back. */
+static void make_tap_again(struct state *state, struct run_network *run,
+                           const struct config_network *config)
+{
+	close_tap(state, run);
+	int ret = open_tap(state, run, config);
+
+	if (!ret) {
+		atomic_store_explicit(&run->network->lost, false, memory_order_relaxed);
+		run->failed = 0;
+		log_line("network %s: its TAP was deleted and is made again", config->name);
+	} else if (ret != run->failed) {
+		run->failed = ret;
+		log_line("network %s: its TAP was deleted and cannot be made again: %s",
+		         config->name, strerror(-ret));
+	}
+}
+
+static void report(const struct run_network *run, const struct config_network *config,
+                   unsigned int changes)
+{
+	const struct bridge_state *bridge = bridge_state(run->bridge);
+
+	if (changes & BRIDGE_PROBLEM && bridge->problem)
+		log_line("network %s: %s", config->name, bridge->problem);
+	if (bridge->attached && !run->was_attached)
+		log_line("network %s: joined bridge %s", config->name, config->bridge);
+}
+
+bool run_network_update(struct state *state, struct run_network *run,
+                        const struct config_network *config)
+{
+	bool lost = atomic_load_explicit(&run->network->lost, memory_order_relaxed);
+
+	if (lost)
+		make_tap_again(state, run, config);
+	if (!run->bridge)
+		return lost; /* the view has to say that there is none */
+	unsigned int changes = bridge_update(run->bridge, device_now(state->device));
+
+	report(run, config, changes);
+	run->was_attached = bridge_state(run->bridge)->attached;
+	return lost || changes & BRIDGE_VIEW;
+}
+
+const char *run_network_problem(const struct run_network *run)
+{
+	if (!run->bridge)
+		return "its TAP was deleted and cannot be made again";
+	const struct bridge_state *bridge = bridge_state(run->bridge);
+
+	if (bridge->problem)
+		return bridge->problem;
+	return bridge->attached ? NULL : "the bridge is not there";
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What runs for one [Network]: the dataplane's network, its TAP as a port of the
+ * worker's ring, and the attachment to the bridge.
+ */
+#ifndef CTL_RUN_NETWORK_H
+#define CTL_RUN_NETWORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "ctl/state.h"
+
+/* 0 or -errno (those of tap_open()); nothing is left then. @config is not kept. */
+int run_network_open(struct state *state, const struct config_network *config, uint16_t port,
+                     struct run_network **network);
+/* After the view without it was published. */
+void run_network_close(struct state *state, struct run_network *network);
+/* The configuration of a network that goes on may have changed. 0 or -ENOMEM. */
+int run_network_configure(struct run_network *network, const struct config_network *config);
+
+/*
+ * Puts right what others changed, makes a lost TAP again. True when the bridge is
+ * not as the last view says, so that a new one is wanted.
+ */
+bool run_network_update(struct state *state, struct run_network *network,
+                        const struct config_network *config);
+
+/* What is in the way, in a few words; NULL: nothing. */
+const char *run_network_problem(const struct run_network *network);
+
+#endif

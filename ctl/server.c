@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests and replies. Each request is an object with "do"; what it needs
+ * besides, and what its reply has besides "ok": true:
+ *
+ *	show         →  version, device, networks, peers (show.c)
+ *	drops        →  drops, events, peers, networks, texts (show.c)
+ *	neigh        →  networks: name, neighbours: address, mac, state, age_s
+ *	peer-add     public_key; name, endpoint, preshared_key, keepalive,
+ *	             allowed_ips (texts, as in the file; each may be left out)
+ *	peer-set     peer, and any of the above but public_key; allowed_ips
+ *	             replaces, endpoint is set anew
+ *	peer-remove  peer
+ *	route-add    prefix, peer
+ *	route-del    prefix
+ *	route-get    address  →  network, bridge, verdict, and of a remote address
+ *	             peer, public_key, prefix, endpoint
+ *	route-list   →  routes: prefix, peer, public_key, network
+ *	reload       →  dropped: texts; dropped_count, peers_added, peers_removed,
+ *	             peers_changed, networks_added, networks_removed
+ *
+ * "peer" is a name, a key, or the unambiguous beginning of a key. A reply to what
+ * failed is {"ok": false, "error": one line, "exit": the tool's exit status: 2
+ * for a request that cannot be right, 1 for what failed at run time}.
+ */
+#include "ctl/server.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "ctl/apply.h"
+#include "ctl/reload.h"
+#include "ctl/show.h"
+#include "ctl/upkeep.h"
+
+json_t *server_error(int exit_status, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	/* A name that was cut off within a character is no valid text any more. */
+	json_t *string = json_string(text);
+
+	if (!string)
+		string = json_string("the request holds text that is not UTF-8");
+	return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", string, "exit", exit_status);
+}
+
+static json_t *usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static json_t *usage(const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return server_error(SERVER_EXIT_USAGE, "%s", text);
+}
+
+static json_t *out_of_memory(void)
+{
+	return server_error(SERVER_EXIT_RUNTIME, "out of memory");
+}
+
+static json_t *good(void)
+{
+	return json_pack("{s:b}", "ok", 1);
+}
+
+/* The text of @key, or NULL when it is not there; wrong when it is not a text. */
+static const char *get_text(const json_t *request, const char *key, json_t **wrong)
+{
+	const json_t *value = json_object_get(request, key);
+
+	if (!value)
+		return NULL;
+	if (!json_is_string(value) ||
+	    strlen(json_string_value(value)) != json_string_length(value)) {
+		if (!*wrong)
+			*wrong = usage("%s: expected a text", key);
+		return NULL;
+	}
+	return json_string_value(value);
+}
+
+static const char *need_text(const json_t *request, const char *key, json_t **wrong)
+{
+	const char *text = get_text(request, key, wrong);
+
+	if (!text && !*wrong)
+		*wrong = usage("%s is missing", key);
+	return text;
+}
+
+static struct config_peer *need_peer(const struct config *config, const json_t *request,
+                                     json_t **wrong)
+{
+	const char *text = need_text(request, "peer", wrong);
+	struct config_error error = { .line = 0 };
+	struct config_peer *peer = text ? config_find_peer_text(config, text, &error) : NULL;
+
+	if (!peer && !*wrong)
+		*wrong = usage("%s", error.text);
+	return peer;
+}
+
+static bool need_prefix(const json_t *request, struct prefix *prefix, json_t **wrong)
+{
+	const char *text = need_text(request, "prefix", wrong);
+
+	if (!text)
+		return false;
+	if (prefix_parse(prefix, text))
+		return true;
+	*wrong = usage("\"%s\": expected ADDRESS/BITS, as in 10.1.0.0/16", text);
+	return false;
+}
+
+/* Changes of a peer */
+
+static json_t *add_allowed(struct config *config, struct config_peer *peer,
+                           const struct prefix *prefix)
+{
+	const struct config_peer *owner = config_find_allowed(config, prefix);
+	char text[PREFIX_TEXT_MAX], label[STATE_LABEL_MAX];
+
+	if (owner == peer)
+		return NULL;
+	if (owner) {
+		prefix_format(prefix, text);
+		state_label_peer(owner, label);
+		return usage("%s is peer %s's already", text, label);
+	}
+	return config_peer_add_allowed(peer, prefix) ? out_of_memory() : NULL;
+}
+
+static json_t *edit_allowed(struct config *config, struct config_peer *peer, const json_t *list)
+{
+	struct prefix prefix;
+	size_t i;
+	json_t *item;
+
+	if (!json_is_array(list))
+		return usage("allowed_ips: expected a list");
+	config_peer_clear_allowed(peer);
+	json_array_foreach(list, i, item)
+	{
+		const char *text = json_string_value(item);
+
+		if (!text || !prefix_parse(&prefix, text))
+			return usage("\"%s\": expected ADDRESS/BITS, as in 10.1.0.0/16",
+			             text ? text : "allowed_ips");
+		json_t *wrong = add_allowed(config, peer, &prefix);
+
+		if (wrong)
+			return wrong;
+	}
+	return NULL;
+}
+
+static json_t *edit_keepalive(struct config_peer *peer, const json_t *value)
+{
+	if (json_is_string(value) && strcmp(json_string_value(value), "off") == 0) {
+		peer->keepalive_s = 0;
+		return NULL;
+	}
+	json_int_t seconds = json_integer_value(value);
+
+	if (!json_is_integer(value) || seconds < 0 || seconds > UINT16_MAX)
+		return usage("keepalive: expected 0 to 65535 seconds, or off");
+	peer->keepalive_s = (uint16_t)seconds;
+	return NULL;
+}
+
+static json_t *edit_psk(struct config_peer *peer, const char *text)
+{
+	if (!*text) {
+		secret_wipe(peer->psk, KEY_SIZE);
+		return NULL;
+	}
+	if (!secret_from_base64(peer->psk, text, strlen(text)))
+		return usage("preshared key: expected %d characters of base64", KEY_BASE64_LEN);
+	return NULL;
+}
+
+static json_t *edit_peer(struct config *config, struct config_peer *peer, const json_t *request)
+{
+	json_t *wrong = NULL;
+	const json_t *value;
+	const char *text = get_text(request, "name", &wrong);
+
+	if (text) {
+		if (strlen(text) >= sizeof(peer->name))
+			return usage("name: at most %zu characters", sizeof(peer->name) - 1);
+		memset(peer->name, 0, sizeof(peer->name));
+		memcpy(peer->name, text, strlen(text));
+	}
+	text = get_text(request, "endpoint", &wrong);
+	if (text) {
+		struct config_endpoint endpoint;
+
+		if (!config_parse_endpoint(&endpoint, text))
+			return usage("\"%s\": expected ADDRESS:PORT, [IPV6]:PORT or NAME:PORT",
+			             text);
+		peer->endpoint = endpoint;
+		peer->endpoint_serial++;
+	}
+	text = get_text(request, "preshared_key", &wrong);
+	if (text && !wrong)
+		wrong = edit_psk(peer, text);
+	value = json_object_get(request, "keepalive");
+	if (value && !wrong)
+		wrong = edit_keepalive(peer, value);
+	value = json_object_get(request, "allowed_ips");
+	if (value && !wrong)
+		wrong = edit_allowed(config, peer, value);
+	return wrong;
+}
+
+static json_t *peer_add(struct config *config, const json_t *request)
+{
+	json_t *wrong = NULL;
+	const char *text = need_text(request, "public_key", &wrong);
+	char label[STATE_LABEL_MAX];
+	uint8_t key[KEY_SIZE];
+
+	if (!text)
+		return wrong;
+	if (!secret_from_base64(key, text, strlen(text)))
+		return usage("\"%s\": expected a public key, %d characters of base64", text,
+		             KEY_BASE64_LEN);
+	struct config_peer *peer = config_find_peer(config, key);
+
+	if (peer) {
+		state_label_peer(peer, label);
+		return usage("peer %s has that key already; change it by peer set", label);
+	}
+	peer = config_add_peer(config, key);
+	return peer ? edit_peer(config, peer, request) : out_of_memory();
+}
+
+static json_t *peer_set(struct config *config, const json_t *request)
+{
+	json_t *wrong = NULL;
+	struct config_peer *peer = need_peer(config, request, &wrong);
+
+	return peer ? edit_peer(config, peer, request) : wrong;
+}
+
+static json_t *peer_remove(struct config *config, const json_t *request)
+{
+	json_t *wrong = NULL;
+	struct config_peer *peer = need_peer(config, request, &wrong);
+
+	if (peer)
+		config_remove_peer(config, peer);
+	return wrong;
+}
+
+static json_t *route_add(struct config *config, const json_t *request)
+{
+	json_t *wrong = NULL;
+	struct prefix prefix;
+	struct config_peer *peer = NULL;
+
+	if (need_prefix(request, &prefix, &wrong))
+		peer = need_peer(config, request, &wrong);
+	return peer ? add_allowed(config, peer, &prefix) : wrong;
+}
+
+static json_t *route_del(struct config *config, const json_t *request)
+{
+	json_t *wrong = NULL;
+	struct prefix prefix;
+	char text[PREFIX_TEXT_MAX];
+
+	if (!need_prefix(request, &prefix, &wrong))
+		return wrong;
+	struct config_peer *peer = config_find_allowed(config, &prefix);
+
+	if (!peer) {
+		prefix_format(&prefix, text);
+		return usage("no peer has %s", text);
+	}
+	(void)config_peer_remove_allowed(peer, &prefix);
+	return NULL;
+}
+
+static const struct change {
+	const char *name;
+	json_t *(*edit)(struct config *config, const json_t *request);
+} changes[] = {
+	{ "peer-add", peer_add },   { "peer-set", peer_set },   { "peer-remove", peer_remove },
+	{ "route-add", route_add }, { "route-del", route_del },
+};
+
+static const struct change *find_change(const char *name)
+{
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		if (strcmp(changes[i].name, name) == 0)
+			return &changes[i];
+	}
+	return NULL;
+}
+
+json_t *server_edit(struct config *config, const json_t *request)
+{
+	const char *name = json_string_value(json_object_get(request, "do"));
+	const struct change *change = name ? find_change(name) : NULL;
+
+	return change ? change->edit(config, request) : usage("no such change");
+}
+
+static json_t *change_config(struct state *state, const json_t *request)
+{
+	struct config *config = config_copy(state->config);
+	struct config_error error = { .line = 0 };
+	int ret;
+
+	if (!config)
+		return out_of_memory();
+	json_t *wrong = server_edit(config, request);
+
+	if (wrong)
+		goto out;
+	ret = config_check(config, &error);
+	if (ret) {
+		wrong = server_error(ret == -ENOMEM ? SERVER_EXIT_RUNTIME : SERVER_EXIT_USAGE, "%s",
+		                     ret == -ENOMEM ? "out of memory" : error.text);
+		goto out;
+	}
+	if (apply_config(state, config, NULL, &error)) {
+		wrong = server_error(SERVER_EXIT_RUNTIME, "%s", error.text);
+		goto out;
+	}
+	upkeep_tick(state);
+	return good();
+out:
+	config_free(config);
+	return wrong;
+}
+
+/* The rest */
+
+static json_t *route_get(struct state *state, const json_t *request)
+{
+	json_t *wrong = NULL;
+	const char *text = need_text(request, "address", &wrong);
+	struct prefix address;
+
+	if (!text)
+		return wrong;
+	if (strchr(text, '/') || !prefix_parse(&address, text))
+		return usage("\"%s\": expected an address", text);
+	return show_route(state, address.family, address.addr);
+}
+
+static void add_line(void *arg, const char *text)
+{
+	json_array_append_new(arg, json_string(text));
+}
+
+static json_t *reload(struct state *state, const json_t *request)
+{
+	struct reload_result result;
+	struct config_error error;
+	char text[1024];
+	json_t *dropped = json_array();
+
+	(void)request;
+	if (!dropped)
+		return NULL;
+	int ret = reload_config(state, &result, add_line, dropped, &error);
+
+	if (ret) {
+		json_decref(dropped);
+		config_error_format(&error, text, sizeof(text));
+		return server_error(ret == -EINVAL ? SERVER_EXIT_USAGE : SERVER_EXIT_RUNTIME, "%s",
+		                    text);
+	}
+	return json_pack("{s:b, s:o, s:I, s:i, s:i, s:i, s:i, s:i}", "ok", 1, "dropped", dropped,
+	                 "dropped_count", (json_int_t)result.dropped, "peers_added",
+	                 (int)result.summary.peers_added, "peers_removed",
+	                 (int)result.summary.peers_removed, "peers_changed",
+	                 (int)result.summary.peers_changed, "networks_added",
+	                 (int)result.summary.networks_added, "networks_removed",
+	                 (int)result.summary.networks_removed);
+}
+
+static json_t *show(struct state *state, const json_t *request)
+{
+	(void)request;
+	return show_state(state);
+}
+
+static json_t *drops(struct state *state, const json_t *request)
+{
+	(void)request;
+	return show_drops(state);
+}
+
+static json_t *neigh(struct state *state, const json_t *request)
+{
+	(void)request;
+	return show_neighbours(state);
+}
+
+static json_t *route_list(struct state *state, const json_t *request)
+{
+	(void)request;
+	return show_routes(state);
+}
+
+static const struct {
+	const char *name;
+	json_t *(*reply)(struct state *state, const json_t *request);
+} commands[] = {
+	{ "show", show },           { "drops", drops },           { "neigh", neigh },
+	{ "route-get", route_get }, { "route-list", route_list }, { "reload", reload },
+};
+
+json_t *server_reply(struct state *state, const char *text, size_t len)
+{
+	json_error_t error;
+	json_t *request = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	json_t *reply = NULL, *wrong = NULL;
+
+	if (!request)
+		return usage("not a request: %s", error.text);
+	const char *name = json_is_object(request) ? need_text(request, "do", &wrong) : NULL;
+
+	if (!name) {
+		reply = wrong ? wrong : usage("a request is an object");
+		goto out;
+	}
+	if (find_change(name)) {
+		reply = change_config(state, request);
+		goto out;
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i].name, name) != 0)
+			continue;
+		reply = commands[i].reply(state, request);
+		goto out;
+	}
+	reply = usage("unknown request \"%s\"", name);
+out:
+	json_decref(request);
+	return reply;
+}
+
+/* Into the client's buffer piece by piece: a reply about 10,000 peers has megabytes. */
+static int put(const char *data, size_t len, void *arg)
+{
+	return buffer_append(arg, data, len) ? 0 : -1;
+}
+
+static bool answer(void *arg, char *request, size_t len, struct buffer *reply)
+{
+	json_t *object = server_reply(arg, request, len);
+	bool fits = object && json_dump_callback(object, put, reply, JSON_COMPACT) == 0 &&
+	            buffer_append(reply, "\n", 1);
+
+	json_decref(object);
+	return fits;
+}
+
+static void refuse(struct buffer *reply)
+{
+	json_t *object = usage("a request has at most %u bytes", SERVER_REQUEST_MAX);
+
+	if (object && json_dump_callback(object, put, reply, JSON_COMPACT) == 0)
+		buffer_append(reply, "\n", 1);
+	json_decref(object);
+}
+
+const struct listener_ops server_ops = {
+	.end = "\n",
+	.request_max = SERVER_REQUEST_MAX,
+	.total_max = 8 * (size_t)SERVER_REQUEST_MAX,
+	.reply_max = SERVER_REPLY_MAX,
+	.answer = answer,
+	.refuse = refuse,
+};

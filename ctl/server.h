@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control socket, by which ovlctl talks to the daemon: one JSON object on a
+ * line is a request, one JSON object on a line its reply. The schema stands at
+ * the head of server.c.
+ */
+#ifndef CTL_SERVER_H
+#define CTL_SERVER_H
+
+#include <jansson.h>
+#include "ctl/config.h"
+#include "ctl/listener.h"
+#include "ctl/state.h"
+
+#define SERVER_REQUEST_MAX (1u << 20)
+#define SERVER_REPLY_MAX   (64u << 20)
+
+extern const struct listener_ops server_ops; /* its argument is the struct state */
+
+/* Exit statuses of the tool, in replies to what failed. */
+#define SERVER_EXIT_RUNTIME 1
+#define SERVER_EXIT_USAGE   2
+
+/*
+ * A request that changes peers or routes, applied to a copy of the
+ * configuration. NULL when it is good; a reply that says what is wrong otherwise.
+ */
+json_t *server_edit(struct config *config, const json_t *request);
+/* The reply to any request; a new reference. NULL: out of memory. */
+json_t *server_reply(struct state *state, const char *text, size_t len);
+
+json_t *server_error(int exit_status, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

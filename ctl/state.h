@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The running state of a daemon: the configuration in force and what exists
+ * because of it. Changed by apply.h and kept up by upkeep.h, read by server.h
+ * and uapi.h; all on the control thread.
+ *
+ * @peers and @networks lie in the order of @config's, always: so the i-th of one
+ * belongs to the i-th of the other.
+ */
+#ifndef CTL_STATE_H
+#define CTL_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "ctl/bridge.h"
+#include "ctl/config.h"
+#include "ctl/netlink.h"
+#include "ctl/priv.h"
+#include "ctl/resolve.h"
+#include "dataplane/device.h"
+#include "dataplane/peer.h"
+#include "dataplane/tap.h"
+#include "dataplane/udp.h"
+#include "dataplane/worker.h"
+
+#define STATE_SECOND_NS UINT64_C(1000000000)
+
+struct run_peer {
+	struct peer *peer;
+
+	/* the name in its endpoint, if it is one */
+	uint64_t resolve_at_ns; /* when to ask; 0: not */
+	uint64_t asked_ns;
+	uint32_t backoff_s; /* of the last failure; 0: none */
+	bool asking;
+	struct endpoint resolved; /* the last answer */
+
+	/* the path to where it is */
+	struct endpoint mtu_of; /* the endpoint that its tunnel MTU was computed for */
+	bool mtu_known;
+};
+
+struct run_network {
+	struct network *network;
+	struct tap tap;
+	uint32_t tap_index;
+	struct bridge *bridge; /* the attachment to it; NULL: the TAP is lost */
+	int failed; /* the error that keeps the TAP from being made again */
+	bool was_attached; /* what the log has been told */
+};
+
+struct state {
+	const char *name; /* of the device */
+	const char *path; /* of the configuration file */
+	const char *bridge_option;
+
+	struct device *device;
+	struct worker *worker; /* NULL: none runs (tests of the control side alone) */
+	struct netlink *netlink;
+	struct priv *priv;
+	struct resolve *resolve; /* NULL: names are not asked for */
+
+	struct config *config; /* in force; NULL: none yet */
+	struct config *base; /* as it was loaded last, to tell what was changed since */
+	struct run_peer *peers;
+	struct run_network **networks;
+	struct udp_sockets udp;
+	bool udp_open;
+
+	struct upkeep_question *questions; /* to the resolver, under way */
+	uint64_t started_ns;
+	bool paths_changed; /* the host's links or addresses did */
+	size_t next_path; /* upkeep's place in @peers */
+};
+
+/* Peers as people know them: the name, or the beginning of the key. */
+#define STATE_LABEL_MAX (CONFIG_NAME_MAX + 8)
+void state_label_peer(const struct config_peer *peer, char label[STATE_LABEL_MAX]);
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/upkeep.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ctl/apply.h"
+#include "ctl/log.h"
+#include "ctl/run_network.h"
+
+#define BACKOFF_MAX_S   60
+#define SILENT_ATTEMPTS 3 /* handshakes in a row that nobody answered */
+#define SILENT_AGAIN_NS (30 * STATE_SECOND_NS)
+#define PATHS_A_TICK    512 /* questions to the kernel */
+
+/* What an outer datagram adds to an inner packet: IP, UDP, data header and tag. */
+#define OVERHEAD_IPV4  (20 + 8 + 32)
+#define OVERHEAD_IPV6  (40 + 8 + 32)
+#define DEVICE_MTU_MAX 65535 /* the loopback's is larger than any datagram */
+
+/* Names. The peer may be gone, or have another endpoint, when the answer comes. */
+
+struct upkeep_question {
+	struct upkeep_question *next, **link; /* in state->questions */
+	struct state *state;
+	uint8_t key[KEY_SIZE];
+	char host[CONFIG_HOST_MAX];
+	uint16_t port;
+};
+
+static void answered(struct run_peer *run, const struct config_peer *config, int status,
+                     const struct endpoint *result, uint64_t now_ns)
+{
+	char label[STATE_LABEL_MAX];
+	struct endpoint current;
+
+	run->asking = false;
+	if (status) {
+		state_label_peer(config, label);
+		if (!run->backoff_s)
+			log_line("peer %s: the name %s has no address yet (%s); asking again",
+			         label, config->endpoint.host, strerror(-status));
+		run->backoff_s = run->backoff_s ? 2 * run->backoff_s : 1;
+		if (run->backoff_s > BACKOFF_MAX_S)
+			run->backoff_s = BACKOFF_MAX_S;
+		run->resolve_at_ns = now_ns + run->backoff_s * STATE_SECOND_NS;
+		return;
+	}
+	bool first = !endpoint_is_set(&run->resolved);
+	bool moved = !first && !endpoint_same_remote(&run->resolved, result);
+	bool silent = atomic_load_explicit(&run->peer->timers.attempts, memory_order_relaxed) >=
+	              SILENT_ATTEMPTS;
+
+	run->backoff_s = 0;
+	run->resolved = *result;
+	peer_get_endpoint(run->peer, &current);
+	if ((first || moved || silent) && !endpoint_same_remote(&current, result))
+		peer_set_endpoint(run->peer, result);
+}
+
+static void end_question(struct upkeep_question *question)
+{
+	*question->link = question->next;
+	if (question->next)
+		question->next->link = question->link;
+	free(question);
+}
+
+static void resolved(void *arg, int status, const struct endpoint *result)
+{
+	struct upkeep_question *question = arg;
+	struct state *state = question->state;
+	struct config_peer *config =
+		state->config ? config_find_peer(state->config, question->key) : NULL;
+
+	if (config) {
+		struct run_peer *run = &state->peers[config - state->config->peers];
+
+		if (config->endpoint.port == question->port &&
+		    strcmp(config->endpoint.host, question->host) == 0)
+			answered(run, config, status, result, device_now(state->device));
+		else
+			run->asking = false; /* for the old name; the new one is due already */
+	}
+	end_question(question);
+}
+
+static void ask(struct state *state, struct run_peer *run, const struct config_peer *config,
+                uint64_t now_ns)
+{
+	struct upkeep_question *question = calloc(1, sizeof(*question));
+
+	if (!question)
+		return; /* the next tick tries again */
+	question->state = state;
+	question->next = state->questions;
+	question->link = &state->questions;
+	if (question->next)
+		question->next->link = &question->next;
+	state->questions = question;
+	memcpy(question->key, config->public_key, KEY_SIZE);
+	memcpy(question->host, config->endpoint.host, sizeof(question->host));
+	question->port = config->endpoint.port;
+	run->asking = true;
+	run->asked_ns = now_ns;
+	run->resolve_at_ns = 0;
+	resolve_request(state->resolve, config->endpoint.host, config->endpoint.port, resolved,
+	                question);
+}
+
+static void resolve_names(struct state *state, uint64_t now_ns)
+{
+	for (size_t i = 0; state->resolve && i < state->config->peer_count; i++) {
+		const struct config_peer *config = &state->config->peers[i];
+		struct run_peer *run = &state->peers[i];
+
+		if (!config->endpoint.host[0] || config->endpoint.numeric || run->asking)
+			continue;
+		bool silent = atomic_load_explicit(&run->peer->timers.attempts,
+		                                   memory_order_relaxed) >= SILENT_ATTEMPTS;
+		bool due = run->resolve_at_ns && now_ns >= run->resolve_at_ns;
+
+		if (due ||
+		    (!run->resolve_at_ns && silent && now_ns - run->asked_ns >= SILENT_AGAIN_NS))
+			ask(state, run, config, now_ns);
+	}
+}
+
+/* Paths */
+
+static void follow_path(struct state *state, struct run_peer *run, const struct endpoint *endpoint)
+{
+	bool ipv6 = endpoint->remote.sa.sa_family == AF_INET6;
+	uint32_t overhead = ipv6 ? OVERHEAD_IPV6 : OVERHEAD_IPV4;
+	uint32_t mtu;
+
+	/* No route just now: what was right before will be right again. */
+	if (netlink_path_mtu(state->netlink, endpoint, state->config->fwmark, &mtu))
+		return;
+	if (mtu > DEVICE_MTU_MAX)
+		mtu = DEVICE_MTU_MAX;
+	mtu = mtu > overhead ? mtu - overhead : 0;
+	if (mtu < CONFIG_MTU_MIN)
+		mtu = CONFIG_MTU_MIN;
+	peer_set_mtu(run->peer, mtu);
+}
+
+/* A slice of the peers a tick, so that ten thousand do not hold the thread up. */
+static void follow_paths(struct state *state)
+{
+	size_t count = state->config->peer_count, i;
+	unsigned int asked = 0;
+
+	if (state->paths_changed) {
+		state->paths_changed = false;
+		for (i = 0; i < count; i++)
+			state->peers[i].mtu_known = false;
+	}
+	for (i = 0; i < count && asked < PATHS_A_TICK; i++) {
+		struct run_peer *run = &state->peers[(state->next_path + i) % count];
+		struct endpoint endpoint;
+
+		peer_get_endpoint(run->peer, &endpoint);
+		if (!endpoint_is_set(&endpoint) ||
+		    (run->mtu_known && endpoint_same_remote(&endpoint, &run->mtu_of)))
+			continue;
+		run->mtu_of = endpoint;
+		follow_path(state, run, &endpoint);
+		/* Without a route it is asked again when the links change, or the peer moves. */
+		run->mtu_known = true;
+		asked++;
+	}
+	if (count)
+		state->next_path = (state->next_path + i) % count;
+}
+
+/* Networks */
+
+void upkeep_networks(struct state *state)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < state->config->network_count; i++)
+		changed |=
+			run_network_update(state, state->networks[i], &state->config->networks[i]);
+	if (changed && apply_view(state))
+		log_line("out of memory: the networks stay as they were for now");
+}
+
+void upkeep_paths_changed(struct state *state)
+{
+	state->paths_changed = true;
+}
+
+void upkeep_tick(struct state *state)
+{
+	uint64_t now_ns = device_now(state->device);
+
+	upkeep_networks(state);
+	resolve_names(state, now_ns);
+	follow_paths(state);
+	(void)quiesce_collect(&state->device->quiesce);
+}
+
+void upkeep_end(struct state *state)
+{
+	while (state->questions)
+		end_question(state->questions);
+}
