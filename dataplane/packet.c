@@ -20,6 +20,7 @@ static bool parse_l4(struct packet *pkt)
 	const uint8_t *l4 = pkt->data + pkt->l4;
 	uint32_t len = pkt->len - pkt->l4;
 	uint32_t header_len;
+	uint32_t l4_len = len;
 
 	pkt->payload = pkt->l4;
 	if (pkt->proto == IPPROTO_WIRE_TCP) {
@@ -29,21 +30,18 @@ static bool parse_l4(struct packet *pkt)
 		if (header_len < sizeof(struct wire_tcp) || header_len > len)
 			return false;
 	} else if (pkt->proto == IPPROTO_WIRE_UDP) {
-		uint32_t udp_len;
-
-		if (len < sizeof(struct wire_udp))
-			return false;
-		udp_len = load_be16(l4 + offsetof(struct wire_udp, length));
-		if (udp_len < sizeof(struct wire_udp) || udp_len > len)
-			return false;
-		if (udp_len != len)
-			return true;
 		header_len = sizeof(struct wire_udp);
+		if (len < header_len)
+			return false;
+		l4_len = load_be16(l4 + offsetof(struct wire_udp, length));
+		if (l4_len < header_len || l4_len > len)
+			return false;
 	} else {
 		return true;
 	}
 	pkt->payload = (uint16_t)(pkt->l4 + header_len);
-	pkt->flags |= PACKET_L4;
+	if (l4_len == len)
+		pkt->flags |= PACKET_L4;
 	return true;
 }
 

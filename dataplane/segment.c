@@ -71,6 +71,17 @@ static uint32_t checksum_field(const struct packet *pkt)
 }
 
 /*
+ * Whether writing a checksum at @at leaves what was checked as it was: lengths
+ * and header sizes of the transport, the type of an ICMP message.
+ */
+static bool may_write_checksum(const struct packet *pkt, uint32_t start, uint32_t at)
+{
+	if (pkt->proto == IPPROTO_WIRE_TCP || pkt->proto == IPPROTO_WIRE_UDP)
+		return start >= pkt->payload || at == checksum_field(pkt);
+	return start >= pkt->l4 && at >= pkt->l4 + 2u;
+}
+
+/*
  * Where the checksum goes that @vnet says is missing. It is the transport's own,
  * unless the request points behind the transport header: then the container
  * tunnels, the outer checksum is right already once the inner one is made the
@@ -99,7 +110,7 @@ static bool find_undone(const struct packet *pkt, const struct wire_vnet *vnet,
 		return true;
 	}
 	undone->at = start + vnet->csum_offset;
-	if (start < pkt->l4 || undone->at + 2 > pkt->len)
+	if (undone->at + 2 > pkt->len || !may_write_checksum(pkt, start, undone->at))
 		return false;
 	undone->value = checksum_fold(checksum_add(0, pkt->data + start, pkt->len - start));
 	if (!undone->value)

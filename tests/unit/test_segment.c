@@ -106,6 +106,50 @@ static void checksum_request_outside_the_packet_is_bad(void **state)
 	}
 }
 
+/* A checksum may not be used to write what was checked a moment ago. */
+static void checksum_request_cannot_rewrite_headers(void **state)
+{
+	static const struct {
+		uint8_t proto;
+		uint8_t udp_len; /* 0: as it should be */
+		uint16_t start; /* in the packet */
+		uint16_t offset;
+		enum segment_verdict verdict;
+	} rows[] = {
+		{ IPPROTO_WIRE_UDP, 0, 21, 3, SEGMENT_BAD }, /* UDP length */
+		{ IPPROTO_WIRE_UDP, 0, 27, 0, SEGMENT_BAD },
+		{ IPPROTO_WIRE_UDP, 0, 28, 0, SEGMENT_OK },
+		{ IPPROTO_WIRE_UDP, 50, 20, 4, SEGMENT_BAD },
+		{ IPPROTO_WIRE_UDP, 50, 20, 6, SEGMENT_OK },
+		{ IPPROTO_WIRE_UDP, 50, 28, 6, SEGMENT_OK },
+		{ IPPROTO_WIRE_TCP, 0, 21, 11, SEGMENT_BAD }, /* TCP header length */
+		{ IPPROTO_WIRE_TCP, 0, 39, 0, SEGMENT_BAD },
+		{ IPPROTO_WIRE_TCP, 0, 40, 0, SEGMENT_OK },
+		{ IPPROTO_WIRE_ICMP, 0, 20, 0, SEGMENT_BAD }, /* ICMP type */
+		{ IPPROTO_WIRE_ICMP, 0, 20, 1, SEGMENT_BAD },
+		{ IPPROTO_WIRE_ICMP, 0, 20, 2, SEGMENT_OK },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct packet pkt =
+			build(&(struct build){ .proto = rows[i].proto, .payload = 100 });
+		struct wire_vnet vnet = {
+			.flags = VNET_F_NEEDS_CSUM,
+			.csum_start = (uint16_t)(14 + rows[i].start),
+			.csum_offset = rows[i].offset,
+		};
+
+		if (rows[i].udp_len) {
+			store_be16(pkt.data + 24, rows[i].udp_len);
+			pkt = parse(input, pkt.len);
+		}
+		if (segment(&pkt, vnet) != rows[i].verdict)
+			fail_msg("protocol %u, %u + %u", rows[i].proto, rows[i].start,
+			         rows[i].offset);
+	}
+}
+
 static void checksum_request_for_a_fragment_is_bad(void **state)
 {
 	struct packet pkt = build(&(struct build){ .fragment = IPV4_MF, .payload = 20 });
@@ -381,6 +425,7 @@ int main(void)
 		cmocka_unit_test(udp_checksum_zero_becomes_all_ones),
 		cmocka_unit_test(nested_checksum_is_done_where_it_is),
 		cmocka_unit_test(checksum_request_outside_the_packet_is_bad),
+		cmocka_unit_test(checksum_request_cannot_rewrite_headers),
 		cmocka_unit_test(checksum_request_for_a_fragment_is_bad),
 		cmocka_unit_test(tcp_superframe_is_cut),
 		cmocka_unit_test(overlong_tcp_segment_is_split),
