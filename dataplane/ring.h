@@ -114,7 +114,8 @@ static inline int ring_set_udp(struct ring *ring, int fd4, int fd6)
 
 /*
  * Returns up to @max (≤ RING_EVENTS_MAX) events; 0 after ring_wake(), a signal
- * or @deadline_ns (CLOCK_BOOTTIME; 0: do not sleep; UINT64_MAX: no deadline).
+ * or @deadline_ns (CLOCK_BOOTTIME; 0: do not sleep; UINT64_MAX: no deadline), and
+ * at times for nothing, when all that came had to be dropped.
  * Frames and datagrams share fairly when there are more than @max.
  */
 static inline unsigned int ring_wait(struct ring *ring, uint64_t deadline_ns,

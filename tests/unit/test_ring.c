@@ -26,7 +26,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
-#include "dataplane/ring_uring.h"
+#include "dataplane/ring.h"
 #include "dataplane/tap.h"
 #include "dataplane/udp.h"
 #include "dataplane/wire.h"
@@ -1206,15 +1206,9 @@ static const struct ring_test tests[] = {
 };
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
 
-static int open_old_uring(struct ring **ring)
-{
-	return ring_open_uring_as(ring, true);
-}
-
 static struct backend backends[] = {
 	{ "poll", ring_open_poll },
 	{ "io_uring", ring_open_uring },
-	{ "io_uring of 6.1", open_old_uring },
 };
 #define BACKENDS (sizeof(backends) / sizeof(backends[0]))
 
