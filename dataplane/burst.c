@@ -40,9 +40,11 @@ void burst_close(struct burst *burst)
 
 void burst_make_room(struct burst *burst)
 {
+	/* Each packet may need a send of its own; those of one superframe share them. */
 	if (burst->used + SEGMENT_ROOM + 64 * 1024 > BURST_BUFFER ||
 	    burst->packet_count + SEGMENT_COUNT_MAX + 64 > BURST_PACKETS ||
-	    burst->send_count + SPARE_SENDS > BURST_SENDS || burst->frame_count + 16 > BURST_FRAMES)
+	    burst->packet_count + burst->send_count + SPARE_SENDS > BURST_SENDS ||
+	    burst->frame_count + 16 > BURST_FRAMES)
 		burst->flush(burst, burst->flush_arg);
 }
 
