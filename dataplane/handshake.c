@@ -12,6 +12,10 @@
 /* A time stamp's resolution after whitening (noise_timestamp). */
 #define TIMESTAMP_STEP_NS (1ULL << 24)
 #define NS_PER_S          1000000000ULL
+/* A wish to initiate that was not granted by then is lost. */
+#define WANT_NS NS_PER_S
+/* Places that a flood from outside cannot take. */
+#define OWN_WISHES 256
 
 /* An incoming message, or (len 0) a wish to initiate to the peer of @bytes, a public key. */
 struct item {
@@ -37,9 +41,9 @@ void handshake_queue_close(struct handshake_queue *queue)
 	free(queue);
 }
 
-static struct item *push(struct handshake_queue *queue)
+static struct item *push(struct handshake_queue *queue, uint32_t limit)
 {
-	if (queue->tail - queue->head == HANDSHAKE_QUEUE)
+	if (queue->tail - queue->head >= limit)
 		return NULL;
 	return &queue->items[queue->tail++ % HANDSHAKE_QUEUE];
 }
@@ -47,8 +51,10 @@ static struct item *push(struct handshake_queue *queue)
 void handshake_enqueue(struct burst *burst, const uint8_t *msg, uint32_t len,
                        const struct endpoint *from)
 {
-	struct item *item = len <= sizeof(item->bytes) ? push(burst->queue) : NULL;
+	struct item *item = NULL;
 
+	if (len <= sizeof(item->bytes))
+		item = push(burst->queue, HANDSHAKE_QUEUE - OWN_WISHES);
 	if (!item) {
 		burst_drop(burst, NULL, NULL, DROP_HANDSHAKE_QUEUE, 1);
 		return;
@@ -60,13 +66,19 @@ void handshake_enqueue(struct burst *burst, const uint8_t *msg, uint32_t len,
 
 void handshake_want(struct burst *burst, struct peer *peer)
 {
+	uint64_t asked_ns = stats_read(&peer->initiation_wanted_ns);
 	struct item *item;
 
-	if (atomic_exchange_explicit(&peer->initiation_wanted, true, memory_order_relaxed))
+	/*
+	 * In a queue already. But not for ever: the queue may have ended with its
+	 * worker, or been drained under a view that did not have the peer.
+	 */
+	if (asked_ns && peer_age_ns(burst->now_ns, asked_ns) < WANT_NS)
 		return;
-	item = push(burst->queue);
+	atomic_store_explicit(&peer->initiation_wanted_ns, burst->now_ns, memory_order_relaxed);
+	item = push(burst->queue, HANDSHAKE_QUEUE);
 	if (!item) {
-		atomic_store_explicit(&peer->initiation_wanted, false, memory_order_relaxed);
+		atomic_store_explicit(&peer->initiation_wanted_ns, 0, memory_order_relaxed);
 		burst_drop(burst, peer, NULL, DROP_HANDSHAKE_QUEUE, 1);
 		return;
 	}
@@ -404,8 +416,7 @@ static void process(struct burst *burst, const struct item *item, bool loaded)
 	if (item->len == 0) {
 		peer = view_find_peer(burst->view, item->bytes);
 		if (peer) {
-			atomic_store_explicit(&peer->initiation_wanted, false,
-			                      memory_order_relaxed);
+			atomic_store_explicit(&peer->initiation_wanted_ns, 0, memory_order_relaxed);
 			handshake_initiate(burst, peer, false);
 		}
 		return;

@@ -62,7 +62,7 @@ struct peer {
 	struct stage_queue staged;
 
 	struct session session;
-	_Atomic bool initiation_wanted; /* is in a handshake queue already */
+	_Atomic uint64_t initiation_wanted_ns; /* put in a handshake queue then; 0: in none */
 
 	_Atomic uint32_t endpoint_sequence; /* odd: being written */
 	_Atomic uint64_t endpoint_words[(sizeof(struct endpoint) + 7) / 8];
@@ -88,6 +88,7 @@ void peer_kill(struct peer *peer);
 void peer_retire(struct peer *peer);
 
 void peer_set_psk(struct peer *peer, const uint8_t psk[KEY_SIZE]);
+/* Switched on it asks for a session at once: after the view with the peer was published. */
 void peer_set_keepalive(struct peer *peer, uint16_t seconds);
 void peer_set_mtu(struct peer *peer, uint32_t mtu);
 /* Sessions and handshake are given up; used when keys change. */

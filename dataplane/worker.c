@@ -158,7 +158,11 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
 	timers_run(burst);
 	ask_neighbours(burst);
 	flush(burst, worker);
-	/* Behind the flush, which may ask for a new key. */
+	/*
+	 * Behind the flush, which may ask for a new key. By the newest view: timers
+	 * may have asked for peers that were published during this round.
+	 */
+	burst->view = atomic_load_explicit(&device->view, memory_order_acquire);
 	busy = handshake_drain(burst);
 	flush(burst, worker);
 
