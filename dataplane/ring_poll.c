@@ -39,6 +39,8 @@ static bool poll_await(struct ring_base *base, uint64_t deadline_ns)
 	struct timespec sleep = { 0 }, *timeout = &sleep;
 	bool woken;
 
+	for (unsigned int s = 0; s < base->source_end; s++)
+		base->sources[s].ready = false;
 	if (deadline_ns == UINT64_MAX) {
 		timeout = NULL;
 	} else if (deadline_ns) {

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "ring_lab.h"
+
+#include <linux/if_tun.h>
+
+static void need_tap(void)
+{
+	struct tap tap;
+
+	if (!have_namespace) {
+		print_message("skipped: no network namespace can be made here\n");
+		skip();
+	}
+	open_tap(&tap, "taptest0");
+	tap_close(&tap);
+}
+
+static void device_is_as_asked_for(void **state)
+{
+	int header = 0;
+	struct ifreq ifr = { .ifr_flags = 0 };
+	struct tap tap;
+
+	(void)state;
+	need_tap();
+	assert_int_equal(tap_open(&tap, "taptest0"), 0);
+	assert_string_equal(tap.name, "taptest0");
+	assert_int_equal(ioctl(tap.fd, TUNGETIFF, &ifr), 0);
+	assert_int_equal(ifr.ifr_flags & (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR),
+	                 IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
+	assert_int_equal(ifr.ifr_flags & IFF_MULTI_QUEUE, 0);
+	assert_int_equal(ioctl(tap.fd, TUNGETVNETHDRSZ, &header), 0);
+	assert_int_equal(header, sizeof(struct wire_vnet));
+	assert_int_equal(fcntl(tap.fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	assert_int_equal(fcntl(tap.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	/* It goes with its descriptor, and closing twice is harmless. */
+	tap_close(&tap);
+	assert_int_equal(tap.fd, -1);
+	assert_int_equal(if_nametoindex("taptest0"), 0);
+	tap_close(&tap);
+}
+
+/* Neither another daemon's device nor a persistent one of the administrator's is shared. */
+static void name_in_use_is_refused(void **state)
+{
+	struct tap tap, other;
+
+	(void)state;
+	need_tap();
+	assert_int_equal(tap_open(&tap, "taptest0"), 0);
+	assert_int_equal(tap_open(&other, "taptest0"), -EBUSY);
+	assert_int_equal(other.fd, -1);
+	assert_int_equal(ioctl(tap.fd, TUNSETPERSIST, 1ul), 0);
+	tap_close(&tap);
+	assert_int_equal(tap_open(&other, "taptest0"), -EBUSY);
+	link_delete("taptest0");
+	assert_int_equal(tap_open(&other, "lo"), -EBUSY);
+}
+
+static void bad_names_are_refused(void **state)
+{
+	struct tap tap;
+
+	(void)state;
+	assert_int_equal(tap_open(&tap, ""), -EINVAL);
+	assert_int_equal(tap_open(&tap, "sixteencharacter"), -ENAMETOOLONG);
+	assert_int_equal(tap.fd, -1);
+	need_tap();
+	assert_int_equal(tap_open(&tap, "a/b"), -EINVAL);
+	assert_int_equal(tap.fd, -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(device_is_as_asked_for),
+		cmocka_unit_test(name_in_use_is_refused),
+		cmocka_unit_test(bad_names_are_refused),
+	};
+
+	enter_namespace();
+	return cmocka_run_group_tests_name("tap", tests, NULL, NULL);
+}
