@@ -136,7 +136,7 @@ static bool is_mergeable(const struct packet *pkt, bool merge_udp)
 	if (pkt->proto == IPPROTO_WIRE_UDP)
 		return merge_udp;
 	/* ECN-echo on all of them is kept on all of them. */
-	return (tcp->flags & ~(TCP_PSH | TCP_ECE)) == TCP_ACK && (tcp->offset & 0xf) == 0;
+	return (tcp->flags & ~(TCP_PSH | TCP_ECE)) == TCP_ACK;
 }
 
 /* Everything in the IP headers but length and checksum, @n packets apart. */

@@ -459,6 +459,22 @@ static void unlike_packets_are_not_merged(void **state)
 	}
 }
 
+static void flags_that_end_or_begin_are_never_merged(void **state)
+{
+	static const uint8_t flags[] = { TCP_FIN, TCP_SYN, TCP_RST, TCP_URG, TCP_CWR };
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(flags); k++) {
+		for (uint32_t i = 0; i < 3; i++) {
+			struct build b = segment_of(6, i);
+
+			b.flags = TCP_ACK | flags[k];
+			push(&b);
+		}
+		writes_are(3);
+	}
+}
+
 static void unlike_targets_are_not_merged(void **state)
 {
 	(void)state;
@@ -580,6 +596,7 @@ static void order_within_a_flow_is_kept(void **state)
 		struct build b = datagram_of(4, i);
 
 		b.fragment = i == 1 ? 1000 / 8 : 0;
+		b.id = (uint16_t)(i == 1 ? 9 : i / 2); /* the first and the third would do */
 		push(&b);
 	}
 	writes_are(3);
@@ -751,6 +768,7 @@ int main(void)
 		TEST(a_write_ends_at_65535_bytes),
 		TEST(round_ends_at_its_limit),
 		TEST(unlike_packets_are_not_merged),
+		TEST(flags_that_end_or_begin_are_never_merged),
 		TEST(unlike_targets_are_not_merged),
 		TEST(damaged_packets_are_passed_on_as_they_are),
 		TEST(empty_packets_are_not_merged),

@@ -234,21 +234,27 @@ static void damaged_overlong_segment_is_not_mended(void **state)
 
 static void urgent_pointer_follows_the_cut(void **state)
 {
-	struct packet pkt = build(&(struct build){
-		.payload = 4000,
-		.flags = TCP_ACK | TCP_URG,
-		.urgent = 1500,
-	});
+	static const uint16_t pointers[] = { 0, 1, 999, 1000, 1001, 1500, 4000, 65535 };
 
 	(void)state;
-	assert_int_equal(segment(&pkt, gso(&pkt, 1000)), SEGMENT_OK);
-	assert_int_equal(slots.count, 4);
-	for (uint32_t i = 0; i < 4; i++) {
-		struct packet part = slot(i);
+	for (size_t k = 0; k < sizeof(pointers) / sizeof(pointers[0]); k++) {
+		struct packet pkt = build(&(struct build){
+			.payload = 4000,
+			.flags = TCP_ACK | TCP_URG,
+			.urgent = pointers[k],
+		});
 
-		assert_int_equal(!!(tcp(&part)->flags & TCP_URG), i < 2);
-		assert_int_equal(load_be16(&tcp(&part)->urgent), i < 2 ? 1500 - 1000 * i : 0);
-		assert_true(slow_checksums_ok(&part));
+		assert_int_equal(segment(&pkt, gso(&pkt, 1000)), SEGMENT_OK);
+		assert_int_equal(slots.count, 4);
+		for (uint32_t i = 0; i < 4; i++) {
+			struct packet part = slot(i);
+			bool urgent = i == 0 || pointers[k] > 1000 * i;
+
+			assert_int_equal(!!(tcp(&part)->flags & TCP_URG), urgent);
+			assert_int_equal(load_be16(&tcp(&part)->urgent),
+			                 urgent ? pointers[k] - 1000 * i : 0);
+			assert_true(slow_checksums_ok(&part));
+		}
 	}
 }
 
