@@ -294,15 +294,16 @@ void resolve_request(struct resolve *resolve, const char *host, uint16_t port,
 static unsigned int channel_fds(const struct channel *channel, struct pollfd *fds, unsigned int max)
 {
 	ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
-	int bits = ares_getsock(channel->ares, sockets, ARES_GETSOCK_MAXNUM);
+	/* ARES_GETSOCK_WRITABLE() shifts into the sign bit; so the bits are read here. */
+	unsigned int bits = (unsigned int)ares_getsock(channel->ares, sockets, ARES_GETSOCK_MAXNUM);
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < ARES_GETSOCK_MAXNUM && n < max; i++) {
 		short events = 0;
 
-		if (ARES_GETSOCK_READABLE(bits, i))
+		if (bits >> i & 1)
 			events |= POLLIN;
-		if (ARES_GETSOCK_WRITABLE(bits, i))
+		if (bits >> (i + ARES_GETSOCK_MAXNUM) & 1)
 			events |= POLLOUT;
 		if (events)
 			fds[n++] = (struct pollfd){ .fd = sockets[i], .events = events };
