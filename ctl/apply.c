@@ -274,7 +274,8 @@ static int plan_udp(struct plan *plan)
 
 static void plan_give_up(struct plan *plan)
 {
-	view_free(plan->view);
+	if (plan->view)
+		view_free(plan->view);
 	for (size_t i = 0; plan->peers && i < plan->config->peer_count; i++) {
 		if (plan->peers[i].peer && plan->peer_from[i] == NOT_THERE) {
 			peer_kill(plan->peers[i].peer);
@@ -309,6 +310,14 @@ static bool same_endpoint(const struct config_peer *a, const struct config_peer 
 	       strcmp(a->endpoint.host, b->endpoint.host) == 0;
 }
 
+static bool same_allowed(const struct config_peer *a, const struct config_peer *b)
+{
+	size_t size = a->allowed_count * sizeof(*a->allowed);
+
+	return a->allowed_count == b->allowed_count &&
+	       (!size || memcmp(a->allowed, b->allowed, size) == 0);
+}
+
 static void set_endpoint(struct run_peer *run, const struct config_peer *config)
 {
 	run->resolve_at_ns = 0;
@@ -335,12 +344,8 @@ static bool commit_peer(struct run_peer *run, const struct config_peer *new,
 	if (!old || !same_endpoint(new, old)) {
 		set_endpoint(run, new);
 		changed = true;
-	} else if (new->endpoint.host[0] && !new->endpoint.numeric) {
-		run->resolve_at_ns = 1; /* set only if the name's address has changed */
 	}
-	return changed || new->keepalive_s != old->keepalive_s ||
-	       new->allowed_count != old->allowed_count ||
-	       memcmp(new->allowed, old->allowed, new->allowed_count * sizeof(*new->allowed)) != 0;
+	return changed || new->keepalive_s != old->keepalive_s || !same_allowed(new, old);
 }
 
 static void commit_identity(struct plan *plan, struct apply_summary *summary)
@@ -437,6 +442,7 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 	config_free(state->config);
 	state->config = plan->config;
 	state->next_path = 0;
+	state->paths_changed = true;
 	if (state->worker)
 		worker_kick(state->worker);
 }

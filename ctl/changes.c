@@ -61,11 +61,6 @@ static void list_allowed(struct listing *listing, const struct config_peer *base
 {
 	char label[STATE_LABEL_MAX], text[PREFIX_TEXT_MAX];
 
-	/* Long lists are the same in all three mostly; then there is nothing to search for. */
-	if (active->allowed_count == base->allowed_count &&
-	    memcmp(active->allowed, base->allowed, base->allowed_count * sizeof(*base->allowed)) ==
-	            0)
-		return;
 	state_label_peer(active, label);
 	for (size_t i = 0; i < active->allowed_count; i++) {
 		if (has_prefix(base, &active->allowed[i]) || has_prefix(next, &active->allowed[i]))

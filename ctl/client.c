@@ -11,15 +11,16 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "crypto/secret.h"
 #include "ctl/buffer.h"
+#include "ctl/json_memory.h"
 #include "ctl/ovlctl.h"
 
-#define RUN_DIR    "/run/ovltun"
-#define REPLY_MAX  ((size_t)256 << 20)
-#define PIECE      (64u * 1024)
-#define PATIENCE_S 30 /* a daemon that says nothing for so long hangs */
-#define NAMES_MAX  400
+#define RUN_DIR     "/run/ovltun"
+#define REQUEST_MAX ((size_t)1 << 20)
+#define REPLY_MAX   ((size_t)256 << 20)
+#define PIECE       (64u * 1024)
+#define PATIENCE_S  30 /* a daemon that says nothing for so long hangs */
+#define NAMES_MAX   400
 
 static struct {
 	const char *socket_path;
@@ -165,12 +166,10 @@ static int receive_line(int fd, struct buffer *line)
 	}
 }
 
-static int exchange(int fd, const char *request, struct buffer *line)
+static int exchange(int fd, const struct buffer *request, struct buffer *line)
 {
-	int ret = send_all(fd, request, strlen(request));
+	int ret = send_all(fd, request->data, request->len);
 
-	if (!ret)
-		ret = send_all(fd, "\n", 1);
 	if (!ret)
 		ret = receive_line(fd, line);
 	if (ret == -ECONNRESET || ret == -EPIPE)
@@ -196,26 +195,28 @@ static int judge(json_t *answer, json_t **reply)
 
 int client_call(json_t *request, json_t **reply)
 {
-	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-	struct buffer line;
+	struct buffer out, line;
 	int status = OVLCTL_FAILED, fd;
 
-	json_decref(request);
-	if (!text) {
-		/* jansson refuses text that is not UTF-8, and that is what it was given. */
-		fputs("ovlctl: the arguments are not UTF-8 text\n", stderr);
-		return OVLCTL_USAGE;
-	}
+	buffer_init(&out, REQUEST_MAX);
 	buffer_init(&line, REPLY_MAX);
-	fd = connect_selected();
-	if (fd >= 0) {
-		if (exchange(fd, text, &line) == 0)
-			status = judge(json_loadb(line.data, line.len, 0, NULL), reply);
-		close(fd);
+	bool fits = json_memory_put(request, &out);
+
+	json_decref(request);
+	if (!fits) {
+		/* jansson makes nothing of text that is not UTF-8. */
+		fputs("ovlctl: the arguments are too long, or not UTF-8 text\n", stderr);
+		status = OVLCTL_USAGE;
+		goto out;
 	}
-	/* A preshared key may be in it. */
-	secret_wipe(text, strlen(text));
-	free(text);
+	fd = connect_selected();
+	if (fd < 0)
+		goto out;
+	if (exchange(fd, &out, &line) == 0)
+		status = judge(json_loadb(line.data, line.len, 0, NULL), reply);
+	close(fd);
+out:
+	buffer_fini(&out);
 	buffer_fini(&line);
 	return status;
 }

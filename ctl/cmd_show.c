@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* show, show drops: what the daemon does, and what the host's links say to it. */
+/* show, show drops, show neigh: what the daemon does, and what the host's links say to it. */
 #include "ctl/ovlctl.h"
 
 #include <stdio.h>
@@ -327,19 +327,73 @@ static int show_drops(bool json, bool all)
 	return status;
 }
 
+static void put_neighbour(struct text_table *table, const json_t *network, const json_t *neighbour)
+{
+	const char *mac = client_text(neighbour, "mac");
+	const json_t *age = json_object_get(neighbour, "age_s");
+	char text[TEXT_MAX];
+
+	text_table_put(table, TEXT_BOLD, "%s", client_text(neighbour, "address"));
+	text_table_put(table, TEXT_PLAIN, "%s", *mac ? mac : "-");
+	text_table_put(table, *mac ? TEXT_GOOD : TEXT_WARN, "%s", client_text(neighbour, "state"));
+	text_table_put(table, TEXT_PLAIN, "%s",
+	               json_is_integer(age)
+	                       ? text_format_age(1, (uint64_t)json_integer_value(age) + 1, text)
+	                       : "never");
+	text_table_put(table, TEXT_PLAIN, "%s", client_text(network, "name"));
+}
+
+/* Where local containers were found. */
+static int show_neighbours(bool json)
+{
+	static const struct text_column columns[] = { { "ADDRESS", false },
+		                                      { "MAC", false },
+		                                      { "STATE", false },
+		                                      { "CONFIRMED", false },
+		                                      { "NETWORK", false } };
+	json_t *reply, *network, *neighbour;
+	size_t i, j;
+	int status = client_call(json_pack("{s:s}", "do", "neigh"), &reply);
+
+	if (status != OVLCTL_OK)
+		return status;
+	if (json) {
+		status = print_json(reply);
+	} else {
+		struct text_table *table =
+			text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
+
+		json_array_foreach(json_object_get(reply, "networks"), i, network)
+		{
+			json_array_foreach(json_object_get(network, "neighbours"), j, neighbour)
+				put_neighbour(table, network, neighbour);
+		}
+		if (text_table_print(table, stdout, text_use_color(stdout)))
+			status = OVLCTL_FAILED;
+		text_table_free(table);
+	}
+	json_decref(reply);
+	return status;
+}
+
 int cmd_show(int argc, char **argv)
 {
-	bool json = false, all = false, drops = false;
+	const char *what = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
+	bool json = false, all = false;
 
-	for (int i = 1; i < argc; i++) {
+	for (int i = *what ? 2 : 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			json = true;
-		else if (strcmp(argv[i], "--all") == 0 && drops)
+		else if (strcmp(argv[i], "--all") == 0 && strcmp(what, "drops") == 0)
 			all = true;
-		else if (strcmp(argv[i], "drops") == 0 && !drops)
-			drops = true;
 		else
 			return ovlctl_usage("show");
 	}
-	return drops ? show_drops(json, all) : show_all(json);
+	if (!*what)
+		return show_all(json);
+	if (strcmp(what, "drops") == 0)
+		return show_drops(json, all);
+	if (strcmp(what, "neigh") == 0)
+		return show_neighbours(json);
+	return ovlctl_usage("show");
 }

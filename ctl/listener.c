@@ -128,22 +128,30 @@ void listener_close(struct listener *listener)
 	free(listener);
 }
 
-static struct client *free_client(struct listener *listener)
+/* A free place, or that of the client which has been idle longest; NULL: all are busy. */
+static struct client *find_place(struct listener *listener)
 {
+	struct client *idle = NULL;
+
 	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
-		if (listener->clients[i].fd < 0)
-			return &listener->clients[i];
+		struct client *client = &listener->clients[i];
+
+		if (client->fd < 0)
+			return client;
+		if (!client->in.len && !client->out.len &&
+		    (!idle || client->since_ns < idle->since_ns))
+			idle = client;
 	}
-	return NULL;
+	return idle;
 }
 
 unsigned int listener_poll_fds(struct listener *listener, struct pollfd *fds)
 {
 	unsigned int n = 0;
 
-	/* When all places are taken, the next client waits in the kernel's queue. */
-	fds[n++] = (struct pollfd){ .fd = free_client(listener) ? listener->fd : -1,
-		                    .events = POLLIN };
+	/* When all are busy, the next client waits in the kernel's queue. */
+	fds[n++] =
+		(struct pollfd){ .fd = find_place(listener) ? listener->fd : -1, .events = POLLIN };
 	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
 		const struct client *client = &listener->clients[i];
 
@@ -156,7 +164,7 @@ unsigned int listener_poll_fds(struct listener *listener, struct pollfd *fds)
 
 static void accept_client(struct listener *listener, uint64_t now_ns)
 {
-	struct client *client = free_client(listener);
+	struct client *client = find_place(listener);
 	int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
@@ -165,6 +173,7 @@ static void accept_client(struct listener *listener, uint64_t now_ns)
 		close(fd);
 		return;
 	}
+	drop_client(listener, client);
 	*client = (struct client){ .fd = fd, .since_ns = now_ns };
 	buffer_init(&client->in, listener->ops->request_max);
 	buffer_init(&client->out, listener->ops->reply_max);

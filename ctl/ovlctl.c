@@ -6,6 +6,7 @@
 #include <string.h>
 #include "crypto/secret.h"
 #include "ctl/client.h"
+#include "ctl/json_memory.h"
 #include "ctl/text.h"
 
 static const struct command commands[] = {
@@ -34,8 +35,9 @@ static const struct command commands[] = {
 	  "add and del change a peer's AllowedIPs until the next reload; get says where packets\n"
 	  "to ADDRESS go, and what the host's own routing table thinks of it.\n",
 	  cmd_route },
-	{ "show", "[--json] | drops [--all] [--json]", "state of the device, its networks and peers",
-	  "show drops lists what was dropped, by reason; --all the counters that are 0 as well.\n",
+	{ "show", "[--json] | drops [--all] [--json] | neigh [--json]", "state of the device, its networks and peers",
+	  "show drops lists what was dropped, by reason; --all the counters that are 0 as well.\n"
+	  "show neigh lists where local containers were found.\n",
 	  cmd_show },
 };
 
@@ -146,6 +148,7 @@ int main(int argc, char **argv)
 	const struct command *command;
 	int options = parse_options(argc, argv);
 
+	json_memory_init();
 	if (secret_init()) {
 		fputs("ovlctl: no randomness\n", stderr);
 		return OVLCTL_FAILED;

@@ -24,6 +24,7 @@
 #include <unistd.h>
 #include "crypto/aead.h"
 #include "ctl/apply.h"
+#include "ctl/json_memory.h"
 #include "ctl/log.h"
 #include "ctl/reload.h"
 #include "ctl/run_network.h"
@@ -289,6 +290,8 @@ static int open_signals(struct daemon *daemon)
 {
 	sigset_t set;
 
+	/* Whoever reads our lines may go away first. */
+	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -448,9 +451,13 @@ static bool take_signals(struct daemon *daemon)
 	struct signalfd_siginfo info;
 
 	while (read(daemon->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo != SIGHUP)
-			return false;
-		reload(daemon);
+		if (info.ssi_signo == SIGHUP) {
+			reload(daemon);
+			continue;
+		}
+		log_line("ending: %s from process %u", strsignal((int)info.ssi_signo),
+		         info.ssi_pid);
+		return false;
 	}
 	return true;
 }
@@ -536,6 +543,7 @@ int main(int argc, char **argv)
 	if (ret >= 0)
 		return ret;
 	guard_memory();
+	json_memory_init();
 	if (secret_init() || aead_init()) {
 		log_line("the crypto library does not work here");
 		return EXIT_RUNTIME;

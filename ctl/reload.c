@@ -90,6 +90,7 @@ int reload_config(struct state *state, struct reload_result *result,
 	         state->path, result->summary.peers_added, result->summary.peers_removed,
 	         result->summary.peers_changed, result->summary.networks_added,
 	         result->summary.networks_removed);
+	upkeep_resolve_again(state);
 	upkeep_tick(state);
 out:
 	if (ret && !error->text[0])

@@ -30,6 +30,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "ctl/apply.h"
+#include "ctl/json_memory.h"
 #include "ctl/reload.h"
 #include "ctl/show.h"
 #include "ctl/upkeep.h"
@@ -455,17 +456,10 @@ out:
 	return reply;
 }
 
-/* Into the client's buffer piece by piece: a reply about 10,000 peers has megabytes. */
-static int put(const char *data, size_t len, void *arg)
-{
-	return buffer_append(arg, data, len) ? 0 : -1;
-}
-
 static bool answer(void *arg, char *request, size_t len, struct buffer *reply)
 {
 	json_t *object = server_reply(arg, request, len);
-	bool fits = object && json_dump_callback(object, put, reply, JSON_COMPACT) == 0 &&
-	            buffer_append(reply, "\n", 1);
+	bool fits = json_memory_put(object, reply);
 
 	json_decref(object);
 	return fits;
@@ -475,8 +469,7 @@ static void refuse(struct buffer *reply)
 {
 	json_t *object = usage("a request has at most %u bytes", SERVER_REQUEST_MAX);
 
-	if (object && json_dump_callback(object, put, reply, JSON_COMPACT) == 0)
-		buffer_append(reply, "\n", 1);
+	(void)json_memory_put(object, reply);
 	json_decref(object);
 }
 

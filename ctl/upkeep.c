@@ -11,7 +11,7 @@
 #define BACKOFF_MAX_S   60
 #define SILENT_ATTEMPTS 3 /* handshakes in a row that nobody answered */
 #define SILENT_AGAIN_NS (30 * STATE_SECOND_NS)
-#define PATHS_A_TICK    512 /* questions to the kernel */
+#define PATHS_A_TICK    2048 /* questions to the kernel */
 
 /* What an outer datagram adds to an inner packet: IP, UDP, data header and tag. */
 #define OVERHEAD_IPV4  (20 + 8 + 32)
@@ -51,6 +51,14 @@ static void answered(struct run_peer *run, const struct config_peer *config, int
 	bool silent = atomic_load_explicit(&run->peer->timers.attempts, memory_order_relaxed) >=
 	              SILENT_ATTEMPTS;
 
+	if (run->backoff_s) {
+		char text[ENDPOINT_TEXT_MAX];
+
+		state_label_peer(config, label);
+		endpoint_format(result, text);
+		log_line("peer %s: the name %s has an address now, %s", label,
+		         config->endpoint.host, text);
+	}
 	run->backoff_s = 0;
 	run->resolved = *result;
 	peer_get_endpoint(run->peer, &current);
@@ -123,6 +131,16 @@ static void resolve_names(struct state *state, uint64_t now_ns)
 		if (due ||
 		    (!run->resolve_at_ns && silent && now_ns - run->asked_ns >= SILENT_AGAIN_NS))
 			ask(state, run, config, now_ns);
+	}
+}
+
+void upkeep_resolve_again(struct state *state)
+{
+	for (size_t i = 0; i < state->config->peer_count; i++) {
+		const struct config_endpoint *endpoint = &state->config->peers[i].endpoint;
+
+		if (endpoint->host[0] && !endpoint->numeric)
+			state->peers[i].resolve_at_ns = 1; /* long ago */
 	}
 }
 

@@ -18,6 +18,8 @@
 void upkeep_tick(struct state *state);
 /* After apply_config(), and whenever the bridges changed. */
 void upkeep_networks(struct state *state);
+/* After a reload: names are asked for anew, as at start. */
+void upkeep_resolve_again(struct state *state);
 /* The host's links or addresses changed: the paths to the peers may have, too. */
 void upkeep_paths_changed(struct state *state);
 /* After resolve_close(): forgets the questions that it left unanswered. */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/json_memory.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include "crypto/secret.h"
+
+/* Before each piece of memory: how long it is. */
+union header {
+	size_t size;
+	max_align_t align;
+};
+
+static void *get(size_t size)
+{
+	union header *header;
+
+	if (size > SIZE_MAX - sizeof(*header))
+		return NULL;
+	header = malloc(sizeof(*header) + size);
+	if (!header)
+		return NULL;
+	header->size = size;
+	return header + 1;
+}
+
+static void put(void *memory)
+{
+	if (!memory)
+		return;
+	union header *header = (union header *)memory - 1;
+
+	secret_wipe(memory, header->size);
+	free(header);
+}
+
+static int append(const char *data, size_t len, void *arg)
+{
+	return buffer_append(arg, data, len) ? 0 : -1;
+}
+
+bool json_memory_put(const json_t *object, struct buffer *out)
+{
+	return object && json_dump_callback(object, append, out, JSON_COMPACT) == 0 &&
+	       buffer_append(out, "\n", 1);
+}
+
+void json_memory_init(void)
+{
+	json_set_alloc_funcs(get, put);
+}

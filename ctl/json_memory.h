@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests and their texts may hold preshared keys: jansson's memory is wiped before it is freed. */
+#ifndef CTL_JSON_MEMORY_H
+#define CTL_JSON_MEMORY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include "ctl/buffer.h"
+
+/* Before the first use of jansson. */
+void json_memory_init(void);
+/*
+ * @object on one line, its end included; piece by piece, since a reply about
+ * 10,000 peers has megabytes. False: it does not fit, or is NULL or no UTF-8.
+ */
+bool json_memory_put(const json_t *object, struct buffer *out);
+
+#endif
