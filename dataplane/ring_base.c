@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include "dataplane/udp.h"
 
-#define BUFFERS_SIZE ((size_t)RING_EVENTS_MAX * RING_BUFFER_STRIDE)
+#define BUFFERS_SIZE ((size_t)RING_BUFFERS * RING_BUFFER_STRIDE)
 
 static struct ring_base *base_of(struct ring *ring)
 {
@@ -99,15 +99,9 @@ static void receive(struct ring_base *base)
 	share = RING_EVENTS_MAX / ready;
 	if (share == 0)
 		share = 1;
-	if (++base->turn >= base->source_end)
-		base->turn = 0;
-	for (unsigned int i = 0; i < base->source_end; i++) {
-		unsigned int s = (base->turn + i) % base->source_end;
-
+	for (unsigned int s = 0; s < base->source_end; s++) {
 		if (!base->sources[s].ready)
 			continue;
-		if (base->buffers_used + share > RING_EVENTS_MAX)
-			break;
 		if (s < SOURCE_TAP)
 			base->hooks->receive(base, s, share, RING_BATCH_BYTES / ready);
 		else
@@ -147,7 +141,6 @@ static unsigned int base_wait(struct ring *ring, uint64_t deadline_ns, struct ri
 		int tries = 2; /* one that finds nothing, or only what is to be dropped */
 
 		base->batch_next = base->batch_count = base->buffers_used = 0;
-		report_lost(base); /* a write may have found out */
 		while (base->batch_count == 0 && !over && tries-- > 0) {
 			over = base->hooks->await(base, deadline_ns);
 			receive(base);
@@ -189,17 +182,14 @@ static void base_write(struct ring *ring, struct ring_write *writes, unsigned in
 
 	for (unsigned int i = 0; i < n; i++) {
 		struct ring_write *write = &writes[i];
-		struct ring_source *source;
+		int fd = -1;
 
+		if (write->port < RING_PORTS_MAX)
+			fd = base->sources[SOURCE_TAP + write->port].fd;
 		write->error = -ENODEV;
-		if (write->port >= RING_PORTS_MAX)
-			continue;
-		source = &base->sources[SOURCE_TAP + write->port];
-		if (source->fd < 0 || source->lost)
-			continue;
-		write->error = writev(source->fd, write->iov, write->iov_count) < 0 ? -errno : 0;
-		/* The device was deleted: a TAP that is merely down says EIO. */
-		source->lost = write->error == -EBADFD;
+		/* EBADFD: the device was deleted; its poll tells the next wait. */
+		if (fd >= 0)
+			write->error = writev(fd, write->iov, write->iov_count) < 0 ? -errno : 0;
 	}
 }
 
@@ -253,7 +243,6 @@ static int base_set_udp(struct ring *ring, int fd4, int fd6)
 	const int fds[] = { [SOURCE_UDP4] = fd4, [SOURCE_UDP6] = fd6 };
 	int err = 0;
 
-	base_flush(ring);
 	for (unsigned int s = SOURCE_UDP4; s <= SOURCE_UDP6; s++) {
 		if (base->sources[s].fd == fds[s])
 			continue;

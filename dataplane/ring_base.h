@@ -11,7 +11,7 @@
  * processor's cache.
  *
  * Fairness: every descriptor that is ready gets an equal share of a batch, in
- * number and in bytes, and turns are taken who comes first.
+ * number and in bytes, and at least one place.
  *
  * TAP writes are done at once; sends are gathered until the flush, one system
  * call for all, in order, and what fails goes the slow path before what is behind
@@ -46,13 +46,14 @@ enum {
 #define RING_BATCH_LEAST 4u
 /* Buffers in a row must not all start in the same sets of a cache. */
 #define RING_BUFFER_STRIDE (RING_BUFFER_SIZE + 640)
-#define RING_BATCH_EVENTS  (2 * RING_EVENTS_MAX + RING_PORTS_MAX)
+#define RING_BUFFERS       SOURCE_COUNT /* RING_EVENTS_MAX, or one for each source */
+#define RING_BATCH_EVENTS  (RING_EVENTS_MAX + RING_BUFFERS + RING_PORTS_MAX)
 #define RING_QUEUE         128u
 
 struct ring_source {
 	int fd; /* -1: none */
 	bool ready; /* a read may find something */
-	bool lost; /* TAPs: gone, and RING_PORT_LOST not yet told */
+	bool lost; /* TAPs: a read said so, and RING_PORT_LOST is next */
 	uint32_t usual_len; /* moving average of what one read yields */
 	uint32_t overflow; /* sockets: last SO_RXQ_OVFL */
 };
@@ -80,14 +81,13 @@ struct ring_base {
 	const struct ring_base_hooks *hooks;
 	int wake_fd;
 	unsigned int source_end; /* one past the highest source in use */
-	unsigned int turn; /* the source that is served first */
 	struct ring_source sources[SOURCE_COUNT];
 
 	/* what was received and not yet handed out */
 	unsigned int batch_next;
 	unsigned int batch_count;
 	unsigned int buffers_used;
-	uint8_t *buffers; /* RING_EVENTS_MAX of RING_BUFFER_STRIDE */
+	uint8_t *buffers; /* RING_BUFFERS of RING_BUFFER_STRIDE */
 	struct ring_event batch[RING_BATCH_EVENTS];
 
 	unsigned int queue_count;

@@ -150,11 +150,8 @@ int udp_open(struct udp_sockets *udp, uint16_t port, uint32_t fwmark, uint32_t b
 	int err = -EADDRINUSE;
 
 	memset(udp, 0, sizeof(*udp));
-	for (int i = 0; i < BIND_TRIES && err == -EADDRINUSE; i++) {
+	for (int tries = port ? 1 : BIND_TRIES; tries > 0 && err == -EADDRINUSE; tries--)
 		err = open_pair(udp, port, fwmark, buffer);
-		if (port)
-			break;
-	}
 	if (err) {
 		udp->fd4 = udp->fd6 = -1;
 		return err;
@@ -454,10 +451,6 @@ static void send_one_by_one(int fd, struct ring_send *send)
 		if (error) {
 			send->failed++;
 			send->error = -error;
-		}
-		if (error == EAGAIN) { /* full: the others would not fit either */
-			send->failed += (send->len - done + send->segment - 1) / send->segment;
-			break;
 		}
 	}
 	send->to = piece.to;

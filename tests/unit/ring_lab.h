@@ -193,6 +193,15 @@ static inline void assert_quiet(struct ring *ring)
 	assert_int_equal(ring_wait(ring, now_ns() + 10 * MS_NS, &event, 1), 0);
 }
 
+/* Nothing comes, and a wait does not end before its time. */
+static inline void assert_lasts(struct ring *ring)
+{
+	uint64_t start = now_ns();
+
+	assert_quiet(ring);
+	assert_true(now_ns() - start >= 10 * MS_NS);
+}
+
 struct tunnel_end {
 	struct udp_sockets udp;
 	struct ring *ring;

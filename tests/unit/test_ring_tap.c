@@ -40,6 +40,14 @@ static void frames_in(void **state)
 		assert_memory_equal(event.data + sizeof(vnet) + 54, super + sizeof(vnet) + 54,
 		                    65000);
 	}
+	/* More than a batch holds is there at once, and after any number it is quiet. */
+	for (int count = 1; count <= 20; count++) {
+		for (int i = 0; i < count; i++)
+			send_superframe(packet, "ringtap0", super, len);
+		for (int i = 0; i < count; i++)
+			assert_int_equal(next_event(ring).len, len);
+		assert_lasts(ring);
+	}
 	close(packet);
 	ring_close(ring);
 	tap_close(&tap);

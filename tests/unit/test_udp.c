@@ -310,6 +310,16 @@ static void pitfall_24_ancillary_garbage(void **state)
 		free(copy);
 	}
 	assert_int_equal(accepted, 24); /* where an item ends, and in its padding */
+	/* Items too short for what they are, in front of bytes that would do. */
+	for (size_t len = 0; len < sizeof(int); len++) {
+		int segment = 40;
+
+		message_init(&m, &from);
+		put(&m, IPPROTO_UDP, UDP_GRO, &segment, len);
+		memcpy(m.control + CMSG_LEN(0), &segment, sizeof(segment));
+		assert_true(udp_message_parse(&m.msg, 100, &event, &overflow));
+		assert_int_equal(event.segment, 100);
+	}
 	/* Segment sizes that make no sense. */
 	for (int segment = -1; segment <= 0; segment++) {
 		message_init(&m, &from);
