@@ -7,6 +7,10 @@
  * takes due peers out, acts on what is due, and puts each back by its earliest
  * deadline. Two workers may arm and expire at once: an expiring timer is claimed
  * by a compare-and-exchange to 0, so it acts once.
+ *
+ * Whoever arms writes the deadline and then looks at wake_ns; whoever takes a peer
+ * out writes wake_ns and then looks at the deadlines. All four are sequentially
+ * consistent, so one of them sees the other and no deadline is overlooked.
  */
 #include "dataplane/timers.h"
 
@@ -99,7 +103,7 @@ static void heap_remove(struct timers *timers, struct peer *peer)
 	size_t slot = peer->timers.heap_slot;
 	struct peer *last = timers->heap[--timers->count];
 
-	atomic_store_explicit(&peer->timers.wake_ns, UINT64_MAX, memory_order_relaxed);
+	atomic_store(&peer->timers.wake_ns, UINT64_MAX);
 	if (last == peer)
 		return;
 	heap_set(timers, slot, last);
@@ -120,7 +124,7 @@ static void wake_by(struct peer *peer, uint64_t when_ns)
 	struct timers *timers = &peer->device->timers;
 	uint64_t old;
 
-	if (wake_of(peer) <= when_ns)
+	if (atomic_load(&peer->timers.wake_ns) <= when_ns)
 		return;
 	pthread_mutex_lock(&timers->lock);
 	old = wake_of(peer);
@@ -155,7 +159,7 @@ static uint64_t deadline(const struct peer *peer, enum timer timer)
 
 static void arm(struct peer *peer, enum timer timer, uint64_t when_ns)
 {
-	atomic_store_explicit(&peer->timers.deadline_ns[timer], when_ns, memory_order_relaxed);
+	atomic_store(&peer->timers.deadline_ns[timer], when_ns);
 	wake_by(peer, when_ns);
 }
 
@@ -337,7 +341,7 @@ void timers_run(struct burst *burst)
 		burst_make_room(burst);
 		expire(burst, peer);
 		for (int t = 0; t < TIMER_COUNT; t++) {
-			uint64_t when = deadline(peer, (enum timer)t);
+			uint64_t when = atomic_load(&peer->timers.deadline_ns[t]);
 
 			if (when && when < earliest)
 				earliest = when;
