@@ -284,7 +284,9 @@ static void stage(struct outbound *out, struct peer *peer)
 	}
 	if (lost)
 		burst_drop(out->burst, peer, out->net->network, DROP_OUT_STAGE_FULL, lost);
-	handshake_want(out->burst, peer);
+	/* Another worker may have got the session meanwhile, and found nothing to release. */
+	if (!tx_release(out->burst, peer))
+		handshake_want(out->burst, peer);
 }
 
 /* Parsed, to the router MAC: the egress checks and the route. */
