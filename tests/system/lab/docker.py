@@ -14,6 +14,8 @@ import tempfile
 from lab.net import LabError, sh, wait_for
 
 IMAGE = "lab"
+# The engine's own client: another one that comes first in the path may be newer than the engine.
+CLIENT = "/usr/bin/docker" if pathlib.Path("/usr/bin/docker").exists() else "docker"
 
 
 def available():
@@ -36,7 +38,7 @@ def image_tree(folder):
     for name in ("bin", "etc", "proc", "sys", "tmp", "dev", "root"):
         (root / name).mkdir(parents=True, exist_ok=True)
     shutil.copy(shutil.which("busybox"), root / "bin" / "busybox")
-    for applet in ("sh", "ping", "ip", "nc", "sleep", "cat", "sha256sum", "dd", "head", "wget", "httpd", "arping", "ls", "env"):
+    for applet in ("sh", "ping", "ip", "nc", "sleep", "cat", "sha256sum", "wc", "mkfifo", "mv", "rm", "tail", "dd", "head", "wget", "httpd", "arping", "ls", "env"):
         (root / "bin" / applet).symlink_to("busybox")
     for program in ("serf", "iperf3"):
         path = shutil.which(program)
@@ -61,7 +63,7 @@ class DockerEngine:
         self.start()
         with tempfile.TemporaryDirectory(prefix="ovlab-image-") as tree:
             image_tree(tree)
-            self.host.run(["sh", "-c", f"tar -C {tree} -c . | docker -H {self.address} import - {IMAGE} >/dev/null"],
+            self.host.run(["sh", "-c", f"tar -C {tree} -c . | {CLIENT} -H {self.address} import - {IMAGE} >/dev/null"],
                           timeout=120)
 
     def start(self):
@@ -77,7 +79,7 @@ class DockerEngine:
             raise LabError("dockerd ended: " + (self.folder / "log").read_text()[-2000:])
 
     def docker(self, *argv, check=True, timeout=60):
-        return self.host.run(["docker", "-H", self.address, *argv], check=check, timeout=timeout).strip()
+        return self.host.run([CLIENT, "-H", self.address, *argv], check=check, timeout=timeout).strip()
 
     def network(self, name="ovl", bridge="ovl0", subnet="172.20.0.0/16", options=()):
         """The README's line: a gateway and a range of its own for each host."""
@@ -88,7 +90,7 @@ class DockerEngine:
                            "-o", f"com.docker.network.bridge.name={bridge}", *options, name)
 
     def container(self, name, *command, network="ovl", options=()):
-        return self.docker("run", "-d", "--name", name, "--network", network, "--init=false", *options, IMAGE,
+        return self.docker("run", "-d", "--name", name, "--network", network, "--init=false", "--stop-timeout", "0", *options, IMAGE,
                            *(command or ("sleep", "100000")))
 
     def run(self, container, *command, check=True, timeout=60):
@@ -101,7 +103,8 @@ class DockerEngine:
         return self.docker("inspect", "-f", f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}', container)
 
     def stop(self, sig=15):
-        self.host.stop(self.process, sig)
+        # Patience: an engine that is killed leaves its containerd behind.
+        self.host.stop(self.process, sig, seconds=40)
 
     def close(self):
         for container in self.docker("ps", "-aq", check=False).split():

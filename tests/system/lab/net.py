@@ -75,11 +75,11 @@ class Namespace:
                               stderr=subprocess.STDOUT, text=True, timeout=count * timeout + 10, check=False)
         return done.returncode == 0 and f"{count} received" in done.stdout
 
-    def stop(self, process, sig=15):
+    def stop(self, process, sig=15, seconds=10):
         if process.poll() is None:
             process.send_signal(sig)
             try:
-                process.wait(10)
+                process.wait(seconds)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(10)
