@@ -56,8 +56,8 @@ def build(folder, options=(), compiler=None):
     return None
 
 
-def meson_tests(folder, suites, seconds, options=(), names=()):
-    problem = build(folder, options)
+def meson_tests(folder, suites, seconds, options=(), names=(), compiler=None):
+    problem = build(folder, options, compiler)
     if problem:
         print("    " + problem)
         return Outcome(failed=1)
@@ -122,6 +122,21 @@ def sim(tier, seconds):
     return Outcome(passed=1) if ok else Outcome(failed=1)
 
 
+def system(tier, seconds):
+    problem = build(BUILD)
+    if problem:
+        print("    " + problem)
+        return Outcome(failed=1)
+    return pytest(["tests/system"], seconds, "--tier", tier)
+
+
+def fuzz(tier, seconds):
+    each = 20 if tier == "ci" else 3600
+    return meson_tests(TOP / f"build-fuzz-{tier}", ["fuzz"], seconds,
+                       ["-Dfuzz=true", f"-Dfuzz_seconds={each}", "-Db_sanitize=address,undefined",
+                        "-Dbuildtype=debugoptimized"], compiler="clang")
+
+
 # Tests with threads of their own, for TSan.
 THREADED = ["session", "quiesce", "index"]
 
@@ -130,6 +145,8 @@ SUITES = [
     ("unit", "unit tests and known answers", unit, 120, 120),
     ("sanitizers", "the same under ASan and UBSan, threads under TSan", sanitizers, 240, 600),
     ("sim", "engines in memory under a virtual clock", sim, 120, 1800),
+    ("fuzz", "each target from its corpus, with a floor of coverage", fuzz, 240, 40000),
+    ("system", "hosts, containers, Docker engines and stock peers", system, 420, 1800),
 ]
 
 

@@ -71,7 +71,12 @@ def test_eight_serf_agents_on_three_engines(lab3):
              "eight serf agents")
 
 
-@pytest.mark.parametrize("jumbo", [False, True], ids=["mtu1500", "mtu9000"])
+@pytest.mark.parametrize("io, jumbo", [
+    pytest.param("uring", False, id="uring-mtu1500"),
+    pytest.param("poll", True, id="poll-mtu9000"),
+    pytest.param("uring", True, id="uring-mtu9000", marks=pytest.mark.long),
+    pytest.param("poll", False, id="poll-mtu1500", marks=pytest.mark.long),
+])
 def test_two_hundred_megabytes_each_way(lab, io, jumbo):
     options = ("-o", "com.docker.network.driver.mtu=9000") if jumbo else ()
     cluster = Cluster(lab, io, network_options=options)
