@@ -48,6 +48,16 @@ void secret_random(void *p, size_t len)
 	randombytes_buf(p, len);
 }
 
+_Static_assert(SECRET_HASH_KEY_SIZE == crypto_shorthash_KEYBYTES, "SipHash's key");
+
+uint64_t secret_hash(const uint8_t key[SECRET_HASH_KEY_SIZE], const void *data, size_t len)
+{
+	uint8_t hash[crypto_shorthash_BYTES];
+
+	(void)crypto_shorthash(hash, data, len, key);
+	return load_le64(hash);
+}
+
 /* All ones if @low <= @c <= @high, else zero; all in 0..255. */
 static uint32_t mask_in_range(uint32_t c, uint32_t low, uint32_t high)
 {

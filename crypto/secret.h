@@ -27,6 +27,10 @@ bool secret_is_zero(const void *p, size_t len);
 /* Fills @p from the kernel's generator. */
 void secret_random(void *p, size_t len);
 
+/* SipHash-2-4, for hash tables whose keys strangers choose. */
+#define SECRET_HASH_KEY_SIZE	16
+uint64_t secret_hash(const uint8_t key[SECRET_HASH_KEY_SIZE], const void *data, size_t len);
+
 /*
  * Text forms. The decoders take exactly KEY_BASE64_LEN or KEY_HEX_LEN
  * characters, refuse anything but the one canonical spelling (hexadecimal in

@@ -23,9 +23,12 @@
  * So a container that was restarted with another MAC, and says nothing itself, is
  * found again within 6 s, for one small question per 5 s and container in use.
  *
- * Entries unused for 10 minutes may be reused. At most NEIGH_ENTRIES, of which
- * NEIGH_UNRESOLVED may be INCOMPLETE or FAILED: a peer that scans a /16 finds a
- * bounded table. Questions are limited to 500 a second with a burst of 100.
+ * Entries unused for 10 minutes may be reused, and entries that nobody ever wanted
+ * when another address is wanted. At most NEIGH_ENTRIES, of which NEIGH_UNRESOLVED
+ * may be INCOMPLETE or FAILED (the oldest FAILED goes first): a peer that scans a
+ * /16 finds a bounded table, and what is known stays. Questions are limited to 500 a
+ * second with a burst of 100, one half for addresses not known, one for those known.
+ * A contest whose question the limit forbids does not begin: the claim is not heard.
  *
  * Threads: one lock a table, held for one lookup; no caller holds it over a
  * burst. (Workers keep the last answer of a burst, so it is taken about once per

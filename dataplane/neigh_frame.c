@@ -104,6 +104,22 @@ uint32_t neigh_make_arp_reply(uint8_t *frame, const uint8_t router_mac[ETHER_ADD
 	return sizeof(struct wire_ethernet) + sizeof(*arp);
 }
 
+/*
+ * The flags (RFC 4861, 4.4 and 7.2.4):
+ *
+ *	R  is clear: hosts would otherwise keep us as a router, which these
+ *	   addresses are not, and the router's own never is a default router.
+ *	S  says that this answers someone; a solicitation from "::" (duplicate
+ *	   address detection) has nobody to be told so.
+ *	O  is set, though a mere proxy should leave it clear, to let the true owner
+ *	   on the link win. Here the configuration says that the owner is not on
+ *	   this link. If it was a moment ago, hosts still hold its old MAC and ask
+ *	   that; the bridge floods the question, and an answer that may not override
+ *	   would be ignored until they give the old MAC up.
+ *
+ * The source is the target itself, so that answers pass filters which compare the
+ * two.
+ */
 uint32_t neigh_make_advert(uint8_t *frame, const uint8_t router_mac[ETHER_ADDR_SIZE],
                            const uint8_t to_mac[ETHER_ADDR_SIZE], const uint8_t *to_ip,
                            const uint8_t target[16])

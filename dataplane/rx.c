@@ -132,6 +132,8 @@ static bool find_target(struct inbound *in, const struct packet *pkt)
 		if (ask)
 			tx_ask(burst, network, &question);
 		if (verdict == NEIGH_WAIT) {
+			/* Whether asked or not yet: the table has something to do soon. */
+			burst->neigh_next_ns = burst->now_ns;
 			lost = neigh_hold(network->neigh, &addr, pkt->data, pkt->len);
 			if (lost)
 				burst_drop(burst, in->peer, network, DROP_IN_UNRESOLVED, lost);

@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include "crypto/secret.h"
 #include "dataplane/index.h"
@@ -250,6 +251,57 @@ static void test_threads(void **state)
 		assert_ptr_equal(index_lookup(&table, stable_index[i], INDEX_KEYPAIR), &stable[i]);
 }
 
+/* What an owner wrote before it inserted its entry is seen by whoever finds it. */
+#define OWNERS 2000
+
+static struct owner {
+	struct index_entry entry;
+	uint32_t value; /* a plain one: only the lookup orders it */
+} owners[OWNERS];
+static _Atomic uint64_t owner_index[OWNERS]; /* + 1; 0: not yet */
+
+static void *look_up_owners(void *arg)
+{
+	(void)arg;
+	for (uint32_t i = 0; i < OWNERS;) {
+		uint64_t index = atomic_load_explicit(&owner_index[i], memory_order_relaxed);
+		struct index_entry *e;
+
+		if (!index) {
+			sched_yield();
+			continue;
+		}
+		e = index_lookup(&table, (uint32_t)(index - 1), INDEX_KEYPAIR);
+		if (!e)
+			continue;
+		if (e != &owners[i].entry || owners[i].value != i * 3)
+			atomic_fetch_add(&wrong, 1);
+		i++;
+	}
+	return NULL;
+}
+
+static void test_owner_is_whole(void **state)
+{
+	pthread_t readers[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&readers[i], NULL, look_up_owners, NULL), 0);
+	for (uint32_t i = 0; i < OWNERS; i++) {
+		uint32_t index;
+
+		owners[i].value = i * 3;
+		index = index_insert(&table, &owners[i].entry, INDEX_KEYPAIR, draw_random, NULL);
+		atomic_store_explicit(&owner_index[i], (uint64_t)index + 1, memory_order_relaxed);
+		if (i % 16 == 0)
+			sched_yield();
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(readers[i], NULL);
+	assert_int_equal(wrong, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +310,7 @@ int main(void)
 		cmocka_unit_test_setup(test_unique_over_kinds, setup),
 		cmocka_unit_test_setup(test_pitfall_7_indices_are_uniform, setup),
 		cmocka_unit_test_setup(test_threads, setup),
+		cmocka_unit_test_setup(test_owner_is_whole, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

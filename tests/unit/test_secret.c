@@ -269,6 +269,17 @@ static void test_pitfall_6_low_order_points(void **state)
 	assert_true(secret_dh(out, key, point));
 }
 
+/* The example of SipHash's authors: key 00 to 0f, message 00 to 0e. */
+static void test_hash(void **state)
+{
+	uint8_t bytes[16];
+
+	(void)state;
+	for (uint8_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = i;
+	assert_true(secret_hash(bytes, bytes, 15) == 0xa129ca6149be45e5);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -278,6 +289,7 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_hash),
 		cmocka_unit_test(test_base64_against_libsodium),
 		cmocka_unit_test(test_base64_known_keys),
 		cmocka_unit_test(test_base64_takes_only_its_alphabet),
