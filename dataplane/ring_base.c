@@ -140,8 +140,9 @@ static unsigned int base_wait(struct ring *ring, uint64_t deadline_ns, struct ri
 		bool over = false;
 		int tries = 2; /* one that finds nothing, or only what is to be dropped */
 
-		base->batch_next = base->batch_count = base->buffers_used = 0;
+		base->batch_next = base->batch_count = 0;
 		while (base->batch_count == 0 && !over && tries-- > 0) {
+			base->buffers_used = 0;
 			over = base->hooks->await(base, deadline_ns);
 			receive(base);
 			report_lost(base);
