@@ -41,7 +41,7 @@ enum {
 };
 
 /* Bytes that a batch aims at: more gains nothing and leaves the cache. */
-#define RING_BATCH_BYTES (256u * 1024)
+#define RING_BATCH_BYTES ((size_t)256 * 1024)
 /* Few enough long datagrams to keep the others waiting shortly, whatever the share. */
 #define RING_BATCH_LEAST 4u
 /* Buffers in a row must not all start in the same sets of a cache. */
