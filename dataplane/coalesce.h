@@ -19,7 +19,7 @@
 
 #define COALESCE_PACKETS	1024 /* between two resets */
 
-struct coalesce; /* about 300 KB, one a worker */
+struct coalesce; /* about 170 KB, one a worker */
 
 struct coalesce *coalesce_open(void); /* NULL: out of memory */
 void coalesce_close(struct coalesce *c);

@@ -31,15 +31,20 @@ static uint32_t out_count;
 
 static uint8_t frame[BUILD_MAX + 64];
 
-static int setup(void **state)
+static void reset_target(void)
 {
-	(void)state;
-	coalesce = coalesce_open();
 	target = (struct coalesce_target){
 		.port = 3,
 		.merge_udp = true,
 		.ethernet = { { 2, 1, 1, 1, 1, 1 }, { 2, 2, 2, 2, 2, 2 }, { { 8, 0 } } },
 	};
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	coalesce = coalesce_open();
+	reset_target();
 	pushed = 0;
 	return coalesce ? 0 : -1;
 }
@@ -482,7 +487,7 @@ static void unlike_targets_are_not_merged(void **state)
 		struct build a = segment_of(4, 0);
 		struct build b = segment_of(4, 1);
 
-		setup(state);
+		reset_target();
 		push(&a);
 		if (row == 0)
 			target.port++;
@@ -494,9 +499,7 @@ static void unlike_targets_are_not_merged(void **state)
 			target.ethernet.type.b[1]++;
 		push(&b);
 		writes_are(2);
-		coalesce_close(coalesce);
 	}
-	setup(state);
 }
 
 static void damaged_packets_are_passed_on_as_they_are(void **state)
