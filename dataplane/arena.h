@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory for objects that hold keys: of one size an arena, locked in RAM, left
- * out of core files, zero when given and wiped when taken back. One guarded
+ * out of core files and of fork()ed children (which must not touch it), zero when
+ * given and wiped when taken back. One guarded
  * allocation a key would cost pages each; chunks of many objects do not.
  */
 #ifndef DATAPLANE_ARENA_H
