@@ -21,7 +21,7 @@
 enum segment_verdict {
 	SEGMENT_OK,
 	SEGMENT_TOO_BIG, /* may not be cut: the sender gets an ICMP error */
-	SEGMENT_OVERSIZE, /* cannot be cut nor answered: one slot, over the MTU */
+	SEGMENT_OVERSIZE, /* cannot be cut nor answered: a slot over the MTU for each datagram */
 	SEGMENT_BAD, /* the offload request does not fit the packet */
 	SEGMENT_NO_ROOM, /* more slots than @room holds */
 };
@@ -50,9 +50,12 @@ struct segment_slots {
 #define SEGMENT_OVERHEAD	((uint32_t)MESSAGE_DATA_OVERHEAD)
 
 /*
- * @pkt parsed from the frame behind @vnet; both untouched. Of @vnet only flags,
- * gso_type and gso_size are believed, and those only as far as they fit the
- * packet's own headers.
+ * @pkt parsed from the frame behind @vnet; both untouched. Of @vnet flags,
+ * gso_type and gso_size are believed as far as they fit the packet's own
+ * headers, and csum_start only where it points behind the transport header (a
+ * tunnel inside the container). Segments signed by TCP-MD5 or TCP-AO, SYNs and
+ * RSTs are not split: over the MTU they are fragmented with DF clear, and too
+ * big with DF set.
  */
 enum segment_verdict segment_packet(const struct packet *pkt, const struct wire_vnet *vnet,
 				    struct segment_slots *slots)
