@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* A running daemon's state without its main: device, worker, netlink, in a namespace of its own. */
+#ifndef TESTS_UNIT_RUNNING_H
+#define TESTS_UNIT_RUNNING_H
+
+#include "config_files.h"
+#include "netns.h"
+#include "crypto/aead.h"
+#include "ctl/apply.h"
+#include "ctl/upkeep.h"
+
+static struct state running;
+
+static void running_changed(void *arg)
+{
+	(void)arg;
+}
+
+static inline int running_open(void **state)
+{
+	char why[160];
+
+	(void)state;
+	memset(&running, 0, sizeof(running));
+	running.name = "test";
+	return device_open(&running.device, &environment_system) ||
+	       worker_start(&running.worker, running.device, WORKER_IO_POLL, why) ||
+	       netlink_open(&running.netlink, running_changed, NULL) ||
+	       priv_open(&running.priv, running.netlink);
+}
+
+static inline int running_close(void **state)
+{
+	(void)state;
+	apply_end(&running);
+	worker_stop(running.worker);
+	device_close(running.device);
+	priv_close(running.priv);
+	netlink_close(running.netlink);
+	netns_clear();
+	return 0;
+}
+
+static struct config_error apply_error;
+
+/* Puts @text in force. 0 or -errno, with apply_error. */
+static inline int running_apply(const char *text, struct apply_summary *summary)
+{
+	struct config *config = parse(text);
+	int ret = apply_config(&running, config, summary, &apply_error);
+
+	if (ret)
+		config_free(config);
+	return ret;
+}
+
+static inline struct run_peer *running_peer(const char *base64)
+{
+	struct config_peer *peer = peer_of(running.config, base64);
+
+	return peer ? &running.peers[peer - running.config->peers] : NULL;
+}
+
+static inline const struct view *running_view(void)
+{
+	return atomic_load_explicit(&running.device->view, memory_order_acquire);
+}
+
+/* Lets netlink and upkeep work until @done says so. */
+static inline bool running_wait(bool (*done)(void))
+{
+	uint64_t end_ns = netns_now_ns() + NETNS_WAIT_MS * UINT64_C(1000000);
+
+	while (!done()) {
+		struct pollfd pfd = { .fd = netlink_fd(running.netlink), .events = POLLIN };
+
+		if (netns_now_ns() > end_ns)
+			return false;
+		poll(&pfd, 1, 50);
+		netlink_dispatch(running.netlink);
+		upkeep_tick(&running);
+	}
+	return true;
+}
+
+#endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/* From one configuration to the next: what stays, what changes, and that failing changes nothing. */
+#include "running.h"
+
+#include "ctl/changes.h"
+
+#define PORT   "[Interface]\nPrivateKey = " PRIVATE "\nListenPort = 4711\n"
+#define A_FULL PEER_A "AllowedIPs = 172.20.1.0/24\nEndpoint = 127.0.0.1:9\n"
+#define B_FULL PEER_B "AllowedIPs = 172.20.2.0/24\n"
+
+static bool has_link(const char *name)
+{
+	char command[128];
+
+	(void)snprintf(command, sizeof(command), "ip link show %s >/dev/null 2>&1", name);
+	return system(command) == 0;
+}
+
+static bool port_is_bound(const char *port)
+{
+	return netns_prints("ss -Hlnu", port);
+}
+
+static void test_first_and_same(void **state)
+{
+	struct apply_summary summary;
+	struct peer *a;
+	struct network *network;
+
+	(void)state;
+	assert_int_equal(running_apply(PORT NETWORK A_FULL B_FULL, &summary), 0);
+	assert_int_equal(summary.peers_added, 2);
+	assert_int_equal(summary.networks_added, 1);
+	assert_true(summary.socket_changed && summary.identity_changed);
+	assert_true(has_link("ovt-ovl0"));
+	assert_true(port_is_bound(":4711"));
+	assert_int_equal(running_view()->peer_count, 2);
+	a = running_peer(KEY_A)->peer;
+	network = running.networks[0]->network;
+
+	assert_int_equal(running_apply(PORT NETWORK B_FULL A_FULL, &summary), 0);
+	assert_int_equal(summary.peers_added + summary.peers_removed + summary.peers_changed, 0);
+	assert_int_equal(summary.networks_added + summary.networks_removed, 0);
+	assert_false(summary.socket_changed || summary.identity_changed);
+	assert_ptr_equal(running_peer(KEY_A)->peer, a);
+	assert_ptr_equal(running.networks[0]->network, network);
+	assert_ptr_equal(view_find_peer(running_view(), a->public_key), a);
+}
+
+static void test_peers(void **state)
+{
+	struct apply_summary summary;
+	struct peer *b;
+	struct peer_info info;
+
+	(void)state;
+	assert_int_equal(running_apply(PORT NETWORK A_FULL B_FULL, NULL), 0);
+	b = running_peer(KEY_B)->peer;
+	assert_int_equal(running_apply(PORT NETWORK B_FULL "PersistentKeepalive = 7\n" PEER_A
+	                                                   "AllowedIPs = 172.20.9.0/24\n",
+	                               &summary),
+	                 0);
+	assert_int_equal(summary.peers_changed, 2);
+	peer_get_info(b, 0, &info);
+	assert_int_equal(info.keepalive_s, 7);
+	/* The endpoint was not named any more: where the peer was stays good. */
+	peer_get_info(running_peer(KEY_A)->peer, 0, &info);
+	assert_true(endpoint_is_set(&info.endpoint));
+
+	assert_int_equal(running_apply(PORT NETWORK B_FULL "[Peer]\nPublicKey = " KEY_C
+	                                                   "\nPresharedKey = " KEY_A "\n",
+	                               &summary),
+	                 0);
+	assert_int_equal(summary.peers_added, 1);
+	assert_int_equal(summary.peers_removed, 1);
+	assert_int_equal(summary.peers_changed, 1); /* B's keepalive is off again */
+	assert_null(running_peer(KEY_A));
+	assert_ptr_equal(running_peer(KEY_B)->peer, b);
+	assert_int_equal(running_view()->peer_count, 2);
+}
+
+/* A peer that roamed is left where it is, unless someone sets its endpoint, be it to the same. */
+static void test_roamed(void **state)
+{
+	struct endpoint elsewhere, now;
+	struct config *config;
+	struct peer *a;
+
+	(void)state;
+	assert_int_equal(running_apply(PORT NETWORK A_FULL, NULL), 0);
+	a = running_peer(KEY_A)->peer;
+	assert_int_equal(endpoint_parse(&elsewhere, "127.0.0.2:99"), 0);
+	peer_set_endpoint(a, &elsewhere);
+	assert_int_equal(running_apply(PORT NETWORK A_FULL "PersistentKeepalive = 3\n", NULL), 0);
+	peer_get_endpoint(a, &now);
+	assert_true(endpoint_same_remote(&now, &elsewhere));
+
+	config = config_copy(running.config);
+	peer_of(config, KEY_A)->endpoint_serial++;
+	assert_int_equal(apply_config(&running, config, NULL, &apply_error), 0);
+	peer_get_endpoint(a, &now);
+	assert_false(endpoint_same_remote(&now, &elsewhere));
+}
+
+static void expect_unchanged(const struct config *before, const struct peer *a)
+{
+	assert_ptr_equal(running.config, before);
+	assert_int_equal(running.config->peer_count, 1);
+	assert_ptr_equal(running_peer(KEY_A)->peer, a);
+	assert_int_equal(running_view()->peer_count, 1);
+	assert_int_equal(running_view()->network_count, 1);
+	assert_true(port_is_bound(":4711"));
+	assert_false(has_link("ovt-ovl2"));
+}
+
+static void test_failing(void **state)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(4712) };
+	const struct config *before;
+	const struct peer *a;
+	int fd;
+
+	(void)state;
+	assert_int_equal(running_apply(PORT NETWORK A_FULL, NULL), 0);
+	before = running.config;
+	a = running_peer(KEY_A)->peer;
+
+	/* The last step fails: all before it is taken back, a new network's TAP too. */
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(running_apply("[Interface]\nPrivateKey = " PRIVATE "\nListenPort = 4712\n"
+	                               "[Network]\nBridge = ovl2\n" B_FULL,
+	                               NULL),
+	                 -EADDRINUSE);
+	assert_non_null(strstr(apply_error.text, "4712"));
+	expect_unchanged(before, a);
+	close(fd);
+
+	/* A network fails behind one that did not. */
+	assert_true(netns_run("ip tuntap add ovt-ovl3 mode tap && ip link set ovt-ovl3 up"));
+	assert_int_equal(running_apply(PORT "[Network]\nBridge = ovl2\n[Network]\nBridge = ovl3\n"
+	                                    "Subnet = 172.30.0.0/16\n" B_FULL,
+	                               NULL),
+	                 -EBUSY);
+	assert_non_null(strstr(apply_error.text, "ovl3"));
+	expect_unchanged(before, a);
+}
+
+static void test_socket(void **state)
+{
+	struct apply_summary summary;
+
+	(void)state;
+	assert_int_equal(running_apply(PORT NETWORK, NULL), 0);
+	assert_int_equal(running_apply(INTERFACE "ListenPort = 4713\n" NETWORK, &summary), 0);
+	assert_true(summary.socket_changed);
+	assert_true(port_is_bound(":4713"));
+	assert_false(port_is_bound(":4711"));
+	assert_int_equal(
+		running_apply(INTERFACE "ListenPort = 4713\nFwMark = 7\n" NETWORK, &summary), 0);
+	assert_false(summary.socket_changed);
+
+	/* A port that the kernel chose, and then its number: the same socket goes on. */
+	assert_int_equal(running_apply(INTERFACE NETWORK, NULL), 0);
+	struct config *config = config_copy(running.config);
+
+	assert_int_not_equal(running.udp.port, 0);
+	config->listen_port = running.udp.port;
+	assert_int_equal(apply_config(&running, config, &summary, &apply_error), 0);
+	assert_false(summary.socket_changed);
+}
+
+static bool is_attached(void)
+{
+	return running_view()->networks[0].attached;
+}
+
+static bool is_detached(void)
+{
+	return !is_attached();
+}
+
+static bool has_lost_tap(void)
+{
+	return atomic_load(&running.networks[0]->network->lost);
+}
+
+static bool has_new_tap(void)
+{
+	return is_attached() && !has_lost_tap();
+}
+
+static void test_networks(void **state)
+{
+	const uint8_t inside[4] = { 172, 20, 1, 1 }, gateway[4] = { 172, 20, 0, 1 };
+	const struct view_network *net;
+	struct apply_summary summary;
+
+	(void)state;
+	assert_int_equal(running_apply(PORT NETWORK A_FULL, NULL), 0);
+	upkeep_tick(&running);
+	assert_false(is_attached());
+	assert_int_equal(running_view()->networks[0].subnet_count, 0);
+
+	/* Subnet and gateways follow the bridge. */
+	assert_true(
+		netns_run("ip link add ovl0 type bridge && ip addr add 172.20.0.1/16 dev ovl0 && "
+	                  "ip link set ovl0 up"));
+	assert_true(running_wait(is_attached));
+	net = &running_view()->networks[0];
+	assert_true(view_in_subnet(net, 4, inside));
+	assert_true(view_is_gateway(net, 4, gateway));
+	assert_ptr_equal(view_remote(running_view(), net, 4, inside), running_peer(KEY_A)->peer);
+
+	/* A Subnet of the file's own takes the place of the bridge's. */
+	assert_int_equal(
+		running_apply(PORT NETWORK "Subnet = 172.21.0.0/16\nMTU = 1400\n" A_FULL, &summary),
+		0);
+	assert_int_equal(summary.networks_added + summary.networks_removed, 0);
+	net = &running_view()->networks[0];
+	assert_true(net->attached);
+	assert_false(view_in_subnet(net, 4, inside));
+	assert_int_equal(net->mtu, 1400);
+
+	assert_true(netns_run("ip link del ovl0"));
+	assert_true(running_wait(is_detached));
+	assert_true(netns_run("ip link add ovl0 type bridge && ip link set ovl0 up"));
+	assert_true(running_wait(is_attached));
+
+	/* Another network in its place. */
+	assert_int_equal(running_apply(PORT "[Network]\nBridge = ovl1\n", &summary), 0);
+	assert_int_equal(summary.networks_added, 1);
+	assert_int_equal(summary.networks_removed, 1);
+	assert_false(has_link("ovt-ovl0"));
+	assert_true(has_link("ovt-ovl1"));
+}
+
+static void test_lost_tap(void **state)
+{
+	(void)state;
+	assert_true(netns_run("ip link add ovl0 type bridge && ip link set ovl0 up"));
+	assert_int_equal(running_apply(PORT NETWORK, NULL), 0);
+	assert_true(running_wait(is_attached));
+	assert_true(netns_run("ip link del ovt-ovl0"));
+	assert_true(running_wait(has_new_tap));
+	assert_true(has_link("ovt-ovl0"));
+}
+
+/* The tunnel MTU follows the device towards the peer: 1500 less 60, or less 80 over IPv6. */
+static bool mtu_is_1440(void)
+{
+	return atomic_load(&running_peer(KEY_A)->peer->tunnel_mtu) == 1440;
+}
+
+static bool mtu_is_1340(void)
+{
+	return atomic_load(&running_peer(KEY_A)->peer->tunnel_mtu) == 1340;
+}
+
+static bool mtu_is_1320(void)
+{
+	return atomic_load(&running_peer(KEY_A)->peer->tunnel_mtu) == 1320;
+}
+
+static void test_path_mtu(void **state)
+{
+	struct endpoint ipv6;
+
+	(void)state;
+	assert_true(netns_run("ip link add v0 type veth peer name v1 && ip link set v0 up && "
+	                      "ip link set v1 up && ip addr add 192.0.2.1/24 dev v0 && "
+	                      "ip addr add 2001:db8::1/64 dev v0 nodad"));
+	assert_int_equal(running_apply(PORT NETWORK PEER_A "Endpoint = 192.0.2.2:9\n", NULL), 0);
+	assert_int_equal(atomic_load(&running_peer(KEY_A)->peer->tunnel_mtu), PEER_MTU_DEFAULT);
+	assert_true(running_wait(mtu_is_1440));
+	assert_true(netns_run("ip link set v0 mtu 1400"));
+	upkeep_paths_changed(&running);
+	assert_true(running_wait(mtu_is_1340));
+	assert_int_equal(endpoint_parse(&ipv6, "[2001:db8::2]:9"), 0);
+	peer_set_endpoint(running_peer(KEY_A)->peer, &ipv6);
+	assert_true(running_wait(mtu_is_1320));
+}
+
+static void test_end(void **state)
+{
+	(void)state;
+	assert_int_equal(running_apply(PORT NETWORK A_FULL, NULL), 0);
+	apply_end(&running);
+	assert_false(has_link("ovt-ovl0"));
+	assert_false(port_is_bound(":4711"));
+	assert_null(running.config);
+}
+
+/* changes.h */
+
+static char lines[4096];
+
+static void note(void *arg, const char *text)
+{
+	(void)arg;
+	strcat(strcat(lines, text), "\n");
+}
+
+static size_t list_changes(const char *base_text, const char *active_text, const char *next_text)
+{
+	struct config *base = parse(base_text), *active = parse(active_text),
+		      *next = parse(next_text);
+	size_t count;
+
+	lines[0] = '\0';
+	count = changes_list(base, active, next, note, NULL);
+	config_free(base);
+	config_free(active);
+	config_free(next);
+	return count;
+}
+
+static void test_changes(void **state)
+{
+	const char *base = PORT NETWORK A_FULL B_FULL;
+
+	(void)state;
+	assert_int_equal(list_changes(base, base, INTERFACE NETWORK), 0);
+	/* What the file has by now is not dropped; what it takes away it means to. */
+	assert_int_equal(list_changes(base, PORT NETWORK A_FULL, PORT NETWORK A_FULL), 0);
+	assert_int_equal(list_changes(base, PORT NETWORK A_FULL "PersistentKeepalive = 3\n" B_FULL,
+	                              PORT NETWORK B_FULL),
+	                 0);
+
+	assert_int_equal(list_changes(base,
+	                              INTERFACE "ListenPort = 4712\nFwMark = 1\n" NETWORK PEER_A
+	                                        "AllowedIPs = 172.20.1.0/24, 172.20.3.0/24\n"
+	                                        "PersistentKeepalive = 3\nName = a\n"
+	                                        "Endpoint = 127.0.0.1:10\nPresharedKey = " KEY_C
+	                                        "\n[Peer]\nPublicKey = " KEY_C "\n",
+	                              base),
+	                 9);
+	assert_non_null(strstr(lines, "ListenPort was set to 4712"));
+	assert_non_null(strstr(lines, "FwMark was set to 0x1"));
+	assert_non_null(strstr(lines, "peer a: AllowedIPs 172.20.3.0/24 was added"));
+	assert_non_null(strstr(lines, "peer a: PersistentKeepalive was set to 3 s"));
+	assert_non_null(strstr(lines, "peer a: Name was changed"));
+	assert_non_null(strstr(lines, "peer a: Endpoint was set to 127.0.0.1:10"));
+	assert_non_null(strstr(lines, "peer a: PresharedKey was changed"));
+	assert_non_null(strstr(lines, "peer AgICAgICAg… was added"));
+	assert_non_null(strstr(lines, "peer AQEBAQEBAQ… was removed"));
+	assert_null(strstr(lines, KEY_C)); /* no key in full */
+	assert_int_equal(
+		list_changes(base, PORT NETWORK PEER_A "Endpoint = 127.0.0.1:9\n" B_FULL, base), 1);
+	assert_string_equal(lines, "peer 3p7bfXt9wb…: AllowedIPs 172.20.1.0/24 was removed\n");
+}
+
+#define RUNNING(test) cmocka_unit_test_setup_teardown(test, running_open, running_close)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_changes),
+		RUNNING(test_first_and_same),
+		RUNNING(test_peers),
+		RUNNING(test_roamed),
+		RUNNING(test_failing),
+		RUNNING(test_socket),
+		RUNNING(test_networks),
+		RUNNING(test_lost_tap),
+		RUNNING(test_path_mtu),
+		RUNNING(test_end),
+	};
+
+	if (secret_init() || aead_init())
+		return 1;
+	if (!netns_enter())
+		return NETNS_SKIP;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/* The sockets' manners: what is whole is answered, who misbehaves is dropped, nothing blocks. */
+#include "unit.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "ctl/listener.h"
+
+#define SECOND_NS 1000000000ULL
+
+static char folder[] = "/tmp/test_listener.XXXXXX";
+static char path[64];
+static uint64_t now_ns = 1000 * SECOND_NS;
+static unsigned int answered;
+
+/* "big" is answered by a lot, "mute" by nothing but the end, anything else by itself. */
+static bool answer(void *arg, char *request, size_t len, struct buffer *reply)
+{
+	assert_ptr_equal(arg, &answered);
+	answered++;
+	if (len == 5 && memcmp(request, "mute\n", 5) == 0)
+		return false;
+	if (len == 4 && memcmp(request, "big\n", 4) == 0) {
+		for (size_t i = 0; i < 4096; i++)
+			buffer_printf(reply, "%0255zu\n", i);
+		return true;
+	}
+	return buffer_append(reply, request, len);
+}
+
+static void refuse(struct buffer *reply)
+{
+	buffer_append(reply, "too long\n", 9);
+}
+
+static const struct listener_ops ops = {
+	.end = "\n",
+	.request_max = 64,
+	.total_max = 4096,
+	.reply_max = 4u << 20,
+	.answer = answer,
+	.refuse = refuse,
+};
+
+static struct listener *open_listener(void)
+{
+	struct listener *listener;
+
+	assert_int_equal(listener_open(&listener, path, &ops, &answered), 0);
+	return listener;
+}
+
+/* Rounds of the poll loop until nothing moves any more. */
+static void turn(struct listener *listener)
+{
+	struct pollfd fds[LISTENER_FDS_MAX];
+	unsigned int n;
+
+	while (n = listener_poll_fds(listener, fds), poll(fds, n, 0) > 0)
+		listener_dispatch(listener, fds, n, now_ns);
+}
+
+static int connect_client(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+static void expect(int fd, const char *wanted)
+{
+	char got[256];
+	ssize_t n = recv(fd, got, sizeof(got), 0);
+
+	assert_int_equal(n, strlen(wanted));
+	assert_memory_equal(got, wanted, strlen(wanted));
+}
+
+static bool is_dropped(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, 0) == 0;
+}
+
+static bool is_quiet(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, 0) < 0 && errno == EAGAIN;
+}
+
+static void test_requests(void **state)
+{
+	struct listener *listener = open_listener();
+	struct stat st;
+	int fd;
+
+	(void)state;
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	fd = connect_client();
+	turn(listener);
+	say(fd, "hel");
+	turn(listener);
+	assert_true(is_quiet(fd));
+	say(fd, "lo\ntwo\nthr");
+	turn(listener);
+	expect(fd, "hello\ntwo\n");
+	say(fd, "ee\n");
+	turn(listener);
+	expect(fd, "three\n");
+
+	say(fd, "mute\nnever\n");
+	turn(listener);
+	assert_true(is_dropped(fd));
+	close(fd);
+	listener_close(listener);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void test_too_long(void **state)
+{
+	struct listener *listener = open_listener();
+	int fd = connect_client();
+
+	(void)state;
+	turn(listener);
+	say(fd, "0123456789012345678901234567890123456789012345678901234567890123");
+	turn(listener);
+	say(fd, "4\n");
+	turn(listener);
+	expect(fd, "too long\n");
+	assert_true(is_dropped(fd) || errno == ECONNRESET);
+	close(fd);
+	listener_close(listener);
+}
+
+static void test_slow(void **state)
+{
+	struct listener *listener = open_listener();
+	int slow = connect_client(), half = connect_client(), idle = connect_client();
+	static char piece[65536];
+	size_t got = 0;
+	ssize_t n;
+
+	(void)state;
+	turn(listener);
+	say(slow, "big\nafter\n");
+	say(half, "half a request");
+	turn(listener);
+	/* Who takes a little now and then is waited for; and the next request waits as well. */
+	for (int i = 0; i < 3; i++) {
+		now_ns += (LISTENER_REQUEST_S - 1) * SECOND_NS;
+		/* What the kernel holds: it tells of room only when most of it was taken. */
+		size_t before = got;
+
+		while ((n = recv(slow, piece, sizeof(piece), 0)) > 0)
+			got += (size_t)n;
+		assert_true(got > before);
+		turn(listener);
+		listener_tick(listener, now_ns);
+	}
+	assert_true(is_dropped(half));
+	assert_true(is_quiet(idle));
+	while ((n = recv(slow, piece, sizeof(piece), 0)) > 0) {
+		got += (size_t)n;
+		turn(listener);
+	}
+	assert_int_equal(got, 4096 * 256 + strlen("after\n"));
+
+	/* Who takes nothing is not. */
+	say(slow, "big\n");
+	turn(listener);
+	now_ns += (LISTENER_REQUEST_S + 1) * SECOND_NS;
+	listener_tick(listener, now_ns);
+	while ((n = recv(slow, piece, sizeof(piece), 0)) > 0)
+		;
+	assert_int_equal(n, 0);
+	assert_true(is_quiet(idle));
+	now_ns += (LISTENER_IDLE_S + 1) * SECOND_NS;
+	listener_tick(listener, now_ns);
+	assert_true(is_dropped(idle));
+	close(slow);
+	close(half);
+	close(idle);
+	listener_close(listener);
+}
+
+/* More clients than places: the one that has been idle longest makes room, busy ones do not. */
+static void test_many(void **state)
+{
+	struct listener *listener = open_listener();
+	int fds[LISTENER_CLIENTS_MAX], more;
+
+	(void)state;
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
+		fds[i] = connect_client();
+		now_ns += SECOND_NS;
+		turn(listener);
+	}
+	say(fds[0], "busy");
+	turn(listener);
+	more = connect_client();
+	turn(listener);
+	say(more, "hello\n");
+	turn(listener);
+	expect(more, "hello\n");
+	assert_true(is_dropped(fds[1]));
+	say(fds[0], "\n");
+	turn(listener);
+	expect(fds[0], "busy\n");
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++)
+		close(fds[i]);
+	close(more);
+	listener_close(listener);
+}
+
+/* All places busy: the next waits, and has its turn. */
+static void test_all_busy(void **state)
+{
+	struct listener *listener = open_listener();
+	int fds[LISTENER_CLIENTS_MAX], more;
+
+	(void)state;
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
+		fds[i] = connect_client();
+		say(fds[i], "x");
+		turn(listener);
+	}
+	more = connect_client();
+	say(more, "hello\n");
+	turn(listener);
+	assert_true(is_quiet(more));
+	close(fds[7]);
+	turn(listener);
+	expect(more, "hello\n");
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++)
+		if (i != 7)
+			close(fds[i]);
+	close(more);
+	listener_close(listener);
+}
+
+/* Requests of all clients together have a bound too. */
+static void test_total(void **state)
+{
+	struct listener_ops narrow = ops;
+	struct listener *listener;
+	int first, second;
+
+	(void)state;
+	narrow.total_max = 100;
+	assert_int_equal(listener_open(&listener, path, &narrow, &answered), 0);
+	first = connect_client();
+	turn(listener);
+	second = connect_client();
+	turn(listener);
+	say(first, "012345678901234567890123456789012345678901234567890123456789");
+	say(second, "012345678901234567890123456789012345678901234567890123456789");
+	turn(listener);
+	assert_true(is_quiet(first));
+	expect(second, "too long\n");
+	say(first, "\n");
+	turn(listener);
+	expect(first, "012345678901234567890123456789012345678901234567890123456789\n");
+	close(first);
+	close(second);
+
+	/* What was dropped does not count any more. */
+	first = connect_client();
+	turn(listener);
+	say(first, "012345678901234567890123456789012345678901234567890123456789\n");
+	turn(listener);
+	expect(first, "012345678901234567890123456789012345678901234567890123456789\n");
+	close(first);
+	listener_close(listener);
+}
+
+static void test_path(void **state)
+{
+	struct listener *listener = open_listener(), *second = NULL;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int dead;
+	FILE *file;
+
+	(void)state;
+	assert_int_equal(listener_open(&second, path, &ops, &answered), -EADDRINUSE);
+	listener_close(listener);
+
+	/* What a killed daemon leaves is replaced, and a file that is no socket is not. */
+	dead = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	strcpy(address.sun_path, path);
+	assert_int_equal(bind(dead, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(dead);
+	listener = open_listener();
+	/* Someone else's by now: it stays when we go. */
+	assert_int_equal(unlink(path), 0);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fclose(file);
+	listener_close(listener);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(listener_open(&second, path, &ops, &answered), -EADDRINUSE);
+	assert_int_equal(unlink(path), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_requests), cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_slow),     cmocka_unit_test(test_many),
+		cmocka_unit_test(test_all_busy), cmocka_unit_test(test_total),
+		cmocka_unit_test(test_path),
+	};
+	int failed;
+
+	if (!mkdtemp(folder))
+		return 1;
+	(void)snprintf(path, sizeof(path), "%s/s", folder);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	(void)unlink(path);
+	(void)rmdir(folder);
+	return failed;
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests on the control socket and their replies. */
+#include "running.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include "ctl/json_memory.h"
+#include "ctl/server.h"
+
+#define A_FULL    PEER_A "Name = alice\nAllowedIPs = 172.20.1.0/24\n"
+#define B_FULL    PEER_B "Name = bob\nAllowedIPs = 172.20.2.0/24, 10.0.0.0/8\n"
+#define FILE_TEXT HEAD "Subnet = 172.20.0.0/16\n" A_FULL B_FULL
+
+static const char file_path[] = "/run/test.conf"; /* the namespace's own /run */
+
+static json_t *ask(const char *request)
+{
+	json_t *reply = server_reply(&running, request, strlen(request));
+
+	assert_non_null(reply);
+	return reply;
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "";
+}
+
+static json_int_t number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void expect_good(const char *request)
+{
+	json_t *reply = ask(request);
+
+	if (!json_is_true(json_object_get(reply, "ok")))
+		fail_msg("%s: %s", request, text(reply, "error"));
+	json_decref(reply);
+}
+
+/* One line, the tool's exit status, and nothing changed. */
+static void expect_refused(const char *request, const char *what)
+{
+	const struct config *before = running.config;
+	json_t *reply = ask(request);
+
+	if (!json_is_false(json_object_get(reply, "ok")) || number(reply, "exit") != 2 ||
+	    !strstr(text(reply, "error"), what) || strchr(text(reply, "error"), '\n'))
+		fail_msg("%s: %s", request, text(reply, "error"));
+	assert_ptr_equal(running.config, before);
+	json_decref(reply);
+}
+
+static void write_file(const char *content)
+{
+	int fd = open(file_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_int_equal(write(fd, content, strlen(content)), strlen(content));
+	close(fd);
+}
+
+static int start(void **state)
+{
+	if (running_open(state) || running_apply(FILE_TEXT, NULL))
+		return -1;
+	running.path = file_path;
+	running.base = config_copy(running.config);
+	write_file(FILE_TEXT);
+	return running.base ? 0 : -1;
+}
+
+static void test_show(void **state)
+{
+	json_t *reply = ask("{\"do\":\"show\"}\n"), *device, *peer, *network;
+
+	(void)state;
+	assert_int_equal(number(reply, "version"), 1);
+	device = json_object_get(reply, "device");
+	assert_string_equal(text(device, "name"), "test");
+	assert_string_equal(text(device, "public_key"), OWN);
+	assert_int_equal(number(device, "listen_port"), running.udp.port);
+	assert_string_equal(text(device, "io"), "poll");
+	network = json_array_get(json_object_get(reply, "networks"), 0);
+	assert_string_equal(text(network, "bridge"), "ovl0");
+	assert_string_equal(text(network, "tap"), "ovt-ovl0");
+	assert_true(json_is_false(json_object_get(network, "attached")));
+	peer = json_array_get(json_object_get(reply, "peers"), 1);
+	assert_string_equal(text(peer, "name"), "bob");
+	assert_string_equal(text(peer, "public_key"), KEY_B);
+	assert_true(json_is_null(json_object_get(peer, "endpoint")));
+	assert_true(json_is_null(json_object_get(peer, "latest_handshake_age_s")));
+	assert_true(json_is_null(json_object_get(peer, "loss")));
+	assert_int_equal(number(peer, "tunnel_mtu"), PEER_MTU_DEFAULT);
+	assert_int_equal(json_array_size(json_object_get(peer, "allowed_ips")), 2);
+	json_decref(reply);
+}
+
+static void test_drops(void **state)
+{
+	json_t *reply;
+	struct peer *bob = running_peer(KEY_B)->peer;
+
+	(void)state;
+	peer_drop(bob, DROP_RX_REPLAY, 3);
+	network_drop(running.networks[0]->network, DROP_OUT_SOURCE, 2);
+	reply = ask("{\"do\":\"drops\"}");
+	assert_int_equal(number(json_object_get(reply, "drops"), "rx-replay"), 3);
+	assert_int_equal(number(json_object_get(reply, "drops"), "out-source"), 2);
+	assert_int_equal(json_object_size(json_object_get(reply, "drops")), DROP_COUNT - 1);
+	assert_int_equal(json_object_size(json_object_get(reply, "texts")), DROP_COUNT - 1);
+	assert_int_equal(json_object_size(json_object_get(reply, "events")), EVENT_COUNT);
+	assert_int_equal(json_object_size(json_object_get(reply, "peers")), 1);
+	assert_int_equal(
+		number(json_object_get(json_object_get(reply, "peers"), "bob"), "rx-replay"), 3);
+	assert_int_equal(
+		number(json_object_get(json_object_get(reply, "networks"), "ovl0"), "out-source"),
+		2);
+	json_decref(reply);
+	expect_good("{\"do\":\"neigh\"}");
+}
+
+static void test_peer_changes(void **state)
+{
+	struct config_peer *peer;
+
+	(void)state;
+	expect_good("{\"do\":\"peer-add\",\"public_key\":\"" KEY_C "\",\"name\":\"carol\","
+	            "\"endpoint\":\"192.0.2.7:99\",\"preshared_key\":\"" KEY_A "\","
+	            "\"keepalive\":25,\"allowed_ips\":[\"172.20.3.0/24\",\"fd00::/64\"]}");
+	peer = peer_of(running.config, KEY_C);
+	assert_non_null(peer);
+	assert_string_equal(peer->name, "carol");
+	assert_int_equal(peer->keepalive_s, 25);
+	assert_int_equal(peer->allowed_count, 2);
+	assert_false(secret_is_zero(peer->psk, KEY_SIZE));
+
+	expect_good("{\"do\":\"peer-set\",\"peer\":\"carol\",\"keepalive\":\"off\","
+	            "\"preshared_key\":\"\",\"allowed_ips\":[],\"name\":\"dave\"}");
+	peer = peer_of(running.config, KEY_C);
+	assert_string_equal(peer->name, "dave");
+	assert_int_equal(peer->keepalive_s, 0);
+	assert_int_equal(peer->allowed_count, 0);
+	assert_true(secret_is_zero(peer->psk, KEY_SIZE));
+	expect_good("{\"do\":\"peer-set\",\"peer\":\"AgICA\",\"endpoint\":\"192.0.2.8:99\"}");
+	expect_good("{\"do\":\"peer-remove\",\"peer\":\"dave\"}");
+	assert_null(peer_of(running.config, KEY_C));
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *request, *what;
+	} cases[] = {
+		{ "", "not a request" },
+		{ "{", "not a request" },
+		{ "{\"do\":\"show\",\"do\":\"show\"}", "not a request" },
+		{ "[]", "object" },
+		{ "{}", "do is missing" },
+		{ "{\"do\":1}", "do: expected a text" },
+		{ "{\"do\":\"dance\"}", "unknown request \"dance\"" },
+		{ "{\"do\":\"peer-add\"}", "public_key is missing" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"beef\"}", "public key" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"" KEY_A "\"}", "alice" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"" OWN "\"}", "" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"" KEY_C "\",\"name\":\"bob\"}", "bob" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"" KEY_C "\",\"keepalive\":65536}",
+		  "keepalive" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"" KEY_C "\",\"keepalive\":1.5}",
+		  "keepalive" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"" KEY_C "\",\"endpoint\":\"x\"}",
+		  "\"x\"" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"" KEY_C "\",\"endpoint\":[]}",
+		  "endpoint" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"" KEY_C "\",\"preshared_key\":\"x\"}",
+		  "preshared" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"" KEY_C "\",\"allowed_ips\":\"x\"}",
+		  "list" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"" KEY_C "\",\"allowed_ips\":[1]}",
+		  "ADDRESS/BITS" },
+		{ "{\"do\":\"peer-add\",\"public_key\":\"" KEY_C
+		  "\",\"allowed_ips\":[\"172.20.1.0/24\"]}",
+		  "alice" },
+		{ "{\"do\":\"peer-set\",\"peer\":\"nobody\"}", "nobody" },
+		{ "{\"do\":\"peer-remove\"}", "peer is missing" },
+		{ "{\"do\":\"route-add\",\"prefix\":\"172.20.1.0/24\",\"peer\":\"bob\"}", "alice" },
+		{ "{\"do\":\"route-add\",\"prefix\":\"300.0.0.0/8\",\"peer\":\"bob\"}",
+		  "300.0.0.0/8" },
+		{ "{\"do\":\"route-add\",\"prefix\":\"172.20.9.0/24\",\"peer\":\"x\\u0000y\"}",
+		  "not a request" },
+		{ "{\"do\":\"route-del\",\"prefix\":\"172.20.9.0/24\"}", "no peer has" },
+		{ "{\"do\":\"route-get\",\"address\":\"172.20.9.0/24\"}", "expected an address" },
+		{ "{\"do\":\"route-get\",\"address\":\"here\"}", "expected an address" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		expect_refused(cases[i].request, cases[i].what);
+}
+
+static void expect_route(const char *address, const char *verdict, const char *peer,
+                         const char *prefix)
+{
+	char request[128];
+	json_t *reply;
+
+	(void)snprintf(request, sizeof(request), "{\"do\":\"route-get\",\"address\":\"%s\"}",
+	               address);
+	reply = ask(request);
+	assert_string_equal(text(reply, "verdict"), verdict);
+	assert_string_equal(text(reply, "peer"), peer);
+	assert_string_equal(text(reply, "prefix"), prefix);
+	json_decref(reply);
+}
+
+static void test_routes(void **state)
+{
+	json_t *reply;
+
+	(void)state;
+	expect_route("172.20.1.7", "remote", "alice", "172.20.1.0/24");
+	expect_route("172.20.7.7", "local", "", "");
+	expect_route("10.1.2.3", "no-network", "bob", "10.0.0.0/8");
+	expect_route("8.8.8.8", "no-network", "", "");
+	expect_good("{\"do\":\"route-add\",\"prefix\":\"172.20.1.128/25\",\"peer\":\"bob\"}");
+	expect_route("172.20.1.7", "remote", "alice", "172.20.1.0/24");
+	expect_route("172.20.1.200", "remote", "bob", "172.20.1.128/25");
+	reply = ask("{\"do\":\"route-list\"}");
+	assert_int_equal(json_array_size(json_object_get(reply, "routes")), 4);
+	json_decref(reply);
+	expect_good("{\"do\":\"route-del\",\"prefix\":\"172.20.1.0/24\"}");
+	expect_route("172.20.1.7", "local", "", "");
+}
+
+static void test_reload(void **state)
+{
+	json_t *reply;
+	struct peer *bob = running_peer(KEY_B)->peer;
+
+	(void)state;
+	expect_good("{\"do\":\"peer-set\",\"peer\":\"bob\",\"keepalive\":3}");
+	expect_good("{\"do\":\"peer-remove\",\"peer\":\"alice\"}");
+	reply = ask("{\"do\":\"reload\"}");
+	assert_int_equal(number(reply, "dropped_count"), 2);
+	assert_int_equal(number(reply, "peers_added"), 1);
+	assert_int_equal(number(reply, "peers_changed"), 1);
+	json_decref(reply);
+	assert_ptr_equal(running_peer(KEY_B)->peer, bob);
+	assert_non_null(running_peer(KEY_A));
+	/* Now the file is what counts: nothing to drop any more. */
+	reply = ask("{\"do\":\"reload\"}");
+	assert_int_equal(number(reply, "dropped_count"), 0);
+	json_decref(reply);
+
+	write_file(HEAD "Nonsense = 1\n");
+	expect_refused("{\"do\":\"reload\"}", "/run/test.conf:5");
+	assert_int_equal(unlink(file_path), 0);
+	reply = ask("{\"do\":\"reload\"}");
+	assert_true(json_is_false(json_object_get(reply, "ok")));
+	json_decref(reply);
+	assert_ptr_equal(running_peer(KEY_B)->peer, bob);
+}
+
+#define RUNNING(test) cmocka_unit_test_setup_teardown(test, start, running_close)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RUNNING(test_show),    RUNNING(test_drops),  RUNNING(test_peer_changes),
+		RUNNING(test_refused), RUNNING(test_routes), RUNNING(test_reload),
+	};
+
+	json_memory_init();
+	if (secret_init() || aead_init())
+		return 1;
+	if (!netns_enter())
+		return NETNS_SKIP;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
