@@ -37,6 +37,10 @@ static int refuse(struct edit *edit, const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(edit->error->text, sizeof(edit->error->text), format, args);
 	va_end(args);
+	/* It may quote what was sent. */
+	for (char *c = edit->error->text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
 	return -EINVAL;
 }
 
