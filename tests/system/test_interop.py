@@ -71,7 +71,7 @@ def test_tcp_both_ways(lab, io):
     wait_for(lambda: ":1451" in mixed.b.run("cat /proc/net/tcp6 /proc/net/tcp"), 10, "iperf3")
     for options in ([], ["-R"], ["-P", "4"]):
         result = json.loads(mixed.container.run(["iperf3", "-J", "-n", "30M", "-c", STOCK, *options]))
-        assert result["end"]["sum_received"]["bytes"] >= 28_000_000
+        assert result["end"]["sum_received"]["bytes"] >= 20_000_000
     mixed.b.stop(server)
 
 
