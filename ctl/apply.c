@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "ctl/run_network.h"
 
 #define NOT_THERE SIZE_MAX
@@ -163,6 +164,21 @@ static int free_port(const struct plan *plan)
 	return -ENOSPC;
 }
 
+/*
+ * A daemon that was killed leaves its io_uring to the kernel, which gives up the
+ * sockets and TAPs that it holds a moment after the process is gone. The one that
+ * is started in its place waits for that; a running one is never held up.
+ */
+static bool wait_for_predecessor(const struct plan *plan, int *tries)
+{
+	const struct timespec pause = { .tv_nsec = 50000000 };
+
+	if (plan->state->udp_open || ++*tries > 60)
+		return false;
+	(void)nanosleep(&pause, NULL);
+	return true;
+}
+
 static int plan_network(struct plan *plan, size_t i)
 {
 	const struct config_network *config = &plan->config->networks[i];
@@ -171,8 +187,11 @@ static int plan_network(struct plan *plan, size_t i)
 	if (port < 0)
 		return fail(plan, port, "network %s: more than %d networks", config->name,
 		            RING_PORTS_MAX);
-	int ret = run_network_open(plan->state, config, (uint16_t)port, &plan->networks[i]);
+	int ret, tries = 0;
 
+	do
+		ret = run_network_open(plan->state, config, (uint16_t)port, &plan->networks[i]);
+	while (ret == -EBUSY && wait_for_predecessor(plan, &tries));
 	if (ret == -EBUSY)
 		return fail(plan, ret,
 		            "network %s: a device of the name of its TAP is there already; does "
@@ -244,7 +263,7 @@ static int plan_udp(struct plan *plan)
 {
 	struct state *state = plan->state;
 	const struct config *new = plan->config, *old = state->config;
-	int ret;
+	int ret, tries = 0;
 
 	if (state->udp_open &&
 	    (new->listen_port == state->udp.port || new->listen_port == old->listen_port)) {
@@ -254,7 +273,9 @@ static int plan_udp(struct plan *plan)
 		return ret ? fail(plan, ret, "cannot set FwMark: %s", strerror(-ret)) : 0;
 	}
 
-	ret = priv_open_udp(state->priv, &plan->udp, new->listen_port, new->fwmark);
+	do
+		ret = priv_open_udp(state->priv, &plan->udp, new->listen_port, new->fwmark);
+	while (ret == -EADDRINUSE && wait_for_predecessor(plan, &tries));
 	if (ret == -EADDRINUSE)
 		return fail(plan, ret, "UDP port %u is in use by another program",
 		            (unsigned int)new->listen_port);
