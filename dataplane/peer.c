@@ -114,6 +114,8 @@ void peer_set_mtu(struct peer *peer, uint32_t mtu)
 /*
  * The endpoint is read by every burst and written rarely: a sequence lock. The
  * words are atomics, so a torn read is seen by the sequence, not by the processor.
+ * No fences: each word is stored with release, which keeps the odd sequence before
+ * it, and loaded with acquire, which keeps the second look at the sequence behind it.
  */
 static void write_endpoint(struct peer *peer, const struct endpoint *endpoint)
 {
@@ -123,9 +125,8 @@ static void write_endpoint(struct peer *peer, const struct endpoint *endpoint)
 	memcpy(words, endpoint, sizeof(*endpoint));
 	sequence = atomic_load_explicit(&peer->endpoint_sequence, memory_order_relaxed);
 	atomic_store_explicit(&peer->endpoint_sequence, sequence + 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release);
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		atomic_store_explicit(&peer->endpoint_words[i], words[i], memory_order_relaxed);
+		atomic_store_explicit(&peer->endpoint_words[i], words[i], memory_order_release);
 	atomic_store_explicit(&peer->endpoint_sequence, sequence + 2, memory_order_release);
 }
 
@@ -138,8 +139,7 @@ void peer_get_endpoint(const struct peer *peer, struct endpoint *endpoint)
 		before = atomic_load_explicit(&peer->endpoint_sequence, memory_order_acquire);
 		for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 			words[i] = atomic_load_explicit(&peer->endpoint_words[i],
-			                                memory_order_relaxed);
-		atomic_thread_fence(memory_order_acquire);
+			                                memory_order_acquire);
 		after = atomic_load_explicit(&peer->endpoint_sequence, memory_order_relaxed);
 	} while ((before & 1) || before != after);
 	memcpy(endpoint, words, sizeof(*endpoint));

@@ -138,7 +138,7 @@ def fuzz(tier, seconds):
 
 
 # Tests with threads of their own, for TSan.
-THREADED = ["session", "quiesce", "index"]
+THREADED = ["session", "quiesce", "index", "ring", "apply"]
 
 # name, what it is, function, budget in seconds for ci and long
 SUITES = [
