@@ -79,6 +79,8 @@ static void env_random(void *arg, void *out, size_t len)
 
 	for (size_t i = 0; i < len; i++)
 		((uint8_t *)out)[i] = (uint8_t)sim_random(node->sim, 256);
+	if (node->sim->drawn)
+		node->sim->drawn(node->sim, out, len);
 }
 
 /* ---- datagrams in flight ---- */

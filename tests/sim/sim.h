@@ -66,7 +66,8 @@ struct sim {
 	uint64_t delay_min_ns, delay_max_ns;
 	uint64_t clock_cost_ns; /* by which each look at the clock moves it: work takes time */
 	sim_filter_fn *filter;
-	void *filter_arg;
+	void (*drawn)(struct sim *sim, const uint8_t *bytes,
+	              size_t len); /* random bytes, as given */
 	struct sim_flight *flights; /* heap by arrival */
 	size_t flight_count, flight_capacity;
 };
