@@ -47,8 +47,10 @@ void ring_base_add_datagram(struct ring_base *base, unsigned int s, struct msghd
 	uint32_t overflow = source->overflow;
 
 	source->usual_len += len / 4 - source->usual_len / 4;
-	if (!udp_message_parse(msg, len, event, &overflow))
+	if (!udp_message_parse(msg, len, event, &overflow)) {
+		base->ring.refused++;
 		return;
+	}
 	event->data = data;
 	base->batch_count++;
 	/* Not always in order: the kernel sums it up over processors. */

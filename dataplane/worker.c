@@ -47,6 +47,7 @@ struct worker {
 	struct burst *burst;
 	struct quiesce_reader *reader;
 	uint64_t overflowed; /* ring->overflowed as last counted */
+	uint64_t refused; /* and ring->refused */
 	struct ring_event events[RING_EVENTS_MAX];
 	struct mailbox mailbox;
 
@@ -170,6 +171,10 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
 		device_event(device, EVENT_RCV_OVERFLOW,
 		             worker->ring->overflowed - worker->overflowed);
 		worker->overflowed = worker->ring->overflowed;
+	}
+	if (worker->ring->refused != worker->refused) {
+		device_drop(device, DROP_RX_MALFORMED, worker->ring->refused - worker->refused);
+		worker->refused = worker->ring->refused;
 	}
 	if (busy)
 		return 0;
