@@ -91,7 +91,7 @@ def test_pitfall_25_source_address_removed_in_mid_flow(overlay):
     assert back_within(overlay, 20) < 20
 
 
-def test_container_restarted_with_another_mac(overlay):
+def test_pitfall_34_container_restarted_with_another_mac(overlay):
     host = overlay.lab[1]
     a, b = overlay.containers
     assert a.ping(b.address)
@@ -195,8 +195,8 @@ def test_both_sides_initiate_at_once(lab, io):
     assert one.wait(15) == 0 and two.wait(15) == 0
 
 
-def test_memory_is_flat_under_junk(overlay):
-    """Pitfall 26: datagrams of unknown type leave nothing behind."""
+def test_pitfall_26_memory_is_flat_under_junk(overlay):
+    """Datagrams of unknown type leave nothing behind."""
     daemon, other = overlay.daemons[0], overlay.lab[1]
     script = ("import os, socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
               "for n in range(200000):\n"
