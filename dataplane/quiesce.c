@@ -33,6 +33,7 @@
 #include "dataplane/quiesce.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #define EPOCH_FIRST  1
 #define SEEN_NOTHING 0 /* less than any epoch: holds everything back */
@@ -44,6 +45,7 @@ void quiesce_init(struct quiesce *q)
 	q->oldest = NULL;
 	q->newest = NULL;
 	q->readers_used = 0;
+	memset(q->taken, 0, sizeof(q->taken));
 	for (unsigned int i = 0; i < QUIESCE_READERS_MAX; i++)
 		atomic_init(&q->readers[i].seen, QUIESCE_OFFLINE);
 }
@@ -61,10 +63,24 @@ struct quiesce_reader *quiesce_add_reader(struct quiesce *q)
 	struct quiesce_reader *reader = NULL;
 
 	pthread_mutex_lock(&q->lock);
-	if (q->readers_used < QUIESCE_READERS_MAX)
-		reader = &q->readers[q->readers_used++];
+	for (unsigned int i = 0; i < QUIESCE_READERS_MAX && !reader; i++) {
+		if (q->taken[i])
+			continue;
+		q->taken[i] = true;
+		reader = &q->readers[i];
+		if (i == q->readers_used)
+			q->readers_used++;
+	}
 	pthread_mutex_unlock(&q->lock);
 	return reader;
+}
+
+void quiesce_remove_reader(struct quiesce *q, struct quiesce_reader *reader)
+{
+	quiesce_offline(reader);
+	pthread_mutex_lock(&q->lock);
+	q->taken[reader - q->readers] = false;
+	pthread_mutex_unlock(&q->lock);
 }
 
 void quiesce_pass(struct quiesce *q, struct quiesce_reader *reader)

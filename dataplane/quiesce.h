@@ -42,7 +42,8 @@ struct quiesce {
 	pthread_mutex_t lock; /* of the list and the readers' number */
 	struct retired *oldest;
 	struct retired *newest;
-	unsigned int readers_used;
+	unsigned int readers_used; /* those from here on were never given */
+	bool taken[QUIESCE_READERS_MAX];
 	struct quiesce_reader readers[QUIESCE_READERS_MAX];
 };
 
@@ -50,8 +51,10 @@ void quiesce_init(struct quiesce *q);
 /* Releases all that is left; no reader may be online any more. */
 void quiesce_fini(struct quiesce *q);
 
-/* A new reader, offline; NULL when there are too many. Readers last as long as @q. */
+/* A new reader, offline; NULL when there are too many. */
 struct quiesce_reader *quiesce_add_reader(struct quiesce *q);
+/* It holds nothing any more, and its place may be given to another. */
+void quiesce_remove_reader(struct quiesce *q, struct quiesce_reader *reader);
 void quiesce_pass(struct quiesce *q, struct quiesce_reader *reader); /* also: comes online */
 void quiesce_offline(struct quiesce_reader *reader);
 

@@ -193,6 +193,8 @@ struct worker *worker_create(struct device *device, struct ring *ring)
 	worker->reader = quiesce_add_reader(&device->quiesce);
 	worker->burst = burst_open(device);
 	if (!worker->reader || !worker->burst) {
+		if (worker->reader)
+			quiesce_remove_reader(&device->quiesce, worker->reader);
 		if (worker->burst)
 			burst_close(worker->burst);
 		free(worker);
@@ -208,7 +210,7 @@ struct worker *worker_create(struct device *device, struct ring *ring)
 
 void worker_destroy(struct worker *worker)
 {
-	quiesce_offline(worker->reader);
+	quiesce_remove_reader(&worker->device->quiesce, worker->reader);
 	burst_close(worker->burst);
 	pthread_mutex_destroy(&worker->mailbox.lock);
 	pthread_mutex_destroy(&worker->mailbox.callers);

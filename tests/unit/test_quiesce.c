@@ -104,6 +104,12 @@ static void test_readers_are_bounded(void **state)
 	for (int i = 0; i < QUIESCE_READERS_MAX; i++)
 		assert_non_null(quiesce_add_reader(&q));
 	assert_null(quiesce_add_reader(&q));
+	/* A place given back is a place, and holds nothing back by what was there. */
+	quiesce_pass(&q, &q.readers[7]);
+	quiesce_remove_reader(&q, &q.readers[7]);
+	assert_ptr_equal(quiesce_add_reader(&q), &q.readers[7]);
+	assert_null(quiesce_add_reader(&q));
+	assert_false(quiesce_collect(&q));
 }
 
 static struct thing *inner;
