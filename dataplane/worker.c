@@ -53,7 +53,7 @@ struct worker {
 
 	/* with a thread only */
 	pthread_t thread;
-	_Atomic bool stopping;
+	bool stopping; /* the thread's own */
 	enum worker_io io;
 	int start_result;
 	char *why;
@@ -255,7 +255,7 @@ static void *run(void *arg)
 	announce(worker, err);
 	if (err)
 		return NULL;
-	while (!atomic_load_explicit(&worker->stopping, memory_order_acquire))
+	while (!worker->stopping)
 		deadline_ns = worker_round(worker, deadline_ns);
 	quiesce_offline(worker->reader);
 	ring_close(worker->ring);
@@ -292,14 +292,6 @@ int worker_start(struct worker **out, struct device *device, enum worker_io io, 
 	return 0;
 }
 
-void worker_stop(struct worker *worker)
-{
-	atomic_store_explicit(&worker->stopping, true, memory_order_release);
-	ring_wake(worker->ring);
-	pthread_join(worker->thread, NULL);
-	worker_destroy(worker);
-}
-
 int worker_call(struct worker *worker, int (*fn)(struct ring *ring, void *arg), void *arg)
 {
 	struct mailbox *mailbox = &worker->mailbox;
@@ -317,6 +309,26 @@ int worker_call(struct worker *worker, int (*fn)(struct ring *ring, void *arg), 
 	pthread_mutex_unlock(&mailbox->lock);
 	pthread_mutex_unlock(&mailbox->callers);
 	return result;
+}
+
+static int stop(struct ring *ring, void *arg)
+{
+	struct worker *worker = arg;
+
+	(void)ring;
+	worker->stopping = true;
+	return 0;
+}
+
+/*
+ * By a call, as that is done with the ring when the worker takes it: a flag and
+ * then a ring_wake() would come to a ring that the thread has closed already.
+ */
+void worker_stop(struct worker *worker)
+{
+	(void)worker_call(worker, stop, worker);
+	pthread_join(worker->thread, NULL);
+	worker_destroy(worker);
 }
 
 void worker_kick(struct worker *worker)
