@@ -134,8 +134,11 @@ static void links_are_followed(void **state)
 	AWAIT(find("vc")->master == find("bri0")->index);
 	assert_false(find("vc")->port_set);
 	/* "Is a port no more" comes as RTM_DELLINK of family AF_BRIDGE. */
+	assert_true(netns_run("ip addr add 10.8.0.1/24 dev vc"));
+	AWAIT(find_address("10.8.0.1", 24));
 	assert_true(netns_run("ip link set vc nomaster"));
 	AWAIT(find("vc") && find("vc")->master == 0);
+	assert_non_null(find_address("10.8.0.1", 24));
 
 	assert_true(netns_run("ip link set vc master bri0 && ip link del bri0"));
 	AWAIT(!find("bri0"));
