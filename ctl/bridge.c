@@ -41,6 +41,13 @@ struct subnet_route {
 	int error;
 };
 
+/* A state and the arrays that it shows. */
+struct picture {
+	struct bridge_state state;
+	struct prefix *prefixes;
+	struct neigh_addr *addresses;
+};
+
 struct bridge {
 	struct priv *priv;
 	struct netlink *netlink;
@@ -60,7 +67,7 @@ struct bridge {
 	uint64_t port_done_ns;
 	struct duty join, link, port, route;
 
-	struct bridge_state state; /* its arrays are ours, on the heap */
+	struct picture shown;
 	char problem[PROBLEM_MAX];
 };
 
@@ -356,46 +363,51 @@ static size_t tidy(void *array, size_t count, size_t size,
 	return kept + 1;
 }
 
-static void state_free(struct bridge_state *state)
+static void picture_free(struct picture *picture)
 {
-	free((void *)(uintptr_t)state->prefixes);
-	free((void *)(uintptr_t)state->addresses);
-	memset(state, 0, sizeof(*state));
+	free(picture->prefixes);
+	free(picture->addresses);
+	memset(picture, 0, sizeof(*picture));
+}
+
+static void picture_add(struct picture *picture, const struct netlink_address *address)
+{
+	struct bridge_state *state = &picture->state;
+	struct neigh_addr *own = &picture->addresses[state->address_count++];
+
+	own->family = address->family;
+	memcpy(own->addr, address->addr, sizeof(own->addr));
+	if (address->prefix.len > 0 && !is_link_local(address->family, address->addr))
+		picture->prefixes[state->prefix_count++] = address->prefix;
 }
 
 /* All but the problem. 0 or -ENOMEM. */
-static int state_build(const struct bridge *b, const struct pass *pass, struct bridge_state *state)
+static int picture_build(const struct bridge *b, const struct pass *pass, struct picture *picture)
 {
 	const struct netlink_address *all;
 	size_t count = netlink_addresses(b->netlink, &all);
-	struct prefix *prefixes = calloc(count + 1, sizeof(*prefixes));
-	struct neigh_addr *addresses = calloc(count + 1, sizeof(*addresses));
+	struct bridge_state *state = &picture->state;
 
-	memset(state, 0, sizeof(*state));
-	state->prefixes = prefixes;
-	state->addresses = addresses;
-	if (!prefixes || !addresses) {
-		state_free(state);
+	memset(picture, 0, sizeof(*picture));
+	picture->prefixes = calloc(count + 1, sizeof(*picture->prefixes));
+	picture->addresses = calloc(count + 1, sizeof(*picture->addresses));
+	if (!picture->prefixes || !picture->addresses) {
+		picture_free(picture);
 		return -ENOMEM;
 	}
 	state->attached = is_port(pass);
 	state->bridge_index = pass->bridge.index;
 	memcpy(state->bridge_mac, pass->bridge.mac, ETHER_ADDR_SIZE);
 	state->mtu = pass->tap.mtu;
-	for (size_t i = 0; i < count; i++) {
-		const struct netlink_address *address = &all[i];
-
-		if (pass->bridge.index == 0 || address->index != pass->bridge.index)
-			continue;
-		addresses[state->address_count].family = address->family;
-		memcpy(addresses[state->address_count++].addr, address->addr, 16);
-		if (address->prefix.len > 0 && !is_link_local(address->family, address->addr))
-			prefixes[state->prefix_count++] = address->prefix;
-	}
-	state->prefix_count =
-		tidy(prefixes, state->prefix_count, sizeof(*prefixes), compare_prefixes);
-	state->address_count =
-		tidy(addresses, state->address_count, sizeof(*addresses), compare_addresses);
+	for (size_t i = 0; i < count; i++)
+		if (pass->bridge.index != 0 && all[i].index == pass->bridge.index)
+			picture_add(picture, &all[i]);
+	state->prefixes = picture->prefixes;
+	state->prefix_count = tidy(picture->prefixes, state->prefix_count,
+	                           sizeof(*picture->prefixes), compare_prefixes);
+	state->addresses = picture->addresses;
+	state->address_count = tidy(picture->addresses, state->address_count,
+	                            sizeof(*picture->addresses), compare_addresses);
 	return 0;
 }
 
@@ -419,20 +431,20 @@ static unsigned int publish_problem(struct bridge *b, const struct pass *pass)
 	if (strcmp(b->problem, pass->problem) == 0)
 		return 0;
 	memcpy(b->problem, pass->problem, sizeof(b->problem));
-	b->state.problem = b->problem[0] ? b->problem : NULL;
+	b->shown.state.problem = b->problem[0] ? b->problem : NULL;
 	return BRIDGE_PROBLEM;
 }
 
-/* Takes @state over. */
-static unsigned int publish_view(struct bridge *b, struct bridge_state *state)
+/* Takes @picture over. */
+static unsigned int publish_view(struct bridge *b, struct picture *picture)
 {
-	if (state_same(&b->state, state)) {
-		state_free(state);
+	if (state_same(&b->shown.state, &picture->state)) {
+		picture_free(picture);
 		return 0;
 	}
-	state->problem = b->state.problem;
-	state_free(&b->state);
-	b->state = *state;
+	picture->state.problem = b->shown.state.problem;
+	picture_free(&b->shown);
+	b->shown = *picture;
 	return BRIDGE_VIEW;
 }
 
@@ -464,9 +476,9 @@ void bridge_close(struct bridge *bridge)
 		return;
 	for (size_t i = 0; i < bridge->route_count; i++)
 		drop_route(bridge, &bridge->routes[i]);
-	if (bridge->state.attached)
+	if (bridge->shown.state.attached)
 		(void)priv_join_bridge(bridge->priv, bridge->tap_index, 0);
-	state_free(&bridge->state);
+	picture_free(&bridge->shown);
 	free(bridge->routes);
 	free(bridge);
 }
@@ -499,7 +511,7 @@ int bridge_set_subnets(struct bridge *bridge, const struct prefix *subnets, size
 unsigned int bridge_update(struct bridge *bridge, uint64_t now_ns)
 {
 	struct pass pass = { .now_ns = now_ns };
-	struct bridge_state state;
+	struct picture picture;
 	unsigned int news;
 
 	look(bridge, &pass);
@@ -513,16 +525,16 @@ unsigned int bridge_update(struct bridge *bridge, uint64_t now_ns)
 	} else if (pass.has_tap) {
 		keep_out(bridge, &pass);
 	}
-	if (state_build(bridge, &pass, &state) < 0) {
+	if (picture_build(bridge, &pass, &picture) < 0) {
 		complain(&pass, "out of memory");
 		return publish_problem(bridge, &pass);
 	}
-	keep_routes(bridge, &pass, &state);
-	news = publish_view(bridge, &state);
+	keep_routes(bridge, &pass, &picture.state);
+	news = publish_view(bridge, &picture);
 	return news | publish_problem(bridge, &pass);
 }
 
 const struct bridge_state *bridge_state(const struct bridge *bridge)
 {
-	return &bridge->state;
+	return &bridge->shown.state;
 }

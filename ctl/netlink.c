@@ -98,14 +98,13 @@ static int open_watch(struct netlink *nl)
 static int open_requests(struct netlink *nl)
 {
 	const struct timeval wait = { .tv_sec = ANSWER_WAIT_S };
-	const int on = 1;
+	int on = 1;
 
 	nl->requests = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	if (!nl->requests)
 		return -errno;
 	/* An error's answer need not carry the request again; old kernels always do. */
-	(void)mnl_socket_setsockopt(nl->requests, NETLINK_CAP_ACK, (void *)(uintptr_t)&on,
-	                            sizeof(on));
+	(void)mnl_socket_setsockopt(nl->requests, NETLINK_CAP_ACK, &on, sizeof(on));
 	if (setsockopt(mnl_socket_get_fd(nl->requests), SOL_SOCKET, SO_RCVTIMEO, &wait,
 	               sizeof(wait)) < 0)
 		return -errno;

@@ -30,7 +30,7 @@ static inline bool netns_enter(void)
 	}
 	/* Mounts too: what ip-netns(8) names in /run/netns goes with the process. */
 	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0) {
 		printf("skipped: no namespaces: %s\n", strerror(errno));
 		return false;

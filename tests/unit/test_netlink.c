@@ -443,7 +443,7 @@ static void what_icmp_claims_is_not_believed(void **state)
 	assert_int_equal(path_mtu("[fd02::2]:51820", 0), 1500);
 }
 
-/* Messages that the kernel would not send: no byte behind their end is read. */
+/* Messages that the kernel would not send: no byte behind their (aligned) end is read. */
 static void short_messages_are_harmless(void **state)
 {
 	struct netlink_cache cache = { .links = NULL };
@@ -452,10 +452,10 @@ static void short_messages_are_harmless(void **state)
 	for (uint16_t type = RTM_NEWLINK; type <= RTM_GETROUTE; type++) {
 		for (uint32_t len = NLMSG_HDRLEN; len <= 64; len++) {
 			for (int fill = 0; fill < 3; fill++) {
-				struct nlmsghdr *message = malloc(len);
+				struct nlmsghdr *message = malloc(NLMSG_ALIGN(len));
 
 				assert_non_null(message);
-				memset(message, fill == 2 ? 4 : fill * 0xff, len);
+				memset(message, fill == 2 ? 4 : fill * 0xff, NLMSG_ALIGN(len));
 				message->nlmsg_len = len;
 				message->nlmsg_type = type;
 				assert_int_equal(netlink_cache_take(&cache, message), 0);

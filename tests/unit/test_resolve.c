@@ -397,7 +397,7 @@ static bool mount_config(void)
 	configure("nameserver 127.0.0.1\n");
 	/* It may be a link into /run, which is another's now. */
 	if (netns_run("f=$(readlink -m " CONFIG "); mkdir -p ${f%%/*}; [ -e $f ] || : >$f") &&
-	    mount(OURS, CONFIG, NULL, MS_BIND, NULL) == 0)
+	    mount(OURS, CONFIG, "none", MS_BIND, NULL) == 0)
 		return true;
 	printf("skipped: cannot mount over " CONFIG ": %s\n", strerror(errno));
 	return false;
