@@ -152,7 +152,7 @@ SUITES = [
     ("sanitizers", "the same under ASan and UBSan, threads under TSan", sanitizers, 240, 600),
     ("sim", "engines in memory under a virtual clock", sim, 120, 1800),
     ("fuzz", "each target from its corpus, with a floor of coverage", fuzz, 240, 40000),
-    ("system", "hosts, containers, Docker engines and stock peers", system, 420, 1800),
+    ("system", "hosts, containers, Docker engines and stock peers", system, 600, 2400),
 ]
 
 

@@ -165,3 +165,17 @@ def test_tshark_believes_our_handshake(lab, io, tmp_path):
     assert types.count("1") == 1 and types.count("2") == 1 and types.count("4") >= 5
     # The initiator's static key decrypts with the responder's private key, which is ours.
     assert re.search(r"^1\t.*\t?1", fields, re.M), fields
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_rekeys_in_real_time_lose_nothing(lab, io, first):
+    """Five minutes of traffic with a stock peer, through two rekeys, either side being the initiator."""
+    mixed = Mixed(lab, io)
+    sender, target = (mixed.container, STOCK) if first == "ours" else (mixed.b, mixed.container.address)
+    assert sender.ping(target, timeout=5)
+    out = sender.run(["ping", "-n", "-q", "-i", "0.02", "-w", "300", target], timeout=320)
+    sent, received = (int(n) for n in re.search(r"(\d+) packets transmitted, (\d+) received", out).groups())
+    print(f"{sent} sent, {received} received, {mixed.daemon.counters()['handshake-done']} handshakes")
+    assert sent == received and sent > 10000
+    assert mixed.daemon.counters()["handshake-done"] >= 3
