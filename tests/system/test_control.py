@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: MIT
+"""The control side under people's mistakes, hostile clients, and changes under traffic."""
+import base64
+import concurrent.futures
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from conftest import Overlay, sharedkey
+from lab import Daemon, LabError, keypair, wait_for
+from lab.daemon import build_folder
+
+
+@pytest.fixture
+def io():
+    """The control side is the same over both backends."""
+    return "poll"
+
+
+class Pings:
+    """Pings from one container to another until stopped; how many were lost."""
+
+    def __init__(self, a, b):
+        self.process = a.popen(["ping", "-n", "-q", "-i", "0.02", "-W", "1", b.address])
+
+    def stop(self):
+        time.sleep(0.3)
+        self.process.send_signal(signal.SIGINT)
+        out = self.process.communicate(timeout=10)[0]
+        sent, got = re.search(r"(\d+) packets transmitted, (\d+) received", out).groups()
+        # The last may be under way when ping is stopped.
+        return int(sent) - int(got) - (1 if int(sent) > int(got) else 0)
+
+
+def run_ovltund(host, *argv, seconds=20, env=None):
+    done = subprocess.run(host.argv([build_folder() / "ctl" / "ovltund", *argv]), stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=seconds, check=False, env=env)
+    return done.returncode, done.stdout
+
+
+def start_fails(daemon):
+    with pytest.raises(LabError):
+        daemon.start()
+    return daemon.process.returncode, daemon.log
+
+
+def test_hangup_with_a_broken_file_changes_nothing(overlay):
+    a, b = overlay.containers
+    daemon, host = overlay.daemons[0], overlay.lab[0]
+    assert a.ping(b.address)
+    before = daemon.wg("showconf", "peers")
+    pings = Pings(a, b)
+    good = overlay.config(host)
+    for broken in ("", "[Interface", good + "Nonsense = 1\n", good.replace("Bridge = ovl0", "Bridge = ovl0\nBridge = ovl1"),
+                   good.replace("PrivateKey = ", "PrivateKey = x"), good + overlay.peer(overlay.lab[1])):
+        seen = daemon.log.count("not reloaded")
+        daemon.write(broken)
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: daemon.log.count("not reloaded") == seen + 1, 5)
+        assert re.search(rf"not reloaded.*{re.escape(str(daemon.config))}", daemon.log)
+        assert daemon.wg("showconf", "peers") == before
+    os.unlink(daemon.config)
+    seen = daemon.log.count("not reloaded")
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: daemon.log.count("not reloaded") == seen + 1, 5)
+    assert pings.stop() == 0
+
+
+def test_hangup_with_other_peers_loses_nothing_of_the_rest(overlay):
+    a, b = overlay.containers
+    daemon, host = overlay.daemons[0], overlay.lab[0]
+    assert a.ping(b.address)
+    pings = Pings(a, b)
+    extra = [keypair()[1] for _ in range(200)]
+
+    def peers(count, offset=0):
+        return "".join(f"[Peer]\nPublicKey = {extra[i]}\nAllowedIPs = 172.20.{200 + (i + offset) % 50}.{i // 50}/32\n" for i in range(count))
+
+    for step in (peers(200), peers(100), peers(100, 1), peers(0), peers(10)):
+        daemon.write(overlay.config(host) + step)
+        seen = daemon.log.count("reloaded /")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: daemon.log.count("reloaded /") == seen + 1, 5)
+    assert len(daemon.show()["peers"]) == 11
+    assert pings.stop() == 0
+
+
+
+
+def test_reload_lists_what_it_drops(overlay):
+    daemon = overlay.daemons[0]
+    key = keypair()[1]
+    daemon.wg("set", "peers", "peer", key, "allowed-ips", "172.20.200.0/24")
+    daemon.wg("set", "peers", "peer", overlay.keys[1][1], "persistent-keepalive", "25", "endpoint", "10.10.10.99:1")
+    daemon.wg("set", "peers", "fwmark", "0x12")
+    out = daemon.ctl("reload")
+    print(out)
+    assert f"{key[:8]}" in out and "PersistentKeepalive was set to 25" in out and "10.10.10.99:1" in out and "0x12" in out
+    assert daemon.peer("barge2")["endpoint"] == overlay.endpoint(overlay.lab[1])
+
+
+def test_second_daemon(overlay):
+    host, first = overlay.lab[0], overlay.daemons[0]
+    code, out = run_ovltund(host, "-c", first.config, "--run-dir", first.folder, "--uapi-dir", first.folder)
+    assert code == 1 and "another ovltund called peers" in out and out.count("\n") == 1, out
+    # Another name, the same port; another name and port, the same bridge.
+    for change, what in ((("ovl0", "ovl1"), "UDP port 12345"), (("12345", "12346"), "ovl0")):
+        other = Daemon(host, overlay.config(host).replace(*change), name="other", start=False)
+        code, out = start_fails(other)
+        assert code == 1 and what in out and out.count("\n") == 1, out
+        assert not other.socket.exists() and not other.uapi.exists()
+        other.close()
+    assert overlay.containers[0].ping(overlay.containers[1].address)
+    assert not re.search("ovt-ovl1", host.run("ip -br link"))
+
+
+def test_no_tun_device_and_no_privilege(lab):
+    overlay = Overlay(lab, "poll", start=False)
+    host = lab[0]
+    daemon = Daemon(host, overlay.config(host), start=False)
+    tail = [build_folder() / "ctl" / "ovltund", "-c", daemon.config, "--run-dir", daemon.folder, "--uapi-dir", daemon.folder]
+    done = subprocess.run(host.argv(["unshare", "-m", "sh", "-c", 'mount -t tmpfs tmpfs /dev/net && exec "$@"', "sh", *tail]),
+                          stdout=-1, stderr=subprocess.STDOUT, text=True, timeout=20, check=False)
+    assert done.returncode == 1 and "no /dev/net/tun" in done.stdout and done.stdout.count("\n") == 1, done.stdout
+    done = subprocess.run(host.argv(["setpriv", "--bounding-set=-all", "--inh-caps=-all", *tail]),
+                          stdout=-1, stderr=subprocess.STDOUT, text=True, timeout=20, check=False)
+    assert done.returncode == 1 and "CAP_NET_ADMIN" in done.stdout and done.stdout.count("\n") == 1, done.stdout
+    assert sorted(os.listdir(daemon.folder)) == ["peers.conf"]
+
+
+def test_full_run_dir(lab):
+    overlay = Overlay(lab, "poll", start=False)
+    host = lab[0]
+    daemon = Daemon(host, overlay.config(host), start=False)
+    tail = [build_folder() / "ctl" / "ovltund", "-c", daemon.config]
+    for inodes in (2, 3, 4, 5):
+        run = daemon.folder / f"r{inodes}"
+        run.mkdir()
+        script = f'mount -t tmpfs -o nr_inodes={inodes} tmpfs {run} && shift 0 && timeout 3 "$@" --run-dir {run} --uapi-dir {run}/u; echo "=$?"; find {run} -type f -o -type s'
+        done = subprocess.run(host.argv(["unshare", "-m", "sh", "-c", script, "sh", *tail]),
+                              stdout=-1, stderr=subprocess.STDOUT, text=True, timeout=20, check=False)
+        print(inodes, done.stdout)
+        assert "=1" in done.stdout and "No space left" in done.stdout or "=0" in done.stdout or "=124" in done.stdout
+        assert done.stdout.strip().split("\n")[-1].startswith("=")
+
+
+def connect(path):
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(path))  # waits in the kernel's queue, which a socket with a timeout would not
+    client.settimeout(10)
+    return client
+
+
+def test_hostile_clients(overlay):
+    daemon = overlay.daemons[0]
+    a, b = overlay.containers
+    assert a.ping(b.address)
+    pings = Pings(a, b)
+    clients = []
+    for path in (daemon.socket, daemon.uapi):
+        for text in (b"", b"x", b"{", b'{"do":"show"}\n' * 1000, b"get=1\n\n" * 1000, os.urandom(10000) + b"\n\n", b"\0" * 1000 + b"\n\n",
+                     b'{"do":"nonsense"}\n', b"[" * 100000 + b"\n", b'{"do":' * 1000 + b"\n", b"set=1\n\n", b"set=1\nlisten_port=99999\n\n",
+                     b"set=1\npublic_key=00\n\n", b"set=1\npublic_key=" + b"0" * 64 + b"\nallowed_ip=1.2.3.4/99\n\n", b"set=1\nprivate_key\n\n"):
+            client = connect(path)
+            client.setblocking(False)
+            try:
+                client.send(text)
+            except OSError:
+                pass
+            clients.append(client)
+    assert daemon.show()["peers"]
+    assert "public key" in daemon.wg("show", "peers")
+    for path in (daemon.socket, daemon.uapi):
+        client = connect(path)
+        piece = b"x" * (1 << 20)
+        try:
+            for _ in range(100):
+                client.sendall(piece)
+        except OSError:
+            pass
+        client.close()
+    assert daemon.show()["peers"]
+    for client in clients:
+        client.close()
+    assert pings.stop() == 0
+    assert daemon.process.poll() is None
+
+
+def test_two_hundred_clients(overlay):
+    daemon = overlay.daemons[0]
+    idle = [connect(daemon.socket) for _ in range(64)]
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
+        def one(_):
+            client = connect(daemon.socket)
+            client.sendall(b'{"do":"show"}\n')
+            data = b""
+            while not data.endswith(b"\n"):
+                piece = client.recv(65536)
+                if not piece:
+                    return False
+                data += piece
+            client.close()
+            return json.loads(data)["ok"]
+        assert sum(pool.map(one, range(200))) == 200
+    for client in idle:
+        client.close()
+
+
+def test_two_thousand_peers_by_syncconf(overlay):
+    daemon = overlay.daemons[0]
+    a, b = overlay.containers
+    assert a.ping(b.address)
+    conf = daemon.wg("showconf", "peers")
+    keys = [os.urandom(32) for _ in range(2000)]
+    big = conf + "".join(
+        f"[Peer]\nPublicKey = {base64.b64encode(k).decode()}\nAllowedIPs = " + ", ".join(f"10.{i // 250}.{i % 250}.{j}/32" for j in range(10)) + "\n"
+        for i, k in enumerate(keys))
+    path = daemon.folder / "big"
+    path.write_text(big)
+    pings = Pings(a, b)
+    start = time.monotonic()
+    daemon.wg("syncconf", "peers", path)
+    print("syncconf", time.monotonic() - start)
+    assert len(daemon.show()["peers"]) == 2001
+    start = time.monotonic()
+    daemon.wg("syncconf", "peers", path)
+    print("again", time.monotonic() - start)
+    path.write_text(conf)
+    daemon.wg("syncconf", "peers", path)
+    assert len(daemon.show()["peers"]) == 1
+    assert pings.stop() == 0
+
+
+def test_wg_sets_every_key(overlay):
+    daemon, host = overlay.daemons[0], overlay.lab[0]
+    a, b = overlay.containers
+    other = overlay.keys[1][1]
+    assert a.ping(b.address)
+    psk = sharedkey()
+    (daemon.folder / "psk").write_text(psk)
+    overlay.daemons[1].folder.joinpath("psk").write_text(psk)
+    pings = Pings(a, b)
+    daemon.wg("set", "peers", "listen-port", "12399")
+    daemon.wg("set", "peers", "fwmark", "0x77")
+    assert daemon.wg("show", "peers", "listen-port").strip() == "12399"
+    assert daemon.wg("show", "peers", "fwmark").strip() == "0x77"
+    daemon.wg("set", "peers", "listen-port", "12345", "fwmark", "0")
+    lost = pings.stop()
+    print("lost", lost)
+    assert lost < 10
+    daemon.wg("set", "peers", "peer", other, "preshared-key", daemon.folder / "psk", "persistent-keepalive", "1", "endpoint", overlay.endpoint(overlay.lab[1]),
+              "allowed-ips", "172.20.102.0/24,fd20:102::/64")
+    overlay.daemons[1].wg("set", "peers", "peer", overlay.keys[0][1], "preshared-key", overlay.daemons[1].folder / "psk")
+    assert psk in daemon.wg("showconf", "peers")
+    wait_for(lambda: a.ping(b.address, timeout=1), 30)
+    # Moved to another peer, and back.
+    key = keypair()[1]
+    daemon.wg("set", "peers", "peer", key, "allowed-ips", "172.20.102.0/24")
+    assert daemon.ctl("route", "get", "172.20.102.2").find(key[:8]) >= 0
+    assert not a.ping(b.address, timeout=1)
+    daemon.wg("set", "peers", "peer", other, "allowed-ips", "172.20.102.0/24,fd20:102::/64")
+    assert a.ping(b.address)
+    daemon.wg("set", "peers", "peer", key, "remove")
+    daemon.wg("set", "peers", "peer", other, "remove")
+    assert not a.ping(b.address, timeout=1)
+    assert not daemon.show()["peers"]
+    part = daemon.folder / "part"
+    part.write_text(f"[Peer]\nPublicKey = {key}\nAllowedIPs = 172.20.200.0/24\n")
+    daemon.wg("addconf", "peers", part)
+    assert [peer["public_key"] for peer in daemon.show()["peers"]] == [key]
+    daemon.ctl("reload")
+    wait_for(lambda: overlay.daemons[1].ctl("reload") and a.ping(b.address, timeout=1), 30)
+
+
+def test_private_key_taken_away_and_given_back(overlay):
+    daemon = overlay.daemons[0]
+    a, b = overlay.containers
+    assert a.ping(b.address)
+    daemon.wg("set", "peers", "private-key", "/dev/null")
+    assert daemon.wg("show", "peers", "private-key").strip() == "(none)"
+    assert not a.ping(b.address, timeout=1)
+    print(daemon.ctl("show"))
+    path = daemon.folder / "key"
+    path.write_text(overlay.keys[0][0])
+    daemon.wg("set", "peers", "private-key", path)
+    wait_for(lambda: a.ping(b.address, timeout=1), 30)
+    new = keypair()
+    path.write_text(new[0])
+    daemon.wg("set", "peers", "private-key", path)
+    assert not a.ping(b.address, timeout=1)
+    # One's own key is nobody's peer.
+    path.write_text(overlay.keys[1][0])
+    daemon.wg("set", "peers", "private-key", path)
+    assert not daemon.show()["peers"]
+    out = daemon.ctl("reload")
+    assert "PrivateKey was changed" in out
+    wait_for(lambda: a.ping(b.address, timeout=1), 30)
+
+
+
+def test_subnet_beyond_the_bridge(overlay):
+    host, daemon = overlay.lab[0], overlay.daemons[0]
+    daemon.write(overlay.config(host, extra="Subnet = 172.20.0.0/16, fd20::/16, 10.77.0.0/16, fd77::/48\n"))
+    daemon.ctl("reload")
+    wait_for(lambda: "10.77.0.0/16" in host.run("ip route") and "fd77::/48" in host.run("ip -6 route"), 5)
+    assert re.search("10.77.0.0/16 dev ovl0 .*scope link", host.run("ip route"))
+    host.run("ip route del 10.77.0.0/16")
+    wait_for(lambda: "10.77.0.0/16" in host.run("ip route"), 5)
+    daemon.stop(9)
+    assert "10.77.0.0/16" in host.run("ip route")
+    daemon.start()
+    daemon.attached()
+    daemon.stop()
+    assert "10.77" not in host.run("ip route") and "fd77" not in host.run("ip -6 route")
+
+
+def test_bridge_comes_and_goes_quickly(overlay):
+    host, daemon = overlay.lab[0], overlay.daemons[0]
+    a, b = overlay.containers
+    for _ in range(20):
+        host.run("ip link del ovl0")
+        host.bridge("ovl0", address="172.20.101.1/16", address6="fd20:101::1/16")
+        host.run(f"ip link set {a.port} master ovl0")
+    wait_for(lambda: daemon.show()["networks"][0]["attached"] and a.ping(b.address, timeout=1), 15)
+    for n in range(10):
+        host.run(f"ip addr add 172.30.{n}.1/24 dev ovl0")
+    assert a.ping(b.address)
+    tap = daemon.show()["networks"][0]["tap"]
+    host.run(f"ip link del {tap}")
+    host.run(f"ip link add {tap} type dummy", check=False)
+    wait_for(lambda: "cannot be made again" in daemon.log or "is made again" in daemon.log, 5)
+    host.run(f"ip link del {tap}", check=False)
+    wait_for(lambda: daemon.show()["networks"][0]["attached"] and a.ping(b.address, timeout=1), 15)
+
+
+def test_names_without_dns(lab):
+    overlay = Overlay(lab, "poll", start=False)
+    host = lab[0]
+    text = overlay.config(host).replace(overlay.endpoint(lab[1]), "barge2.example:12345")
+    a, b = overlay.containers
+    other = overlay.daemon(lab[1])
+    daemon = Daemon(host, text, io="poll")
+    wait_for(lambda: "no address yet" in daemon.log, 30)
+    daemon.attached()
+    assert daemon.log.count("no address yet") == 1
+    daemon.wg("set", "peers", "peer", overlay.keys[1][1], "endpoint", overlay.endpoint(lab[1]))
+    assert a.ping(b.address)
+    assert "Endpoint was set to" in daemon.ctl("reload")
+    assert daemon.stop() == 0
+
+
+def test_scoped_endpoint(lab):
+    overlay = Overlay(lab, "poll", start=False)
+    ll = re.search(r"inet6 (fe80\S+)/", lab[1].run("ip -6 addr show eth0")).group(1)
+    wait_for(lambda: "tentative" not in lab[1].run("ip -6 addr show eth0") + lab[0].run("ip -6 addr show eth0"), 5)
+    overlay.endpoint = lambda host: f"[{ll}%eth0]:12345" if host is lab[1] else ""
+    text = overlay.config(lab[0])
+    other = Daemon(lab[1], overlay.config(lab[1]).replace("Endpoint = \n", ""), io="poll")
+    daemon = Daemon(lab[0], text, io="poll")
+    daemon.attached()
+    other.attached()
+    assert overlay.containers[0].ping(overlay.containers[1].address, timeout=5)
+    print(daemon.peer("barge2")["endpoint"], daemon.wg("show", "peers", "endpoints"))
+    conf = daemon.folder / "c"
+    conf.write_text(daemon.wg("showconf", "peers"))
+    daemon.wg("syncconf", "peers", conf)
+    assert overlay.containers[0].ping(overlay.containers[1].address)
+    daemon.wg("setconf", "peers", conf)
+    wait_for(lambda: overlay.containers[0].ping(overlay.containers[1].address, timeout=1), 15)
+
+
+@pytest.mark.parametrize("change, line, word", [
+    (("ListenPort = 12345", "ListenPort = 70000"), 3, "65535"),
+    (("ListenPort", "ListenPrt"), 3, "ListenPort"),
+    (("Bridge = ovl0", "Bridge = a/b"), 5, "Bridge"),
+    (("PrivateKey = ", "PrivateKey = A"), 2, "base64"),
+    (("[Network]", "[Netwrk]"), 4, "Network"),
+    (("[Interface]", "\0[Interface]"), 1, "zero byte"),
+    (("[Interface]", "\r\n\ufeff[Interface]"), 2, "expected"),
+    (("172.20.102.0/24", "172.20.102.0/33"), None, "172.20.102.0/33"),
+])
+def test_wrong_files(lab, change, line, word):
+    overlay = Overlay(lab, "poll", start=False)
+    daemon = Daemon(lab[0], overlay.config(lab[0]).replace(*change), start=False)
+    for more in ([], ["--check"]):
+        code, out = run_ovltund(lab[0], "-c", daemon.config, "--run-dir", daemon.folder, "--uapi-dir", daemon.folder, *more)
+        assert code == 2 and out.count("\n") == 1 and word in out, out
+        assert (f"{daemon.config}:{line}: " if line else f"{daemon.config}:") in out, out
+    assert sorted(os.listdir(daemon.folder)) == ["peers.conf"]
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev", "/nonexistent/x.conf", "/proc/self/mem", "/dev/zero", "/bin/ls"])
+def test_files_that_are_none(lab, path):
+    code, out = run_ovltund(lab[0], "-c", path)
+    assert code == 2 and out.count("\n") == 1 and path in out, out
+
+
+def test_ovlctl_without_a_daemon(lab):
+    host = lab[0]
+    ctl = build_folder() / "ctl" / "ovlctl"
+    script = f"mount -t tmpfs tmpfs /run && exec {ctl} show"
+    done = subprocess.run(host.argv(["unshare", "-m", "sh", "-c", script]), stdout=-1, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 1 and done.stdout.count("\n") == 1 and "no ovltund" in done.stdout
+    assert "\033" not in host.run([ctl, "help"])
+
+
+def test_sigterm_without_a_bridge(lab):
+    overlay = Overlay(lab, "poll", start=False)
+    daemon = Daemon(lab[0], overlay.config(lab[0]).replace("ovl0", "nowhere"), io="poll")
+    assert daemon.stop() == 0
+    assert "ovt-nowhere" not in lab[0].run("ip -br link")
+    assert sorted(os.listdir(daemon.folder)) == ["log", "peers.conf"]
