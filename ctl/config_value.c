@@ -316,7 +316,7 @@ const char *config_name_problem(const char *name)
 	return NULL;
 }
 
-/* The kernel's rule for names of network devices. */
+/* The kernel's rule for names of network devices; "%" would make it a pattern for names. */
 const char *config_bridge_problem(const char *bridge)
 {
 	if (bridge[0] == '\0')
@@ -326,9 +326,9 @@ const char *config_bridge_problem(const char *bridge)
 	if (strcmp(bridge, ".") == 0 || strcmp(bridge, "..") == 0)
 		return "not a network device's name";
 	for (const char *p = bridge; *p; p++)
-		if (*p == '/' || *p == ':' || is_space(*p) || !isprint((unsigned char)*p))
-			return "a network device's name has no \"/\", \":\", blank or unprintable "
-			       "character";
+		if (strchr("/:%", *p) || is_space(*p) || !isprint((unsigned char)*p))
+			return "a network device's name has no \"/\", \":\", \"%\", blank or "
+			       "unprintable character";
 	return NULL;
 }
 

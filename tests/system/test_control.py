@@ -378,6 +378,7 @@ def test_scoped_endpoint(lab):
 @pytest.mark.parametrize("change, line, word", [
     (("ListenPort = 12345", "ListenPort = 70000"), 3, "65535"),
     (("ListenPort", "ListenPrt"), 3, "ListenPort"),
+    (("Bridge = ovl0", "Bridge = br%d"), 5, "Bridge"),
     (("Bridge = ovl0", "Bridge = a/b"), 5, "Bridge"),
     (("PrivateKey = ", "PrivateKey = A"), 2, "base64"),
     (("[Network]", "[Netwrk]"), 4, "Network"),

@@ -179,10 +179,13 @@ static const struct {
 	  "p.conf:4: Bridge \"sixteen-letters-\": a network device's name has at most 15 "
 	  "characters" },
 	{ INTERFACE "[Network]\nBridge = a/b\n",
-	  "p.conf:4: Bridge \"a/b\": a network device's name has no \"/\", \":\", blank or "
+	  "p.conf:4: Bridge \"a/b\": a network device's name has no \"/\", \":\", \"%\", blank or "
+	  "unprintable character" },
+	{ INTERFACE "[Network]\nBridge = br%d\n",
+	  "p.conf:4: Bridge \"br%d\": a network device's name has no \"/\", \":\", \"%\", blank or "
 	  "unprintable character" },
 	{ INTERFACE "[Network]\nBridge = a b\n",
-	  "p.conf:4: Bridge \"a b\": a network device's name has no \"/\", \":\", blank or "
+	  "p.conf:4: Bridge \"a b\": a network device's name has no \"/\", \":\", \"%\", blank or "
 	  "unprintable character" },
 	{ INTERFACE "[Network]\nBridge = ..\n",
 	  "p.conf:4: Bridge \"..\": not a network device's name" },
@@ -365,7 +368,7 @@ static void test_stock_file(void **state)
 	assert_string_equal(last_error, "p.conf:3: [Network] and --bridge: expected one of them");
 	assert_null(parse_with(INTERFACE, strlen(INTERFACE), "a/b"));
 	assert_string_equal(last_error, "--bridge \"a/b\": a network device's name has no \"/\", "
-	                                "\":\", blank or unprintable character");
+	                                "\":\", \"%\", blank or unprintable character");
 }
 
 /* --- who may read --- */
