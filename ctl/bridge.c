@@ -107,8 +107,19 @@ static void complain(struct pass *pass, const char *format, ...)
 
 /* ---- look ---- */
 
+static void drop_route(struct bridge *b, struct subnet_route *route)
+{
+	if (route->ours)
+		(void)priv_remove_route(b->priv, b->index, &route->prefix);
+	route->ours = false;
+	route->error = 0;
+}
+
 static void forget_bridge(struct bridge *b)
 {
+	/* One that was renamed is still there, and our routes with it. */
+	for (size_t i = 0; i < b->route_count; i++)
+		drop_route(b, &b->routes[i]);
 	b->index = 0;
 	b->mtu = 0;
 	b->odd_mtu = 0;
@@ -117,10 +128,6 @@ static void forget_bridge(struct bridge *b)
 	memset(&b->link, 0, sizeof(b->link));
 	memset(&b->port, 0, sizeof(b->port));
 	memset(&b->route, 0, sizeof(b->route));
-	for (size_t i = 0; i < b->route_count; i++) {
-		b->routes[i].ours = false;
-		b->routes[i].error = 0;
-	}
 }
 
 static void look(struct bridge *b, struct pass *pass)
@@ -303,14 +310,6 @@ static void keep_route(struct bridge *b, struct pass *pass, struct subnet_route 
 	prefix_format(&route->prefix, text);
 	complain(pass, "cannot set the route to %s on %s: %s", text, b->name,
 	         route->error == -EEXIST ? "there is another one" : strerror(-route->error));
-}
-
-static void drop_route(struct bridge *b, struct subnet_route *route)
-{
-	if (route->ours)
-		(void)priv_remove_route(b->priv, b->index, &route->prefix);
-	route->ours = false;
-	route->error = 0;
 }
 
 static void keep_routes(struct bridge *b, struct pass *pass, const struct bridge_state *state)

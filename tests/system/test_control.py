@@ -303,6 +303,20 @@ def test_private_key_taken_away_and_given_back(overlay):
     wait_for(lambda: a.ping(b.address, timeout=1), 30)
 
 
+def test_bridge_renamed_and_back(overlay):
+    host, daemon = overlay.lab[0], overlay.daemons[0]
+    a, b = overlay.containers
+    daemon.write(overlay.config(host, extra="Subnet = 172.20.0.0/16, fd20::/16, 10.77.0.0/16\n"))
+    daemon.ctl("reload")
+    wait_for(lambda: "10.77.0.0/16" in host.run("ip route"), 5)
+    for _ in range(5):
+        host.run("ip link set ovl0 name elsewhere")
+        host.run("ip link set elsewhere name ovl0")
+    wait_for(lambda: daemon.show()["networks"][0]["attached"] and a.ping(b.address, timeout=1), 10)
+    host.run("ip link set ovl0 name elsewhere")
+    wait_for(lambda: not daemon.show()["networks"][0]["attached"], 5)
+    wait_for(lambda: "10.77.0.0/16" not in host.run("ip route"), 5, "the route to go")
+
 
 def test_subnet_beyond_the_bridge(overlay):
     host, daemon = overlay.lab[0], overlay.daemons[0]
