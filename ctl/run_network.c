@@ -8,7 +8,8 @@
 #include "ctl/apply.h"
 #include "ctl/log.h"
 
-#define TAP_PREFIX "ovt-"
+#define TAP_PREFIX   "ovt-"
+#define SPARE_PREFIX "ovs-"
 
 /*
  * A name that says whose port it is. Of long bridge names the end, which is
@@ -19,6 +20,15 @@ static void name_tap(const char *bridge, char name[IFNAMSIZ])
 	size_t room = IFNAMSIZ - sizeof(TAP_PREFIX), len = strlen(bridge);
 
 	(void)snprintf(name, IFNAMSIZ, TAP_PREFIX "%s", bridge + (len > room ? len - room : 0));
+}
+
+/* A reload makes the new networks before the old ones go: two of one bridge, for a moment. */
+static bool is_ours(const struct state *state, const char *name)
+{
+	for (size_t i = 0; state->config && i < state->config->network_count; i++)
+		if (strcmp(state->networks[i]->tap.name, name) == 0)
+			return true;
+	return false;
 }
 
 struct tap_port {
@@ -75,6 +85,8 @@ static int open_tap(struct state *state, struct run_network *run,
 	int ret;
 
 	name_tap(config->bridge, name);
+	if (is_ours(state, name))
+		memcpy(name, SPARE_PREFIX, sizeof(SPARE_PREFIX) - 1);
 	ret = priv_make_tap(state->priv, &run->tap, name, &run->tap_index);
 	if (ret) {
 		run->tap.fd = -1;

@@ -91,6 +91,26 @@ def test_hangup_with_other_peers_loses_nothing_of_the_rest(overlay):
     assert pings.stop() == 0
 
 
+def test_a_network_is_renamed_by_reload(overlay):
+    a, b = overlay.containers
+    daemon, host = overlay.daemons[0], overlay.lab[0]
+    daemon.write(overlay.config(host, extra="Name = front\n"))
+    print(daemon.ctl("reload"))
+    assert daemon.show()["networks"][0]["name"] == "front"
+    daemon.attached()
+    wait_for(lambda: a.ping(b.address, timeout=1), 15)
+
+
+def test_two_networks_swap_bridges(overlay):
+    a, b = overlay.containers
+    daemon, host = overlay.daemons[0], overlay.lab[0]
+    host.bridge("ovl1", address="172.21.101.1/16")
+    base = overlay.config(host).replace("Bridge = ovl0\n", "Bridge = ovl0\nName = one\n")
+    two = base + "[Network]\nName = two\nBridge = ovl1\n"
+    daemon.write(two)
+    daemon.ctl("reload")
+    daemon.write(re.sub("ovl[01]", lambda m: {"ovl0": "ovl1", "ovl1": "ovl0"}[m[0]], two))
+    print(daemon.ctl("reload"))
 
 
 def test_reload_lists_what_it_drops(overlay):
