@@ -275,6 +275,46 @@ static void held_until_the_container_answers(void **state)
 	assert_int_equal(len, 28 + 5);
 }
 
+/*
+ * What waited is copied into the burst's buffer. When as many packets as can be
+ * merged are in already, the burst is flushed in between: the copies of then
+ * must not be overwritten by those that follow.
+ */
+static void released_into_a_full_burst(void **state)
+{
+	enum { EVENTS = 16, LEN = 16 + 48 + 16 };
+	static uint8_t run[RING_SEGMENTS_MAX * LEN];
+	const struct rig_arp arp = { .operation = ARP_REPLY,
+		                     .sender = "172.20.102.77",
+		                     .target = RIG_GATEWAY(1) };
+	struct rig *rig = *state;
+	uint8_t ip[256];
+	uint32_t len;
+
+	_Static_assert(EVENTS * RING_SEGMENTS_MAX == COALESCE_PACKETS, "full, not over");
+	rig_learn(B, RIG_ADDR(1));
+	for (uint32_t i = 0; i < 4; i++)
+		rig_tell(A, ip, rig_make_udp(ip, RIG_ADDR(0), "172.20.102.77", 40 + i), 0);
+	rig_mark(B);
+	for (unsigned int e = 0; e < EVENTS; e++) {
+		for (unsigned int i = 0; i < RING_SEGMENTS_MAX; i++) {
+			len = rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 20);
+			assert_int_equal(rig_seal(A, ip, len, run + i * LEN), LEN);
+		}
+		rig_give_datagram(B, &A->address, run, sizeof(run), LEN, 0);
+	}
+	rig_give_arp(B, &arp);
+	rig_round(B);
+	assert_true(rig_counted(B, DROP_NONE, 0, RIG_NOBODY));
+	assert_true(B->frame_count > 4);
+	for (uint32_t i = 0; i < 4; i++) {
+		const uint8_t *got = delivered(B, B->frame_count - 4 + i, &len);
+
+		assert_int_equal(len, 28 + 40 + i);
+		assert_int_equal(load_be16(got + 2), len);
+	}
+}
+
 static void nobody_answers(void **state)
 {
 	struct rig *rig = *state;
@@ -332,6 +372,7 @@ int main(void)
 		rig_connected_test(bridge_not_there),
 		rig_connected_test(peer_without_a_route),
 		rig_connected_test(held_until_the_container_answers),
+		rig_connected_test(released_into_a_full_burst),
 		rig_connected_test(nobody_answers),
 		rig_connected_test(just_failed_addresses_drop_at_once),
 		rig_connected_test(the_host_itself_is_reached_by_the_bridge),
