@@ -118,10 +118,14 @@ void device_set_identity(struct device *device, const uint8_t *private_key)
 	for (size_t i = 0; i < view->peer_count; i++) {
 		struct peer *peer = view->peers[i];
 
-		peer_reset(peer);
 		pthread_mutex_lock(&peer->lock);
 		noise_handshake_rekey(&peer->handshake, &device->identity);
 		pthread_mutex_unlock(&peer->lock);
+		/*
+		 * In this order: an initiation that a worker opened with the old key
+		 * is either consumed before, and its session ends here, or fails.
+		 */
+		peer_reset(peer);
 	}
 out:
 	pthread_rwlock_unlock(&device->identity_lock);
