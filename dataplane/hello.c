@@ -121,6 +121,7 @@ void hello_begin(struct burst *burst, struct peer *peer)
 	atomic_store_explicit(&hello->features, 0, memory_order_relaxed);
 	atomic_store_explicit(&hello->acked, false, memory_order_relaxed);
 	atomic_store_explicit(&hello->sends_left, HELLO_SENDS_MAX - 1, memory_order_relaxed);
+	atomic_store_explicit(&hello->answers_left, HELLO_ANSWERS_MAX, memory_order_relaxed);
 	send_hello(burst, peer);
 	timers_hello_at(peer, burst->now_ns + SECOND_NS);
 }
@@ -136,6 +137,18 @@ void hello_due(struct burst *burst, struct peer *peer)
 	send_hello(burst, peer);
 	if (left > 1)
 		timers_hello_at(peer, burst->now_ns + 2 * SECOND_NS);
+}
+
+/* Two workers may both give the last one; the limit is not that exact. */
+static void answer(struct burst *burst, struct peer *peer)
+{
+	struct hello *hello = &peer->hello;
+	uint32_t left = atomic_load_explicit(&hello->answers_left, memory_order_relaxed);
+
+	if (left == 0)
+		return;
+	atomic_store_explicit(&hello->answers_left, left - 1, memory_order_relaxed);
+	send_hello(burst, peer);
 }
 
 bool hello_receive(struct burst *burst, struct peer *peer, const uint8_t *data, uint32_t len)
@@ -163,7 +176,7 @@ bool hello_receive(struct burst *burst, struct peer *peer, const uint8_t *data, 
 	 * ours. Each side has one first, so the exchange ends.
 	 */
 	if (first || !msg.ack)
-		send_hello(burst, peer);
+		answer(burst, peer);
 	return true;
 }
 

@@ -21,6 +21,11 @@ struct burst;
 struct peer;
 
 #define HELLO_SENDS_MAX 3
+/*
+ * Answers a session gives: more than an honest peer asks for. An answer may be
+ * longer than what asked for it, and the peer chooses where it goes.
+ */
+#define HELLO_ANSWERS_MAX 8
 #define HELLO_SIZE_MAX  64
 
 /* Features that this version has; none yet beyond hello itself. */
@@ -29,6 +34,7 @@ struct peer;
 /* In struct peer. */
 struct hello {
 	_Atomic uint32_t sends_left; /* of this session's */
+	_Atomic uint32_t answers_left; /* likewise */
 	_Atomic uint32_t version; /* the peer's; 0: no hello on this session */
 	_Atomic uint32_t tunnel_mtu; /* what the peer takes */
 	_Atomic uint64_t features; /* those that both have */

@@ -193,6 +193,26 @@ static void each_hello_without_ack_gets_one(void **state)
 	assert_int_equal(B->sent_count, 0);
 }
 
+/* A peer that only ever asks is not answered for ever. */
+static void answers_end(void **state)
+{
+	static const struct hello_message plain = { .version = 1, .tunnel_mtu = 1400 };
+	struct rig *rig = *state;
+	uint8_t out[HELLO_SIZE_MAX];
+
+	rig_connect(rig, 0);
+	for (unsigned int i = 0; i < 4 * HELLO_ANSWERS_MAX; i++)
+		rig_tell(A, out, hello_format(out, &plain), 0);
+	assert_in_range(hellos(B), 1, HELLO_ANSWERS_MAX);
+	/* The next session has its own. */
+	rig->now_ns += RIG_SECOND;
+	peer_reset(A->peer);
+	peer_reset(B->peer);
+	rig_connect(rig, 0);
+	rig_tell(A, out, hello_format(out, &plain), 0);
+	assert_int_equal(hellos(B), 1);
+}
+
 static void features_are_those_of_both(void **state)
 {
 	static const struct hello_message rich = {
@@ -237,6 +257,7 @@ int main(void)
 		rig_test(both_know_and_it_ends),
 		rig_test(a_stock_peer_hears_three),
 		rig_test(each_hello_without_ack_gets_one),
+		rig_test(answers_end),
 		rig_test(features_are_those_of_both),
 		rig_test(what_was_agreed_ends_with_the_session),
 	};
