@@ -288,6 +288,21 @@ static enum drop drop_of(enum noise_verdict verdict)
 	return DROP_HANDSHAKE_INVALID;
 }
 
+/*
+ * An initiation is authentic but not always fresh: after a restart, which forgets
+ * the last time stamp, one recorded long ago passes. Whoever sent it from his own
+ * address must not get what goes to the peer. So it is answered there, but moves
+ * no endpoint that is known; the first message on the new key does.
+ */
+static void roam_by_initiation(struct peer *peer, const struct endpoint *from)
+{
+	struct endpoint known;
+
+	peer_get_endpoint(peer, &known);
+	if (!endpoint_is_set(&known) || endpoint_same_remote(&known, from))
+		peer_roam(peer, from);
+}
+
 static enum drop consume_initiation(struct burst *burst, const struct item *item)
 {
 	struct device *device = burst->device;
@@ -333,7 +348,7 @@ out:
 		return drop_of(verdict);
 	}
 	stats_add(&peer->rx_bytes, item->len);
-	peer_roam(peer, &item->from);
+	roam_by_initiation(peer, &item->from);
 	timers_any_received(peer, burst->now_ns);
 	timers_session_derived(peer, burst->now_ns);
 	burst_add_message(burst, peer, &item->from, &response, sizeof(response));

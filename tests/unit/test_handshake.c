@@ -56,6 +56,34 @@ static void accepted_initiation(void **state)
 	assert_int_equal(B->sent[0].tos, 0x88);
 }
 
+/*
+ * A recorded initiation, played back from elsewhere when the last time stamp is
+ * forgotten, must not draw the peer's traffic there.
+ */
+static void an_initiation_moves_no_known_endpoint(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t msg[INITIATION];
+	struct endpoint elsewhere = A->address, now;
+
+	elsewhere.remote.in.sin_port ^= 1;
+	make_initiation(rig, msg);
+	rig_mark(B);
+	inject(B, &elsewhere, msg, sizeof(msg));
+	assert_int_equal(B->sent_count, 1);
+	assert_int_equal(B->sent[0].len, RESPONSE);
+	assert_true(endpoint_same_remote(&B->sent[0].to, &elsewhere));
+	peer_get_endpoint(B->peer, &now);
+	assert_true(endpoint_same_remote(&now, &A->address));
+	/* One that is not known yet it does set. */
+	memset(&now, 0, sizeof(now));
+	peer_set_endpoint(B->peer, &now);
+	make_initiation(rig, msg);
+	inject(B, &elsewhere, msg, sizeof(msg));
+	peer_get_endpoint(B->peer, &now);
+	assert_true(endpoint_same_remote(&now, &elsewhere));
+}
+
 static void wrong_mac1(void **state)
 {
 	struct rig *rig = *state;
@@ -473,6 +501,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		rig_test(accepted_initiation),
+		rig_test(an_initiation_moves_no_known_endpoint),
 		rig_test(wrong_mac1),
 		rig_test(does_not_decrypt),
 		rig_test(unknown_peer),
