@@ -8,6 +8,7 @@
  * life as after a start that failed: no TAP, no socket, no route is left behind.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <poll.h>
@@ -525,6 +526,20 @@ static void run(struct daemon *daemon)
 	}
 }
 
+/*
+ * Who starts us may have closed 0, 1 and 2. Then a socket or TAP would get the
+ * number, and every line that is logged.
+ */
+static bool guard_streams(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		/* The lowest that is free is taken. */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	}
+	return true;
+}
+
 /* Keys are in this process: no core file, no tracing by others of the same user. */
 static void guard_memory(void)
 {
@@ -542,6 +557,8 @@ int main(int argc, char **argv)
 
 	if (ret >= 0)
 		return ret;
+	if (!guard_streams())
+		return EXIT_RUNTIME;
 	guard_memory();
 	json_memory_init();
 	if (secret_init() || aead_init()) {

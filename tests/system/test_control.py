@@ -451,3 +451,16 @@ def test_sigterm_without_a_bridge(lab):
     assert daemon.stop() == 0
     assert "ovt-nowhere" not in lab[0].run("ip -br link")
     assert sorted(os.listdir(daemon.folder)) == ["log", "peers.conf"]
+
+
+def test_closed_standard_streams(lab):
+    """No socket gets the number that lines are logged to."""
+    overlay = Overlay(lab, "poll", start=False)
+    daemon = Daemon(lab[0], overlay.config(lab[0]), io="poll", start=False)
+    argv = [build_folder() / "ctl" / "ovltund", "-c", daemon.config, "--run-dir", daemon.folder, "--uapi-dir", daemon.folder]
+    process = lab[0].popen(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", *argv])
+    wait_for(daemon.answers, 10)
+    for number in range(3):
+        assert os.readlink(f"/proc/{process.pid}/fd/{number}") == "/dev/null"
+    lab[0].stop(process)
+    assert process.returncode == 0
