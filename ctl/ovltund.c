@@ -40,6 +40,7 @@
 #define UAPI_DIR        "/var/run/wireguard"
 #define RESOLVE_FDS_MAX 16
 #define FDS_MAX         (2 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX)
+#define FILES_MAX       1024 /* clients, networks, a little of everything */
 #define TICK_MS         1000
 
 struct options {
@@ -489,7 +490,8 @@ static int time_left_ms(const struct daemon *daemon, uint64_t tick_ns)
 	return now_ns < tick_ns ? (int)((tick_ns - now_ns) / 1000000 + 1) : 0;
 }
 
-static void run(struct daemon *daemon)
+/* An exit status. */
+static int run(struct daemon *daemon)
 {
 	struct state *state = &daemon->state;
 	uint64_t tick_ns = 0;
@@ -512,10 +514,10 @@ static void run(struct daemon *daemon)
 
 		if (poll(fds, n, timeout) < 0 && errno != EINTR) {
 			log_line("poll: %s", strerror(errno));
-			return;
+			return EXIT_RUNTIME;
 		}
 		if (fds[0].revents && !take_signals(daemon))
-			return;
+			return EXIT_SUCCESS;
 		if (fds[1].revents)
 			netlink_dispatch(state->netlink);
 		uint64_t now_ns = device_now(state->device);
@@ -540,6 +542,17 @@ static bool guard_streams(void)
 	return true;
 }
 
+/* poll(2) refuses to wait for more descriptors than may be open. */
+static void raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_MAX)
+		return;
+	limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* Keys are in this process: no core file, no tracing by others of the same user. */
 static void guard_memory(void)
 {
@@ -560,6 +573,7 @@ int main(int argc, char **argv)
 	if (!guard_streams())
 		return EXIT_RUNTIME;
 	guard_memory();
+	raise_limit();
 	json_memory_init();
 	if (secret_init() || aead_init()) {
 		log_line("the crypto library does not work here");
@@ -586,8 +600,7 @@ int main(int argc, char **argv)
 	if (start(&daemon, config) == 0) {
 		announce(&daemon);
 		upkeep_tick(&daemon.state);
-		run(&daemon);
-		ret = EXIT_SUCCESS;
+		ret = run(&daemon);
 	}
 	stop(&daemon);
 	return ret;

@@ -464,3 +464,16 @@ def test_closed_standard_streams(lab):
         assert os.readlink(f"/proc/{process.pid}/fd/{number}") == "/dev/null"
     lab[0].stop(process)
     assert process.returncode == 0
+
+
+def test_few_files(lab):
+    """A small limit is raised; where it cannot be, the end is not called a success."""
+    overlay = Overlay(lab, "poll", start=False)
+    daemon = Daemon(lab[0], overlay.config(lab[0]), io="poll", start=False)
+    argv = [build_folder() / "ctl" / "ovltund", "-c", daemon.config, "--run-dir", daemon.folder, "--uapi-dir", daemon.folder]
+    process = lab[0].popen(["sh", "-c", 'ulimit -S -n 40; exec "$@"', "sh", *argv])
+    wait_for(daemon.answers, 10)
+    lab[0].stop(process)
+    assert process.returncode == 0
+    process = lab[0].popen(["sh", "-c", 'ulimit -n 40; exec "$@"', "sh", *argv])
+    assert process.wait(10) == 1
