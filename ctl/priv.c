@@ -8,7 +8,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,6 +118,13 @@ void priv_forget_tap(struct priv *priv, uint32_t index)
 
 	if (tap)
 		*tap = priv->taps[--priv->tap_count];
+}
+
+bool priv_has_tap(const struct priv *priv, const char *name)
+{
+	uint32_t index = if_nametoindex(name);
+
+	return index && find_tap(priv, index);
 }
 
 int priv_join_bridge(struct priv *priv, uint32_t tap_index, uint32_t bridge_index)

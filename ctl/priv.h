@@ -8,6 +8,7 @@
 #ifndef CTL_PRIV_H
 #define CTL_PRIV_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "ctl/netlink.h"
 #include "dataplane/tap.h"
@@ -25,6 +26,8 @@ void priv_close(struct priv *priv);
 /* Closed by tap_close(); then priv_forget_tap(), before its index can be another's. */
 int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, uint32_t *index);
 void priv_forget_tap(struct priv *priv, uint32_t index);
+/* Whether a device that is there was made by priv_make_tap(). */
+bool priv_has_tap(const struct priv *priv, const char *name);
 /* @bridge_index 0: leaves the bridge it is a port of. */
 int priv_join_bridge(struct priv *priv, uint32_t tap_index, uint32_t bridge_index);
 /* And up. Only what differs is set. */

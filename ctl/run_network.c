@@ -8,8 +8,7 @@
 #include "ctl/apply.h"
 #include "ctl/log.h"
 
-#define TAP_PREFIX   "ovt-"
-#define SPARE_PREFIX "ovs-"
+#define TAP_PREFIX "ovt-"
 
 /*
  * A name that says whose port it is. Of long bridge names the end, which is
@@ -22,13 +21,15 @@ static void name_tap(const char *bridge, char name[IFNAMSIZ])
 	(void)snprintf(name, IFNAMSIZ, TAP_PREFIX "%s", bridge + (len > room ? len - room : 0));
 }
 
-/* A reload makes the new networks before the old ones go: two of one bridge, for a moment. */
-static bool is_ours(const struct state *state, const char *name)
+/*
+ * Ours can want one name twice: names of two bridges may end alike, and a reload
+ * makes the new networks before the old ones go. Then it is "ov0-…", "ov1-…".
+ */
+static void choose_free(const struct state *state, char name[IFNAMSIZ])
 {
-	for (size_t i = 0; state->config && i < state->config->network_count; i++)
-		if (strcmp(state->networks[i]->tap.name, name) == 0)
-			return true;
-	return false;
+	for (const char *letter = "0123456789"; *letter && priv_has_tap(state->priv, name);
+	     letter++)
+		name[2] = *letter;
 }
 
 struct tap_port {
@@ -85,8 +86,7 @@ static int open_tap(struct state *state, struct run_network *run,
 	int ret;
 
 	name_tap(config->bridge, name);
-	if (is_ours(state, name))
-		memcpy(name, SPARE_PREFIX, sizeof(SPARE_PREFIX) - 1);
+	choose_free(state, name);
 	ret = priv_make_tap(state->priv, &run->tap, name, &run->tap_index);
 	if (ret) {
 		run->tap.fd = -1;

@@ -113,6 +113,21 @@ def test_two_networks_swap_bridges(overlay):
     print(daemon.ctl("reload"))
 
 
+def test_bridges_whose_names_end_alike(overlay):
+    daemon, host = overlay.daemons[0], overlay.lab[0]
+    for name in ("a1-frontend-net", "b1-frontend-net"):
+        host.bridge(name)
+    text = overlay.config(host) + "[Network]\nBridge = a1-frontend-net\n[Network]\nBridge = b1-frontend-net\n"
+    daemon.write(text)
+    daemon.ctl("reload")
+    for restarted in (False, True):
+        wait_for(lambda: all(n["attached"] for n in daemon.show()["networks"]), 5)
+        assert len({n["tap"] for n in daemon.show()["networks"]}) == 3
+        if not restarted:
+            daemon.stop()
+            daemon.start()
+
+
 def test_reload_lists_what_it_drops(overlay):
     daemon = overlay.daemons[0]
     key = keypair()[1]
