@@ -17,8 +17,9 @@ static void print_summary(const json_t *reply)
 	       " removed, %" JSON_INTEGER_FORMAT " changed\n",
 	       client_number(reply, "peers_added"), client_number(reply, "peers_removed"),
 	       client_number(reply, "peers_changed"));
-	json_array_foreach(dropped, i, line) printf(
-		"dropped, as it was changed at run time only: %s\n", json_string_value(line));
+	json_array_foreach (dropped, i, line)
+		printf("dropped, as it was changed at run time only: %s\n",
+		       json_string_value(line));
 	if (more > 0)
 		printf("dropped %" JSON_INTEGER_FORMAT " more changes made at run time\n", more);
 }

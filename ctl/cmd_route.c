@@ -83,8 +83,7 @@ static int print_routes(const json_t *routes)
 	size_t i;
 	json_t *route;
 
-	json_array_foreach(routes, i, route)
-	{
+	json_array_foreach (routes, i, route) {
 		const char *network = client_text(route, "network");
 
 		text_table_put(table, TEXT_PLAIN, "%s", client_text(route, "prefix"));

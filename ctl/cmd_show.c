@@ -84,8 +84,7 @@ static void print_network_problems(const json_t *networks, struct host *host, bo
 	size_t i;
 	json_t *network;
 
-	json_array_foreach(networks, i, network)
-	{
+	json_array_foreach (networks, i, network) {
 		const char *problem = client_text(network, "problem");
 
 		if (!*problem)
@@ -109,8 +108,7 @@ static int print_networks(const json_t *networks, bool color)
 	size_t i;
 	json_t *network;
 
-	json_array_foreach(networks, i, network)
-	{
+	json_array_foreach (networks, i, network) {
 		bool attached = json_is_true(json_object_get(network, "attached"));
 		json_int_t mtu = client_number(network, "mtu");
 		char text[256];
@@ -204,8 +202,7 @@ static int print_peers(const json_t *peers, bool color)
 	size_t i;
 	json_t *peer;
 
-	json_array_foreach(peers, i, peer)
-	{
+	json_array_foreach (peers, i, peer) {
 		char text[512];
 
 		put_peer_name(table, peer);
@@ -268,8 +265,7 @@ static bool print_counters(json_t *counters, const json_t *texts, bool all, bool
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(counters, name, value)
-	{
+	json_object_foreach (counters, name, value) {
 		json_int_t count = json_integer_value(value);
 
 		if (!count && !all)
@@ -290,8 +286,7 @@ static void print_counters_of(const char *kind, json_t *owners, const json_t *te
 	const char *name;
 	json_t *counters;
 
-	json_object_foreach(owners, name, counters)
-	{
+	json_object_foreach (owners, name, counters) {
 		if (!json_object_size(counters))
 			continue;
 		printf("%s ", kind);
@@ -363,9 +358,8 @@ static int show_neighbours(bool json)
 		struct text_table *table =
 			text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
 
-		json_array_foreach(json_object_get(reply, "networks"), i, network)
-		{
-			json_array_foreach(json_object_get(network, "neighbours"), j, neighbour)
+		json_array_foreach (json_object_get(reply, "networks"), i, network) {
+			json_array_foreach (json_object_get(network, "neighbours"), j, neighbour)
 				put_neighbour(table, network, neighbour);
 		}
 		if (text_table_print(table, stdout, text_use_color(stdout)))

@@ -203,7 +203,7 @@ static int load_config(const struct options *options, struct config **config)
 		config_free(*config);
 	}
 	if (!error.text[0])
-		strcpy(error.text, strerror(-ret));
+		(void)snprintf(error.text, sizeof(error.text), "%s", strerror(-ret));
 	config_error_format(&error, text, sizeof(text));
 	log_line("%s", text);
 	return ret == -ENOMEM ? EXIT_RUNTIME : EXIT_USAGE;

@@ -2,6 +2,7 @@
 #include "ctl/reload.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include "ctl/changes.h"
 #include "ctl/log.h"
@@ -30,27 +31,6 @@ void reload_warn(void *arg, const struct config_error *warning)
 	log_line("%s", text);
 }
 
-/*
- * Serials tell endpoints that were set anew at run time; a file that says the
- * same as before, of an endpoint nobody touched since, leaves a roamed peer where
- * it is.
- */
-static void take_serials(struct config *next, const struct config *active,
-                         const struct config *base)
-{
-	for (size_t i = 0; i < next->peer_count; i++) {
-		struct config_peer *peer = &next->peers[i];
-		const struct config_peer *now = config_find_peer(active, peer->public_key);
-		const struct config_peer *then = config_find_peer(base, peer->public_key);
-
-		if (!now)
-			continue;
-		peer->endpoint_serial = now->endpoint_serial;
-		if (then && then->endpoint_serial != now->endpoint_serial)
-			peer->endpoint_serial++;
-	}
-}
-
 int reload_config(struct state *state, struct reload_result *result,
                   void (*line)(void *arg, const char *text), void *arg, struct config_error *error)
 {
@@ -68,7 +48,6 @@ int reload_config(struct state *state, struct reload_result *result,
 	ret = config_check(next, error);
 	if (ret)
 		goto out;
-	take_serials(next, state->config, state->base);
 	ret = -ENOMEM;
 	base = config_copy(next);
 	before = config_copy(state->config);
@@ -94,7 +73,7 @@ int reload_config(struct state *state, struct reload_result *result,
 	upkeep_tick(state);
 out:
 	if (ret && !error->text[0])
-		strcpy(error->text, strerror(-ret));
+		(void)snprintf(error->text, sizeof(error->text), "%s", strerror(-ret));
 	config_free(next);
 	config_free(base);
 	config_free(before);

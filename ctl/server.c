@@ -149,8 +149,7 @@ static json_t *edit_allowed(struct config *config, struct config_peer *peer, con
 	if (!json_is_array(list))
 		return usage("allowed_ips: expected a list");
 	config_peer_clear_allowed(peer);
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach (list, i, item) {
 		const char *text = json_string_value(item);
 
 		if (!text || !prefix_parse(&prefix, text))

@@ -200,9 +200,7 @@ static int edit_flag(struct edit *edit, const char *key, const char *value)
 {
 	if (strcmp(value, "true") != 0)
 		return refuse(edit, "%.64s: expected true", key);
-	if (strcmp(key, "remove") == 0)
-		remove_peer(edit);
-	else if (strcmp(key, "update_only") == 0 && edit->created)
+	if (strcmp(key, "remove") == 0 || (strcmp(key, "update_only") == 0 && edit->created))
 		remove_peer(edit);
 	else if (strcmp(key, "replace_allowed_ips") == 0 && !edit->skip)
 		config_peer_clear_allowed(edit->peer);

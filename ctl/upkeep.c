@@ -222,6 +222,11 @@ void upkeep_tick(struct state *state)
 
 void upkeep_end(struct state *state)
 {
-	while (state->questions)
-		end_question(state->questions);
+	struct upkeep_question *question, *next;
+
+	for (question = state->questions; question; question = next) {
+		next = question->next;
+		free(question);
+	}
+	state->questions = NULL;
 }

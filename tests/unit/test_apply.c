@@ -162,6 +162,8 @@ static void test_socket(void **state)
 
 	/* A port that the kernel chose, and then its number: the same socket goes on. */
 	assert_int_equal(running_apply(INTERFACE NETWORK, NULL), 0);
+	assert_int_equal(running_apply(INTERFACE NETWORK, &summary), 0);
+	assert_false(summary.socket_changed);
 	struct config *config = config_copy(running.config);
 
 	assert_int_not_equal(running.udp.port, 0);
@@ -325,6 +327,12 @@ static void test_changes(void **state)
 	assert_int_equal(list_changes(base, PORT NETWORK A_FULL, PORT NETWORK A_FULL), 0);
 	assert_int_equal(list_changes(base, PORT NETWORK A_FULL "PersistentKeepalive = 3\n" B_FULL,
 	                              PORT NETWORK B_FULL),
+	                 0);
+
+	assert_int_equal(list_changes(base,
+	                              PORT NETWORK PEER_A "AllowedIPs = 172.20.1.0/24\n"
+	                                                  "Endpoint = 127.0.0.1:8\n" B_FULL,
+	                              PORT NETWORK PEER_A "Endpoint = 127.0.0.1:8\n" B_FULL),
 	                 0);
 
 	assert_int_equal(list_changes(base,

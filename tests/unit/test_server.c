@@ -264,13 +264,52 @@ static void test_reload(void **state)
 	assert_ptr_equal(running_peer(KEY_B)->peer, bob);
 }
 
+static void expect_endpoint(const char *wanted)
+{
+	char address[ENDPOINT_TEXT_MAX];
+	struct endpoint endpoint;
+
+	peer_get_endpoint(running_peer(KEY_A)->peer, &endpoint);
+	endpoint_format(&endpoint, address);
+	assert_string_equal(address, wanted);
+}
+
+/* A reload leaves a roamed peer where it is, and takes back what was set at run time. */
+static void test_reload_endpoint(void **state)
+{
+	struct endpoint elsewhere;
+
+	(void)state;
+	write_file(FILE_TEXT "[Peer]\nPublicKey = " KEY_C "\n");
+	expect_good("{\"do\":\"reload\"}");
+	write_file(HEAD "Subnet = 172.20.0.0/16\n" A_FULL "Endpoint = 192.0.2.1:1\n" B_FULL);
+	expect_good("{\"do\":\"reload\"}");
+	expect_endpoint("192.0.2.1:1");
+	assert_int_equal(endpoint_parse(&elsewhere, "192.0.2.77:99"), 0);
+	peer_set_endpoint(running_peer(KEY_A)->peer, &elsewhere);
+	expect_good("{\"do\":\"reload\"}");
+	expect_endpoint("192.0.2.77:99");
+	expect_good("{\"do\":\"peer-set\",\"peer\":\"alice\",\"endpoint\":\"192.0.2.2:2\"}");
+	expect_endpoint("192.0.2.2:2");
+	expect_good("{\"do\":\"reload\"}");
+	expect_endpoint("192.0.2.1:1");
+	peer_set_endpoint(running_peer(KEY_A)->peer, &elsewhere);
+	expect_good("{\"do\":\"reload\"}");
+	expect_endpoint("192.0.2.77:99");
+}
+
 #define RUNNING(test) cmocka_unit_test_setup_teardown(test, start, running_close)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RUNNING(test_show),    RUNNING(test_drops),  RUNNING(test_peer_changes),
-		RUNNING(test_refused), RUNNING(test_routes), RUNNING(test_reload),
+		RUNNING(test_show),
+		RUNNING(test_drops),
+		RUNNING(test_peer_changes),
+		RUNNING(test_refused),
+		RUNNING(test_routes),
+		RUNNING(test_reload),
+		RUNNING(test_reload_endpoint),
 	};
 
 	json_memory_init();

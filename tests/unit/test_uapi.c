@@ -107,11 +107,14 @@ static void test_skipped_peers(void **state)
 	assert_int_equal(edit(config, "public_key=" HEX_OWN "\nallowed_ip=10.9.0.0/16\n"
 	                              "endpoint=192.0.2.9:9\npreshared_key=" HEX_A
 	                              "\nreplace_allowed_ips=true\nallowed_ip=-10.1.0.0/16\n"
-	                              "persistent_keepalive_interval=1\nupdate_only=true\n"
-	                              "remove=true\nremove=true\n"),
+	                              "persistent_keepalive_interval=1\nupdate_only=true\n"),
 	                 0);
 	assert_int_equal(config->peer_count, 2);
 	assert_int_equal(peer_of(config, KEY_A)->allowed_count, 2);
+
+	assert_int_equal(edit(config, "public_key=" HEX_OWN "\nremove=true\nremove=true\n"), 0);
+	assert_int_equal(edit(config, "public_key=" HEX_OWN "\n"), 0);
+	assert_int_equal(config->peer_count, 2);
 
 	/* Nobody is made where only an update is meant; what is said of him goes nowhere. */
 	assert_int_equal(edit(config,

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* Names of endpoints: when they are asked for, and what an answer does. The resolver is the test's. */
+#include "running.h"
+
+#include "ctl/reload.h"
+
+#define NAMED_A PEER_A "Endpoint = vpn.example.org:7\n"
+
+struct resolve {
+	resolve_done_fn *done; /* of the one question under way */
+	void *arg;
+	char host[CONFIG_HOST_MAX];
+	unsigned int questions;
+};
+static struct resolve resolver;
+
+void __wrap_resolve_request(struct resolve *resolve, const char *host, uint16_t port,
+                            resolve_done_fn *done, void *arg);
+
+void __wrap_resolve_request(struct resolve *resolve, const char *host, uint16_t port,
+                            resolve_done_fn *done, void *arg)
+{
+	assert_ptr_equal(resolve, &resolver);
+	assert_int_equal(port, 7);
+	assert_null(resolver.done); /* one at a time */
+	resolver.done = done;
+	resolver.arg = arg;
+	(void)snprintf(resolver.host, sizeof(resolver.host), "%s", host);
+	resolver.questions++;
+}
+
+static uint64_t now_ns = 1000 * STATE_SECOND_NS;
+
+static uint64_t read_now(void *arg)
+{
+	(void)arg;
+	return now_ns;
+}
+
+static struct environment clock_of_test;
+
+static void tick(uint64_t seconds)
+{
+	now_ns += seconds * STATE_SECOND_NS;
+	upkeep_tick(&running);
+}
+
+static void answer(int status, const char *address)
+{
+	resolve_done_fn *done = resolver.done;
+	struct endpoint endpoint;
+
+	assert_non_null(done);
+	resolver.done = NULL;
+	if (address)
+		assert_int_equal(endpoint_parse(&endpoint, address), 0);
+	done(resolver.arg, status, address ? &endpoint : NULL);
+}
+
+static void expect_endpoint(const char *wanted)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	struct endpoint endpoint;
+
+	peer_get_endpoint(running_peer(KEY_A)->peer, &endpoint);
+	endpoint_format(&endpoint, text);
+	assert_string_equal(text, wanted);
+}
+
+static void roam_to(const char *text)
+{
+	struct endpoint endpoint;
+
+	assert_int_equal(endpoint_parse(&endpoint, text), 0);
+	peer_set_endpoint(running_peer(KEY_A)->peer, &endpoint);
+}
+
+static void set_attempts(uint32_t attempts)
+{
+	atomic_store(&running_peer(KEY_A)->peer->timers.attempts, attempts);
+}
+
+static int start(void **state)
+{
+	(void)state;
+	memset(&running, 0, sizeof(running));
+	memset(&resolver, 0, sizeof(resolver));
+	clock_of_test = environment_system;
+	clock_of_test.now_ns = read_now;
+	if (device_open(&running.device, &clock_of_test) ||
+	    netlink_open(&running.netlink, running_changed, NULL) ||
+	    priv_open(&running.priv, running.netlink))
+		return -1;
+	running.resolve = &resolver;
+	return running_apply(HEAD NAMED_A PEER_B "Endpoint = 192.0.2.9:1\n", NULL);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	apply_end(&running);
+	upkeep_end(&running);
+	device_close(running.device);
+	priv_close(running.priv);
+	netlink_close(running.netlink);
+	return 0;
+}
+
+/* DNS is down at boot: asked again after 1, 2, 4 … 60 seconds, for as long as it takes. */
+static void test_backoff(void **state)
+{
+	static const unsigned int pauses_s[] = { 1, 2, 4, 8, 16, 32, 60, 60, 60 };
+
+	(void)state;
+	tick(0);
+	assert_int_equal(resolver.questions, 1);
+	assert_string_equal(resolver.host, "vpn.example.org");
+	for (unsigned int i = 0; i < sizeof(pauses_s) / sizeof(pauses_s[0]); i++) {
+		answer(-EAGAIN, NULL);
+		expect_endpoint("(none)");
+		tick(pauses_s[i] - 1);
+		assert_int_equal(resolver.questions, i + 1);
+		tick(1);
+		assert_int_equal(resolver.questions, i + 2);
+	}
+	tick(100); /* no second question before the first is answered */
+	assert_int_equal(resolver.questions, 10);
+	answer(0, "192.0.2.1:7");
+	expect_endpoint("192.0.2.1:7");
+	tick(10000);
+	assert_int_equal(resolver.questions, 10);
+}
+
+static void test_silent(void **state)
+{
+	(void)state;
+	tick(0);
+	answer(0, "192.0.2.1:7");
+	set_attempts(2);
+	tick(100);
+	assert_int_equal(resolver.questions, 1);
+	set_attempts(3);
+	tick(1);
+	assert_int_equal(resolver.questions, 2);
+	answer(0, "192.0.2.2:7");
+	expect_endpoint("192.0.2.2:7");
+
+	/* At most every 30 seconds. */
+	tick(29);
+	assert_int_equal(resolver.questions, 2);
+	tick(1);
+	assert_int_equal(resolver.questions, 3);
+	/* It roamed and fell silent there: back to where its name says it is. */
+	roam_to("192.0.2.77:99");
+	answer(0, "192.0.2.2:7");
+	expect_endpoint("192.0.2.2:7");
+
+	/* A failure changes nothing, and is not final. */
+	tick(30);
+	assert_int_equal(resolver.questions, 4);
+	answer(-ENOENT, NULL);
+	expect_endpoint("192.0.2.2:7");
+	tick(1);
+	assert_int_equal(resolver.questions, 5);
+}
+
+/* A peer that roamed and lives is left there by a reload, unless its name has moved. */
+static void test_again(void **state)
+{
+	(void)state;
+	tick(0);
+	answer(0, "192.0.2.1:7");
+	roam_to("192.0.2.77:99");
+	/* Any other change of the configuration asks for nothing. */
+	assert_int_equal(running_apply(HEAD NAMED_A "PersistentKeepalive = 3\n", NULL), 0);
+	tick(1);
+	assert_int_equal(resolver.questions, 1);
+	upkeep_resolve_again(&running);
+	tick(0);
+	assert_int_equal(resolver.questions, 2);
+	answer(0, "192.0.2.1:7");
+	expect_endpoint("192.0.2.77:99");
+	upkeep_resolve_again(&running);
+	tick(0);
+	answer(0, "192.0.2.5:7");
+	expect_endpoint("192.0.2.5:7");
+}
+
+/* Answers that come too late find another endpoint, or no peer at all. */
+static void test_late(void **state)
+{
+	(void)state;
+	tick(0);
+	assert_int_equal(running_apply(HEAD PEER_A "Endpoint = other.example.org:7\n", NULL), 0);
+	tick(1);
+	assert_int_equal(resolver.questions, 1);
+	answer(0, "192.0.2.1:7");
+	expect_endpoint("(none)");
+	tick(1);
+	assert_int_equal(resolver.questions, 2);
+	assert_string_equal(resolver.host, "other.example.org");
+	answer(0, "192.0.2.2:7");
+	expect_endpoint("192.0.2.2:7");
+
+	upkeep_resolve_again(&running);
+	tick(1);
+	assert_int_equal(running_apply(HEAD PEER_A "Endpoint = 192.0.2.3:7\n", NULL), 0);
+	answer(0, "192.0.2.2:7");
+	expect_endpoint("192.0.2.3:7");
+
+	assert_int_equal(running_apply(HEAD NAMED_A, NULL), 0);
+	tick(1);
+	assert_int_equal(running_apply(HEAD PEER_B, NULL), 0);
+	answer(0, "192.0.2.1:7");
+	tick(1);
+	assert_null(running.questions);
+}
+
+/* What nobody answered before the end is forgotten, not leaked. */
+static void test_unanswered(void **state)
+{
+	(void)state;
+	tick(0);
+	assert_int_equal(resolver.questions, 1);
+}
+
+#define RUNNING(test) cmocka_unit_test_setup_teardown(test, start, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RUNNING(test_backoff), RUNNING(test_silent),     RUNNING(test_again),
+		RUNNING(test_late),    RUNNING(test_unanswered),
+	};
+
+	if (secret_init() || aead_init())
+		return 1;
+	if (!netns_enter())
+		return NETNS_SKIP;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
