@@ -372,6 +372,12 @@ bool packet_is_discovery(const struct packet *pkt)
 	       type >= ICMPV6_ROUTER_SOLICIT && type <= ICMPV6_REDIRECT;
 }
 
+bool packet_is_redirect(const struct packet *pkt)
+{
+	return pkt->family == 4 && pkt->proto == IPPROTO_WIRE_ICMP &&
+	       icmp_type(pkt) == ICMPV4_REDIRECT;
+}
+
 /* ---- errors about packets ---- */
 
 /* An ICMP error, or not to be told from one. */

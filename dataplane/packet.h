@@ -72,6 +72,8 @@ bool packet_parse_nd(const struct packet *pkt, struct packet_nd *nd)
 	__attribute__((warn_unused_result));
 /* ICMPv6 of neighbour or router discovery at all (types 133 to 137). */
 bool packet_is_discovery(const struct packet *pkt);
+/* An ICMP redirect of IPv4; those of IPv6 are discovery. */
+bool packet_is_redirect(const struct packet *pkt);
 
 /* One's complement sum in the machine's byte order, not folded; @sum continues an earlier part of even length. */
 uint64_t checksum_add(uint64_t sum, const void *data, size_t len);

@@ -164,8 +164,8 @@ static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len)
 		burst_drop(burst, in->peer, NULL, DROP_IN_MALFORMED, 1);
 		return;
 	}
-	/* Its own bridge's discovery is each host's own: none crosses in routed mode. */
-	if (pkt.family == 6 && packet_is_discovery(&pkt)) {
+	/* Discovery and redirects are each bridge's own: none crosses in routed mode. */
+	if (packet_is_discovery(&pkt) || packet_is_redirect(&pkt)) {
 		burst_drop(burst, in->peer, NULL, DROP_IN_ND, 1);
 		return;
 	}

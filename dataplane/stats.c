@@ -60,7 +60,8 @@ static const struct drop_entry drops[] = {
 	[DROP_IN_NOT_LOCAL] = { "in-not-local",
 		"A peer sent to what lives at another peer: nothing goes from tunnel to tunnel." },
 	[DROP_IN_ND] = { "in-nd",
-		"A peer sent neighbour or router discovery into a routed network." },
+		"A peer sent neighbour or router discovery, or a redirect, into a routed "
+		"network." },
 	[DROP_IN_CONTROL] = { "in-control",
 		"A peer's control message did not parse." },
 	[DROP_IN_ECN] = { "in-ecn",

@@ -196,7 +196,18 @@ static void neighbour_and_router_discovery(void **state)
 		         0);
 		assert_true(rig_only_dropped(B, DROP_IN_ND, 1, RIG_PEER));
 	}
+	/* IPv4 has a redirect alone. */
+	uint32_t len = rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 20);
+	ip[9] = IPPROTO_WIRE_ICMP;
+	ip[20] = ICMPV4_REDIRECT;
+	rig_mark(B);
+	rig_tell(A, ip, len, 0);
+	assert_true(rig_only_dropped(B, DROP_IN_ND, 1, RIG_PEER));
 	/* Echo requests are welcome. */
+	ip[20] = 8;
+	rig_mark(B);
+	rig_tell(A, ip, len, 0);
+	assert_true(rig_counted(B, DROP_NONE, 0, RIG_NOBODY));
 	rig_mark(B);
 	rig_tell(A, ip,
 	         rig_make_icmpv6(ip, RIG_ADDR6(0), RIG_ADDR6(1), 128, 64, body, sizeof(body)), 0);
