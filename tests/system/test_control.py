@@ -492,3 +492,50 @@ def test_few_files(lab):
     assert process.returncode == 0
     process = lab[0].popen(["sh", "-c", 'ulimit -n 40; exec "$@"', "sh", *argv])
     assert process.wait(10) == 1
+
+
+NAMESERVER = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 53))
+print("up", flush=True)
+while True:
+    query, sender = s.recvfrom(512)
+    end = query.index(b"\\0", 12) + 5
+    found = query[end - 4:end - 2] == b"\\0\\1"  # A
+    reply = query[:2] + b"\\x81\\x80\\0\\1" + bytes([0, found]) + bytes(4) + query[12:end]
+    if found:
+        reply += b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\0\\0\\4" + socket.inet_aton(sys.argv[1])
+    s.sendto(reply, sender)
+"""
+
+
+def test_names_resolved_later(lab):
+    """No name server at the start: the daemon comes up, and asks until there is one."""
+    overlay = Overlay(lab, "poll", start=False)
+    host = lab[0]
+    overlay.daemon(lab[1])
+    text = overlay.config(host).replace(overlay.endpoint(lab[1]), "barge2.example:12345")
+    daemon = Daemon(host, text, io="poll", start=False)
+    (daemon.folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    argv = [build_folder() / "ctl" / "ovltund", "-c", daemon.config, "--run-dir", daemon.folder, "--uapi-dir", daemon.folder]
+    script = f'mount --bind {daemon.folder}/resolv.conf /etc/resolv.conf && exec "$@"'
+    with open(daemon.log_path, "w", encoding="utf-8") as log:
+        host.popen(["unshare", "-m", "sh", "-c", script, "sh", *argv], stdout=log)
+    wait_for(daemon.answers, 10)
+    wait_for(lambda: "no address yet" in daemon.log, 15)
+    assert not daemon.wg("show", "peers", "endpoints").count("10.10.10")
+    server = host.popen(["/usr/bin/python3", "-c", NAMESERVER, lab[1].underlay])
+    assert server.stdout.readline() == "up\n"
+    wait_for(lambda: daemon.peer("barge2")["endpoint"] == overlay.endpoint(lab[1]), 20, "the name to have an address")
+    assert daemon.log.count("no address yet") == 1 and "has an address now" in daemon.log
+    a, b = overlay.containers
+    assert a.ping(b.address, timeout=5)
+    # Asked again by a reload, and followed to where the name points now.
+    host.stop(server)
+    lab[1].run("ip addr add 10.10.10.202/24 dev eth0")
+    server = host.popen(["/usr/bin/python3", "-c", NAMESERVER, "10.10.10.202"])
+    assert server.stdout.readline() == "up\n"
+    daemon.ctl("reload")
+    wait_for(lambda: daemon.peer("barge2")["endpoint"] == "10.10.10.202:12345", 20)
+    assert a.ping(b.address, timeout=5)
