@@ -21,6 +21,8 @@
 
 #define NOT_THERE SIZE_MAX
 
+_Static_assert(CONFIG_NETWORKS_MAX <= RING_PORTS_MAX, "a port of the ring for each network");
+
 struct plan {
 	struct state *state;
 	struct config *config;
@@ -185,8 +187,9 @@ static int plan_network(struct plan *plan, size_t i)
 	int port = free_port(plan);
 
 	if (port < 0)
-		return fail(plan, port, "network %s: more than %d networks", config->name,
-		            RING_PORTS_MAX);
+		return fail(plan, port,
+		            "network %s: more than %d networks, counting those that it replaces",
+		            config->name, RING_PORTS_MAX);
 	int ret, tries = 0;
 
 	do

@@ -23,6 +23,7 @@
 #define CONFIG_NAME_MAX		64 /* of peers and networks, terminating zero included */
 #define CONFIG_HOST_MAX		256
 #define CONFIG_KEY_START_MIN	4 /* characters of a key that may stand for it */
+#define CONFIG_NETWORKS_MAX	64
 #define CONFIG_MTU_AUTO		0
 
 #define CONFIG_MTU_MIN		576

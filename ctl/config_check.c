@@ -435,6 +435,9 @@ int config_check(const struct config *config, struct config_error *error)
 	err = check_peer_names(config, error);
 	if (err)
 		return err;
+	if (config->network_count > CONFIG_NETWORKS_MAX)
+		return config_fail(error, config->file, config->networks[CONFIG_NETWORKS_MAX].line,
+		                   "more than %d networks", CONFIG_NETWORKS_MAX);
 	for (size_t i = 0; i < config->network_count; i++) {
 		err = check_network(config, &config->networks[i], error);
 		if (err)

@@ -445,6 +445,16 @@ def test_wrong_files(lab, change, line, word):
     assert sorted(os.listdir(daemon.folder)) == ["peers.conf"]
 
 
+def test_too_many_networks(lab):
+    overlay = Overlay(lab, "poll", start=False)
+    text = overlay.config(lab[0])
+    many = text + "".join(f"[Network]\nBridge = x{n}\n" for n in range(64))
+    daemon = Daemon(lab[0], many, start=False)
+    code, out = run_ovltund(lab[0], "-c", daemon.config, "--check")
+    line = text.count("\n") + 2 * 63 + 1
+    assert code == 2 and out == f"ovltund: {daemon.config}:{line}: more than 64 networks\n", out
+
+
 @pytest.mark.parametrize("path", ["/dev/null", "/dev", "/nonexistent/x.conf", "/proc/self/mem", "/dev/zero", "/bin/ls"])
 def test_files_that_are_none(lab, path):
     code, out = run_ovltund(lab[0], "-c", path)
