@@ -92,7 +92,9 @@ static void list_peer(struct listing *listing, const struct config_peer *base,
 	if (!secret_equal(active->psk, base->psk, KEY_SIZE) &&
 	    !secret_equal(active->psk, next->psk, KEY_SIZE))
 		say(listing, "peer %s: PresharedKey was changed", label);
-	if (!same_endpoint(active, base) && !same_endpoint(active, next)) {
+	/* Without one in the file the peer is left where it is. */
+	if (next->endpoint.host[0] && !same_endpoint(active, base) &&
+	    !same_endpoint(active, next)) {
 		config_format_endpoint(&active->endpoint, text, sizeof(text));
 		say(listing, "peer %s: Endpoint was set to %s", label, text);
 	}

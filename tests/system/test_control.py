@@ -140,6 +140,17 @@ def test_reload_lists_what_it_drops(overlay):
     assert daemon.peer("barge2")["endpoint"] == overlay.endpoint(overlay.lab[1])
 
 
+def test_reload_does_not_claim_to_drop_what_it_keeps(overlay):
+    """Where the file has no Endpoint, a peer stays where it was set or heard from."""
+    daemon, host = overlay.daemons[0], overlay.lab[0]
+    daemon.write(overlay.config(host).replace(f"Endpoint = {overlay.endpoint(overlay.lab[1])}\n", ""))
+    daemon.ctl("reload")
+    daemon.ctl("peer", "set", "barge2", "endpoint", "10.10.10.55:1")
+    out = daemon.ctl("reload")
+    assert daemon.peer("barge2")["endpoint"] == "10.10.10.55:1"
+    assert "dropped" not in out, out
+
+
 def test_second_daemon(overlay):
     host, first = overlay.lab[0], overlay.daemons[0]
     code, out = run_ovltund(host, "-c", first.config, "--run-dir", first.folder, "--uapi-dir", first.folder)
