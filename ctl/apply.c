@@ -463,10 +463,12 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 	state->networks = plan->networks;
 	plan->peers = NULL;
 	plan->networks = NULL;
+	/* Another mark may mean other routes. New peers are asked for anyway. */
+	if (state->config && state->config->fwmark != plan->config->fwmark)
+		state->paths_changed = true;
 	config_free(state->config);
 	state->config = plan->config;
 	state->next_path = 0;
-	state->paths_changed = true;
 	if (state->worker)
 		worker_kick(state->worker);
 }

@@ -35,6 +35,8 @@ static json_t *read_key(const char *path)
 		fprintf(stderr, "ovlctl: cannot read %s\n", path);
 		return NULL;
 	}
+	/* No copy of it in a buffer of stdio's. */
+	(void)setvbuf(file, NULL, _IONBF, 0);
 	if (!fgets(text, sizeof(text), file))
 		text[0] = '\0';
 	if (file != stdin)
