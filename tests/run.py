@@ -133,7 +133,8 @@ def system(tier, seconds):
     if problem:
         print("    " + problem)
         return Outcome(failed=1)
-    return pytest(["tests/system"], seconds, "--tier", tier)
+    # Two at a time: a lab mostly waits, and its names are its own.
+    return pytest(["tests/system"], seconds, "--tier", tier, "-n", "2")
 
 
 def fuzz(tier, seconds):

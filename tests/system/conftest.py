@@ -26,6 +26,14 @@ def pytest_collection_modifyitems(config, items):
     items[:] = kept
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What tests measured (record_property "measured"), whichever process ran them."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if name == "measured" and report.when == "call":
+                terminalreporter.write_line(f"{report.location[2]}: {text}")
+
+
 @pytest.fixture(params=["uring", "poll"])
 def io(request):
     """Every system test runs over both backends."""
