@@ -56,7 +56,7 @@ def build(folder, options=(), compiler=None):
     return None
 
 
-def meson_tests(folder, suites, seconds, options=(), names=(), compiler=None):
+def meson_tests(folder, suites, seconds, options=(), names=(), compiler=None, wrap=None):
     problem = build(folder, options, compiler)
     if problem:
         print("    " + problem)
@@ -64,7 +64,9 @@ def meson_tests(folder, suites, seconds, options=(), names=(), compiler=None):
     command = ["meson", "test", "-C", str(folder), "--no-rebuild", "--print-errorlogs", "--quiet"]
     for suite in suites:
         command += ["--suite", suite]
-    log = folder / "meson-logs" / "testlog.json"
+    if wrap:
+        command += ["--wrap", wrap, "--timeout-multiplier", "20"]
+    log = folder / "meson-logs" / ("testlog-valgrind.json" if wrap else "testlog.json")
     log.unlink(missing_ok=True)
     run(command + list(names), seconds)
     outcome = Outcome()
@@ -119,6 +121,13 @@ def sanitizers(tier, seconds):
                           ["-Db_sanitize=thread", "-Dbuildtype=debugoptimized"], THREADED))
 
 
+def valgrind(tier, seconds):
+    """Over all that handles keys; the rest of the unit tests in the long tier."""
+    suites = ["crypto"] if tier == "ci" else ["crypto", "dataplane", "ctl"]
+    return meson_tests(BUILD, suites, seconds, wrap="valgrind -q --error-exitcode=9 --leak-check=full "
+                       "--errors-for-leak-kinds=definite")
+
+
 def sim(tier, seconds):
     if tier == "ci":
         return meson_tests(TOP / "build-asan", ["sim"], seconds,
@@ -151,6 +160,7 @@ THREADED = ["session", "quiesce", "index", "ring", "worker", "apply"]
 SUITES = [
     ("unit", "unit tests and known answers", unit, 120, 120),
     ("sanitizers", "the same under ASan and UBSan, threads under TSan", sanitizers, 240, 600),
+    ("valgrind", "what handles keys, under valgrind", valgrind, 120, 7200),
     ("sim", "engines in memory under a virtual clock", sim, 120, 1800),
     ("fuzz", "each target from its corpus, with a floor of coverage", fuzz, 240, 40000),
     ("system", "hosts, containers, Docker engines and stock peers", system, 600, 2400),
