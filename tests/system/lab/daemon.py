@@ -5,9 +5,8 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 
-from lab.net import LabError, sh, wait_for
+from lab.net import LabError, new_folder, sh, wait_for
 
 
 def build_folder():
@@ -31,7 +30,7 @@ class Daemon:
         self.host = host
         self.io = io
         self.options = list(options)
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ovlab-"))
+        self.folder = new_folder()
         self.config = self.folder / f"{name}.conf"
         self.write(text)
         self.socket = self.folder / f"{name}.ctl"

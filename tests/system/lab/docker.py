@@ -5,13 +5,14 @@ It is started by nsenter with a mount namespace and a /run of its own, so that
 several engines live side by side. Containers come from one image made of Debian's
 packages, without a registry.
 """
+import os
 import pathlib
 import re
 import shutil
 import subprocess
 import tempfile
 
-from lab.net import LabError, sh, wait_for
+from lab.net import PREFIX, LabError, new_folder, sh, wait_for
 
 IMAGE = "lab"
 # The engine's own client: another one that comes first in the path may be newer than the engine.
@@ -55,13 +56,13 @@ def image_tree(folder):
 class DockerEngine:
     def __init__(self, host, options=()):
         self.host = host
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ovlab-docker-"))
+        self.folder = new_folder()
         self.options = list(options)
         self.address = f"unix://{self.folder}/docker.sock"
         self.process = None
         host.daemons.append(self)
         self.start()
-        with tempfile.TemporaryDirectory(prefix="ovlab-image-") as tree:
+        with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-{os.getpid()}-") as tree:
             image_tree(tree)
             self.host.run(["sh", "-c", f"tar -C {tree} -c . | {CLIENT} -H {self.address} import - {IMAGE} >/dev/null"],
                           timeout=120)

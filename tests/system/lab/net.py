@@ -3,7 +3,9 @@
 import atexit
 import itertools
 import os
+import pathlib
 import subprocess
+import tempfile
 import time
 
 PREFIX = "ovlab"
@@ -12,6 +14,11 @@ _serial = itertools.count()
 
 class LabError(Exception):
     """A command failed; the text has what it said."""
+
+
+def new_folder():
+    """A temporary folder that lab.clean knows whose it was."""
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-"))
 
 
 def wait_for(condition, seconds=10.0, what="a condition", interval=0.02):

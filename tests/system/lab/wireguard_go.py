@@ -4,18 +4,16 @@
 It has an interface wg0 with an address of its own instead of a bridge; what it
 sends and takes are plain IP packets.
 """
-import pathlib
 import shutil
 import subprocess
-import tempfile
 
-from lab.net import wait_for
+from lab.net import new_folder, wait_for
 
 
 class WireguardGo:
     def __init__(self, host, text, addresses, mtu=1420, binary="wireguard-go"):
         self.host = host
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ovlab-wg-"))
+        self.folder = new_folder()
         self.config = self.folder / "wg0.conf"
         self.config.write_text(text)
         self.config.chmod(0o600)
