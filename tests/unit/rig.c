@@ -98,6 +98,8 @@ static void ring_rig_send(struct ring *base, struct ring_send *sends, unsigned i
 		must(send->segment > 0 && send->len <= RING_SEND_MAX &&
 		             (send->len + send->segment - 1) / send->segment <= RING_SEGMENTS_MAX,
 		     "a send breaks ring.h");
+		send->source_stale = host->sends_are_stale;
+		send->gso_fallback = host->sends_fall_back;
 		if (host->fail_sends) {
 			send->error = host->fail_sends;
 			send->failed = (send->len + send->segment - 1) / send->segment;

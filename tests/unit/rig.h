@@ -71,6 +71,7 @@ struct rig_host {
 	struct rig_ring *ring;
 	uint64_t deadline_ns; /* what the last round returned */
 	int fail_sends, fail_writes; /* -errno for all from now on, or 0 */
+	bool sends_are_stale, sends_fall_back; /* results of all from now on */
 	/* since rig_mark() */
 	struct rig_record sent[RIG_RECORDS], frames[RIG_RECORDS];
 	unsigned int sent_count, frame_count, send_calls;

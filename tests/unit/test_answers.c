@@ -411,6 +411,7 @@ static void too_big_is_answered(void **state)
 	say_big(rig, false, 1420 - 27, true);
 	assert_true(rig_counted(A, DROP_OUT_TOO_BIG, 1, RIG_PEER | RIG_NET));
 	assert_int_equal(A->sent_count, 0);
+	assert_int_equal(event(A, EVENT_TOO_BIG_SENT), 1);
 	assert_too_big(rig, false, 1420);
 	rig_mark(A);
 	say_big(rig, true, 1420 - 47, false);

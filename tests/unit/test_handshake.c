@@ -6,6 +6,7 @@
  */
 #include "unit/rig_test.h"
 #include "crypto/cookie.h"
+#include "crypto/secret.h"
 #include "dataplane/handshake.h"
 
 #define INITIATION sizeof(struct message_initiation)
@@ -418,6 +419,109 @@ static void a_wish_before_its_peer_is_published(void **state)
 	assert_int_equal(initiations(A), 1);
 }
 
+/* Granted is granted: the next wish is another one, however soon. */
+static void a_wish_right_after_another(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t ip[64];
+
+	for (unsigned int i = 1; i <= 3; i++) {
+		rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10));
+		rig_round(A);
+		assert_int_equal(initiations(A), i);
+		rig->now_ns += RIG_MS;
+		peer_reset(A->peer);
+	}
+}
+
+/* Whoever has just answered a handshake does not begin one. */
+static void a_response_holds_initiations_back(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t msg[INITIATION], ip[64];
+
+	make_initiation(rig, msg);
+	inject(B, &A->address, msg, sizeof(msg));
+	assert_int_equal(load_le32(B->sent[0].data), MESSAGE_RESPONSE);
+	rig->now_ns += 4 * RIG_SECOND;
+	rig_give_ip(B, ip, rig_make_udp(ip, RIG_ADDR(1), RIG_ADDR(0), 10));
+	rig_round(B);
+	assert_int_equal(initiations(B), 0);
+	rig_advance(rig, 2 * RIG_SECOND);
+	assert_int_equal(initiations(B), 1);
+}
+
+/* ---- keys and what follows from them ---- */
+
+static void ephemeral_keys_are_fresh(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t seen[6][KEY_SIZE], msg[INITIATION], zero[KEY_SIZE] = { 0 }, public[KEY_SIZE];
+	unsigned int n = 0;
+
+	secret_clamp(zero);
+	secret_derive_public(public, zero);
+	for (int i = 0; i < 3; i++) {
+		make_initiation(rig, msg);
+		memcpy(seen[n++], msg + offsetof(struct message_initiation, ephemeral), KEY_SIZE);
+		rig_mark(B);
+		inject(B, &A->address, msg, sizeof(msg));
+		assert_int_equal(load_le32(B->sent[0].data), MESSAGE_RESPONSE);
+		memcpy(seen[n++], B->sent[0].data + offsetof(struct message_response, ephemeral),
+		       KEY_SIZE);
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		assert_memory_not_equal(seen[i], public, KEY_SIZE);
+		for (unsigned int k = 0; k < i; k++)
+			assert_memory_not_equal(seen[i], seen[k], KEY_SIZE);
+	}
+}
+
+/* The initiator's first message is what waited, or a keepalive; the responder's wait ends with it. */
+static void the_first_message_confirms(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t ip[64];
+
+	rig_learn(A, RIG_ADDR(0));
+	/* B would send, but is not answered; then A begins, with nothing to send but that. */
+	rig_give_ip(B, ip, rig_make_udp(ip, RIG_ADDR(1), RIG_ADDR(0), 10));
+	rig_round(B);
+	rig_mark(A);
+	rig_mark(B);
+	rig->now_ns += 100 * RIG_MS;
+	peer_set_keepalive(A->peer, 25);
+	rig_pump(rig);
+	assert_int_equal(packets(A), 1);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct rig_host *host = &rig->host[i];
+
+		assert_true(rig_counted(host, DROP_NONE, 0, RIG_NOBODY));
+		assert_int_equal(stats_read(&host->device->stats.events[EVENT_HANDSHAKE_DONE]), 1);
+		assert_int_equal(deadline(host, TIMER_RETRANSMIT), 0);
+		assert_int_equal(deadline(host, TIMER_WIPE), rig->now_ns + TIMERS_WIPE_NS);
+		assert_true(stats_read(&host->peer->handshake_wall_ns) > 0);
+	}
+}
+
+/* What waited is said instead of a keepalive, not beside it. */
+static void no_keepalive_beside_data(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t ip[64];
+	unsigned int keepalives = 0;
+
+	rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10));
+	rig_round(A);
+	inject(B, &A->address, A->sent[0].data, A->sent[0].len);
+	rig_mark(A);
+	inject(A, &B->address, B->sent[0].data, B->sent[0].len);
+	for (unsigned int i = 0; i < A->sent_count; i++)
+		keepalives += A->sent[i].len == MESSAGE_DATA_OVERHEAD;
+	assert_int_equal(A->sent_count, 2); /* hello, and the packet */
+	assert_int_equal(keepalives, 0);
+}
+
 static void one_initiation_for_many_packets(void **state)
 {
 	struct rig *rig = *state;
@@ -515,6 +619,11 @@ int main(void)
 		rig_test(the_way_in_with_a_cookie),
 		rig_test(cookies_nobody_asked_for),
 		rig_test(a_wish_before_its_peer_is_published),
+		rig_test(a_wish_right_after_another),
+		rig_test(a_response_holds_initiations_back),
+		rig_test(ephemeral_keys_are_fresh),
+		rig_test(the_first_message_confirms),
+		rig_test(no_keepalive_beside_data),
 		rig_test(one_initiation_for_many_packets),
 		rig_test(no_identity_says_and_hears_nothing),
 		rig_test(another_identity_ends_all_sessions),

@@ -264,6 +264,8 @@ static void peer_without_a_route(void **state)
 static void held_until_the_container_answers(void **state)
 {
 	struct rig *rig = *state;
+	uint64_t counted = stats_read(&B->net->rx_packets);
+	uint64_t asked = stats_read(&B->device->stats.events[EVENT_PROBE_SENT]);
 	uint8_t ip[256];
 	const struct wire_arp *arp;
 	uint32_t len;
@@ -282,8 +284,28 @@ static void held_until_the_container_answers(void **state)
 	assert_int_equal(B->frame_count, 3);
 	delivered(B, 1, &len);
 	assert_int_equal(len, 28 + 68);
+	assert_int_equal(load_be16(B->frames[1].data + 22), ETHERTYPE_WIRE_IPV4);
 	delivered(B, 2, &len);
 	assert_int_equal(len, 28 + 5);
+	assert_int_equal(stats_read(&B->net->rx_packets) - counted, 2);
+	assert_int_equal(stats_read(&B->device->stats.events[EVENT_PROBE_SENT]) - asked, 1);
+}
+
+static void held_by_ipv6_too(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t len;
+
+	tell_udp(rig, RIG_ADDR6(0), "fd20:0:2::77");
+	assert_int_equal(B->frame_count, 1);
+	assert_int_equal(B->frames[0].data[24 + 40], ICMPV6_NEIGH_SOLICIT);
+	rig_learn(B, "fd20:0:2::77");
+	assert_true(rig_counted(B, DROP_NONE, 0, RIG_NOBODY));
+	assert_int_equal(B->frame_count, 2);
+	delivered(B, 1, &len);
+	assert_int_equal(len, 48 + 68);
+	assert_int_equal(load_be16(B->frames[1].data + 22), ETHERTYPE_WIRE_IPV6);
+	assert_memory_equal(B->frames[1].data + 10, RIG_CONTAINER_MAC, 6);
 }
 
 /*
@@ -383,6 +405,7 @@ int main(void)
 		rig_connected_test(bridge_not_there),
 		rig_connected_test(peer_without_a_route),
 		rig_connected_test(held_until_the_container_answers),
+		rig_connected_test(held_by_ipv6_too),
 		rig_connected_test(released_into_a_full_burst),
 		rig_connected_test(nobody_answers),
 		rig_connected_test(just_failed_addresses_drop_at_once),

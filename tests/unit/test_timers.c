@@ -185,6 +185,87 @@ static void another_keepalive_is_due(void **state)
 	assert_int_equal(deadline(A, TIMER_KEEPALIVE), 0);
 }
 
+static void the_persistent_keepalive_is_sent_when_due(void **state)
+{
+	struct rig *rig = *state;
+
+	clear(A);
+	atomic_store(&A->peer->keepalive_s, 25);
+	timers_any_sent(A->peer, NOW);
+	assert_sends(rig, NOW + 25 * RIG_SECOND, MESSAGE_DATA, 32);
+	assert_sends(rig, NOW + 25 * RIG_SECOND, MESSAGE_DATA, 32);
+}
+
+static unsigned int initiations(const struct rig_host *host)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < host->sent_count; i++)
+		n += load_le32(host->sent[i].data) == MESSAGE_INITIATION;
+	return n;
+}
+
+/* Data sent on a key of 120 s asks for a new one: its initiator's, and no control message's. */
+static void rekey_on_sending(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t birth = atomic_load(&A->peer->session.current)->birth_ns;
+	uint8_t ip[64];
+	uint32_t len;
+
+	for (unsigned int i = 0; i < 2; i++)
+		clear(&rig->host[i]);
+	NOW = birth + 120 * RIG_SECOND - 1;
+	len = rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10);
+	rig_give_ip(A, ip, len);
+	rig_round(A);
+	assert_int_equal(initiations(A), 0);
+	NOW++;
+	clear(A);
+	timers_hello_at(A->peer, NOW);
+	atomic_store(&A->peer->hello.sends_left, 1);
+	atomic_store(&A->peer->hello.acked, false);
+	rig_mark(A);
+	rig_round(A);
+	assert_int_equal(A->sent_count, 1);
+	assert_int_equal(initiations(A), 0);
+	rig_give_ip(A, ip, len);
+	rig_round(A);
+	assert_int_equal(initiations(A), 1);
+	/* The responder leaves it to the initiator. */
+	len = rig_make_udp(ip, RIG_ADDR(1), RIG_ADDR(0), 10);
+	rig_give_ip(B, ip, len);
+	rig_round(B);
+	assert_true(B->sent_count > 0);
+	assert_int_equal(initiations(B), 0);
+}
+
+/* Data received on a key of 165 s: the initiator asks once, the responder never. */
+static void rekey_on_receiving(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t birth = atomic_load(&A->peer->session.current)->birth_ns;
+	uint8_t ip[64];
+	uint32_t len = rig_make_udp(ip, RIG_ADDR(1), RIG_ADDR(0), 10);
+
+	NOW = birth + 165 * RIG_SECOND - 1;
+	for (unsigned int i = 0; i < 2; i++)
+		clear(&rig->host[i]);
+	rig_tell(B, ip, len, 0);
+	assert_int_equal(initiations(A), 0);
+	NOW++;
+	rig_tell(B, NULL, 0, 0); /* a keepalive is no reason */
+	assert_int_equal(initiations(A), 0);
+	rig_tell(B, ip, len, 0);
+	assert_int_equal(initiations(A), 1);
+	clear(A);
+	NOW += 6 * RIG_SECOND;
+	rig_tell(B, ip, len, 0);
+	assert_int_equal(initiations(A), 1);
+	rig_tell(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10), 0);
+	assert_int_equal(initiations(B), 0);
+}
+
 /* What we send ourselves is answer enough. */
 static void data_sent_replaces_the_keepalive(void **state)
 {
@@ -434,6 +515,9 @@ int main(void)
 		rig_test(pitfall_13_jitter),
 		rig_connected_test(a_keepalive_is_sent_when_due),
 		rig_connected_test(another_keepalive_is_due),
+		rig_connected_test(the_persistent_keepalive_is_sent_when_due),
+		rig_connected_test(rekey_on_sending),
+		rig_connected_test(rekey_on_receiving),
 		rig_connected_test(data_sent_replaces_the_keepalive),
 		rig_connected_test(silence_is_answered_by_a_handshake),
 		rig_connected_test(hellos_are_no_data),

@@ -480,6 +480,30 @@ static void the_kernel_refuses(void **state)
 	assert_int_equal(stats_read(&A->peer->tx_bytes), bytes);
 }
 
+static void what_the_kernel_did_instead(void **state)
+{
+	struct rig *rig = *state;
+	struct endpoint endpoint = B->address, now;
+
+	endpoint.source.in.s_addr = 0x0100000a;
+	endpoint.source_ifindex = 3;
+	peer_set_endpoint(A->peer, &endpoint);
+	say_udp(rig, RIG_ADDR(0), RIG_ADDR(1));
+	assert_int_equal(A->sent[0].to.source_ifindex, 3);
+	peer_get_endpoint(A->peer, &now);
+	assert_int_equal(now.source_ifindex, 3);
+	assert_int_equal(stats_read(&A->device->stats.events[EVENT_GSO_FALLBACK]), 0);
+	/* It went only without the source, which is forgotten then. */
+	A->sends_are_stale = true;
+	A->sends_fall_back = true;
+	say_udp(rig, RIG_ADDR(0), RIG_ADDR(1));
+	peer_get_endpoint(A->peer, &now);
+	assert_true(endpoint_same_remote(&now, &B->address));
+	assert_int_equal(now.source_ifindex, 0);
+	assert_int_equal(now.source.in.s_addr, 0);
+	assert_int_equal(stats_read(&A->device->stats.events[EVENT_GSO_FALLBACK]), 1);
+}
+
 /* ---- without a session ---- */
 
 static void staged_until_the_session_is_up(void **state)
@@ -652,6 +676,7 @@ int main(void)
 		rig_connected_test(key_out_of_counters),
 		rig_connected_test(key_used_up),
 		rig_connected_test(the_kernel_refuses),
+		rig_connected_test(what_the_kernel_did_instead),
 		rig_test(staged_until_the_session_is_up),
 		rig_test(staged_packets_expire),
 		rig_test(staged_packets_take_the_new_route),
