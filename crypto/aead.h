@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include "crypto/message.h"
 
-#define AEAD_BURST_MAX	64
+#define AEAD_BURST_MAX 64
 
 /*
  * One packet of a burst. @src and @dst are equal or do not overlap.
@@ -39,23 +39,22 @@ unsigned int aead_open_burst(const uint8_t key[KEY_SIZE], struct aead_op *ops, u
 
 /* Single messages with additional data; @dst holds @len (+ tag when sealing). */
 void aead_seal(uint8_t *dst, const uint8_t *src, size_t len, const void *ad, size_t ad_len,
-	       uint64_t counter, const uint8_t key[KEY_SIZE]);
-bool aead_open(uint8_t *dst, const uint8_t *src, size_t len_with_tag, const void *ad,
-	       size_t ad_len, uint64_t counter, const uint8_t key[KEY_SIZE])
-	__attribute__((warn_unused_result));
+               uint64_t counter, const uint8_t key[KEY_SIZE]);
+bool aead_open(uint8_t *dst, const uint8_t *src, size_t len_with_tag, const void *ad, size_t ad_len,
+               uint64_t counter, const uint8_t key[KEY_SIZE]) __attribute__((warn_unused_result));
 
 /* The same with the nonce given whole, as the public vectors need it. */
 void aead_seal_nonce(uint8_t *dst, const uint8_t *src, size_t len, const void *ad, size_t ad_len,
-		     const uint8_t nonce[NONCE_SIZE], const uint8_t key[KEY_SIZE]);
+                     const uint8_t nonce[NONCE_SIZE], const uint8_t key[KEY_SIZE]);
 bool aead_open_nonce(uint8_t *dst, const uint8_t *src, size_t len_with_tag, const void *ad,
-		     size_t ad_len, const uint8_t nonce[NONCE_SIZE], const uint8_t key[KEY_SIZE])
+                     size_t ad_len, const uint8_t nonce[NONCE_SIZE], const uint8_t key[KEY_SIZE])
 	__attribute__((warn_unused_result));
 
 /* XChaCha20-Poly1305, for cookie replies. */
 void aead_xseal(uint8_t *dst, const uint8_t *src, size_t len, const void *ad, size_t ad_len,
-		const uint8_t nonce[XNONCE_SIZE], const uint8_t key[KEY_SIZE]);
+                const uint8_t nonce[XNONCE_SIZE], const uint8_t key[KEY_SIZE]);
 bool aead_xopen(uint8_t *dst, const uint8_t *src, size_t len_with_tag, const void *ad,
-		size_t ad_len, const uint8_t nonce[XNONCE_SIZE], const uint8_t key[KEY_SIZE])
+                size_t ad_len, const uint8_t nonce[XNONCE_SIZE], const uint8_t key[KEY_SIZE])
 	__attribute__((warn_unused_result));
 
 /*

@@ -12,8 +12,8 @@
 #include <stdint.h>
 #include "crypto/message.h"
 
-#define COOKIE_SECRET_LIFE_NS	120000000000ULL
-#define COOKIE_LIFE_NS		115000000000ULL /* the maker's: a little shorter */
+#define COOKIE_SECRET_LIFE_NS 120000000000ULL
+#define COOKIE_LIFE_NS        115000000000ULL /* the maker's: a little shorter */
 
 /* A source as the cookie binds it. */
 struct cookie_source {
@@ -54,21 +54,21 @@ void cookie_maker_init(struct cookie_maker *maker, const uint8_t remote_public[K
  * @random: 32 fresh bytes, taken as the new secret when the old is too old.
  */
 enum cookie_verdict cookie_check_macs(struct cookie_checker *checker, const void *msg, size_t len,
-				      const struct cookie_source *from, uint64_t now_ns,
-				      const uint8_t random[HASH_SIZE])
+                                      const struct cookie_source *from, uint64_t now_ns,
+                                      const uint8_t random[HASH_SIZE])
 	__attribute__((warn_unused_result));
 
 /* Answers @msg (whose mac1 was right). @nonce: fresh random bytes. */
 void cookie_create_reply(struct cookie_checker *checker, struct message_cookie_reply *reply,
-			 const void *msg, size_t len, const struct cookie_source *from,
-			 const uint8_t nonce[XNONCE_SIZE]);
+                         const void *msg, size_t len, const struct cookie_source *from,
+                         const uint8_t nonce[XNONCE_SIZE]);
 
 /* Fills in mac1 and, with a young cookie, mac2, and remembers mac1. */
 void cookie_add_macs(struct cookie_maker *maker, void *msg, size_t len, uint64_t now_ns);
 
 /* Takes one cookie for each mac1 sent. False: not for us, or not genuine. */
 bool cookie_consume_reply(struct cookie_maker *maker, const struct message_cookie_reply *reply,
-			  uint64_t now_ns) __attribute__((warn_unused_result));
+                          uint64_t now_ns) __attribute__((warn_unused_result));
 
 /*
  * Source limiter: a token bucket for each IPv4 address or IPv6 /64, 20 a second
@@ -76,9 +76,9 @@ bool cookie_consume_reply(struct cookie_maker *maker, const struct message_cooki
  * an entry is free again after one second without use. About 2 MB; the caller
  * gives the memory, zeroed. @key: 16 random bytes against chosen collisions.
  */
-#define LIMITER_ENTRIES		65536
-#define LIMITER_RATE		20
-#define LIMITER_BURST		5
+#define LIMITER_ENTRIES 65536
+#define LIMITER_RATE    20
+#define LIMITER_BURST   5
 
 struct limiter_entry {
 	uint64_t prefix; /* IPv4 address or upper half of an IPv6 address */

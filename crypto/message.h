@@ -11,14 +11,14 @@
 #include <stddef.h>
 #include "crypto/endian.h"
 
-#define AEAD_TAG_SIZE	16
-#define KEY_SIZE	32
-#define HASH_SIZE	32
-#define TIMESTAMP_SIZE	12 /* TAI64N */
-#define COOKIE_SIZE	16
-#define MAC_SIZE	16
-#define NONCE_SIZE	12
-#define XNONCE_SIZE	24
+#define AEAD_TAG_SIZE  16
+#define KEY_SIZE       32
+#define HASH_SIZE      32
+#define TIMESTAMP_SIZE 12 /* TAI64N */
+#define COOKIE_SIZE    16
+#define MAC_SIZE       16
+#define NONCE_SIZE     12
+#define XNONCE_SIZE    24
 
 /* The type is compared as a whole 32-bit word: three reserved bytes are zero. */
 enum message_type {
@@ -65,7 +65,7 @@ struct message_data {
 	struct le64 counter;
 };
 
-#define MESSAGE_DATA_OVERHEAD	(sizeof(struct message_data) + AEAD_TAG_SIZE)
+#define MESSAGE_DATA_OVERHEAD (sizeof(struct message_data) + AEAD_TAG_SIZE)
 
 _Static_assert(sizeof(struct message_initiation) == 148, "initiation is 148 bytes");
 _Static_assert(offsetof(struct message_initiation, ephemeral) == 8, "initiation.ephemeral");

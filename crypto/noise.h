@@ -17,7 +17,7 @@
 struct keypair;
 
 /* The least time between two initiations accepted from one peer. */
-#define NOISE_INITIATION_INTERVAL_NS	20000000ULL
+#define NOISE_INITIATION_INTERVAL_NS 20000000ULL
 
 /* This device's static key pair. */
 struct noise_identity {
@@ -79,7 +79,7 @@ void noise_identity_init(struct noise_identity *id, const uint8_t private_key[KE
  * its time stamp too. A PSK changed later is written to @hs->psk.
  */
 void noise_handshake_init(struct noise_handshake *hs, const struct noise_identity *id,
-			  const uint8_t remote_static[KEY_SIZE], const uint8_t *psk);
+                          const uint8_t remote_static[KEY_SIZE], const uint8_t *psk);
 /* After a change of identity: recomputes the static-static DH, forgets the handshake. */
 void noise_handshake_rekey(struct noise_handshake *hs, const struct noise_identity *id);
 /* Wipes the handshake under way; keys, PSK and time stamps stay. */
@@ -87,16 +87,16 @@ void noise_handshake_clear(struct noise_handshake *hs);
 
 /* The MACs of the messages created are left zero: see cookie.h. */
 enum noise_verdict noise_create_initiation(struct noise_handshake *hs,
-					   const struct noise_identity *id,
-					   const uint8_t ephemeral_private[KEY_SIZE],
-					   const uint8_t timestamp[TIMESTAMP_SIZE],
-					   uint32_t local_index, struct message_initiation *msg)
+                                           const struct noise_identity *id,
+                                           const uint8_t ephemeral_private[KEY_SIZE],
+                                           const uint8_t timestamp[TIMESTAMP_SIZE],
+                                           uint32_t local_index, struct message_initiation *msg)
 	__attribute__((warn_unused_result));
 
 /* First half: who is it? Costs one DH. @in holds secrets; wipe it in the end. */
 enum noise_verdict noise_open_initiation(const struct noise_identity *id,
-					 const struct message_initiation *msg,
-					 struct noise_initiation *in)
+                                         const struct message_initiation *msg,
+                                         struct noise_initiation *in)
 	__attribute__((warn_unused_result));
 /*
  * Second half, with the peer's @hs (whose remote_static equals @in's). Checks
@@ -105,18 +105,18 @@ enum noise_verdict noise_open_initiation(const struct noise_identity *id,
  * the caller to release.
  */
 enum noise_verdict noise_consume_initiation(struct noise_handshake *hs,
-					    const struct message_initiation *msg,
-					    const struct noise_initiation *in, uint64_t now_ns)
+                                            const struct message_initiation *msg,
+                                            const struct noise_initiation *in, uint64_t now_ns)
 	__attribute__((warn_unused_result));
 
 enum noise_verdict noise_create_response(struct noise_handshake *hs,
-					 const uint8_t ephemeral_private[KEY_SIZE],
-					 uint32_t local_index, struct message_response *msg)
+                                         const uint8_t ephemeral_private[KEY_SIZE],
+                                         uint32_t local_index, struct message_response *msg)
 	__attribute__((warn_unused_result));
 /* @hs is the one whose local_index is the message's receiver. */
 enum noise_verdict noise_consume_response(struct noise_handshake *hs,
-					  const struct noise_identity *id,
-					  const struct message_response *msg)
+                                          const struct noise_identity *id,
+                                          const struct message_response *msg)
 	__attribute__((warn_unused_result));
 
 /*
@@ -124,7 +124,7 @@ enum noise_verdict noise_consume_response(struct noise_handshake *hs,
  * indices, role and birth, and clears @hs. NOISE_UNEXPECTED in other states.
  */
 enum noise_verdict noise_derive_keypair(struct noise_handshake *hs, struct keypair *kp,
-					uint64_t now_ns) __attribute__((warn_unused_result));
+                                        uint64_t now_ns) __attribute__((warn_unused_result));
 
 /* TAI64N of a wall-clock time, the low 24 bits of the nanoseconds cleared. */
 void noise_timestamp(uint8_t out[TIMESTAMP_SIZE], uint64_t unix_seconds, uint32_t nanoseconds);
@@ -136,8 +136,8 @@ void noise_timestamp(uint8_t out[TIMESTAMP_SIZE], uint64_t unix_seconds, uint32_
  */
 void noise_hash(uint8_t out[HASH_SIZE], const void *a, size_t a_len, const void *b, size_t b_len);
 void noise_mac(uint8_t out[MAC_SIZE], const uint8_t *key, size_t key_len, const void *a,
-	       size_t a_len);
+               size_t a_len);
 void noise_hmac(uint8_t out[HASH_SIZE], const uint8_t *key, size_t key_len, const void *a,
-		size_t a_len);
+                size_t a_len);
 
 #endif

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define REPLAY_BITS	8192
-#define REPLAY_WINDOW	(REPLAY_BITS - 64)
+#define REPLAY_BITS   8192
+#define REPLAY_WINDOW (REPLAY_BITS - 64)
 
 /* All-zero is the initial state. */
 struct replay {

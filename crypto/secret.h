@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include "crypto/message.h"
 
-#define KEY_BASE64_LEN	44 /* without the terminating zero */
-#define KEY_HEX_LEN	64
+#define KEY_BASE64_LEN 44 /* without the terminating zero */
+#define KEY_HEX_LEN    64
 
 /* Sets up the crypto libraries. 0, or -ENOSYS if randomness is unavailable. */
 int secret_init(void);
@@ -28,7 +28,7 @@ bool secret_is_zero(const void *p, size_t len);
 void secret_random(void *p, size_t len);
 
 /* SipHash-2-4, for hash tables whose keys strangers choose. */
-#define SECRET_HASH_KEY_SIZE	16
+#define SECRET_HASH_KEY_SIZE 16
 uint64_t secret_hash(const uint8_t key[SECRET_HASH_KEY_SIZE], const void *data, size_t len);
 
 /*
@@ -49,6 +49,6 @@ void secret_derive_public(uint8_t public_key[KEY_SIZE], const uint8_t private_ke
 
 /* X25519. False when the result is all zero: the caller aborts what it does. */
 bool secret_dh(uint8_t out[KEY_SIZE], const uint8_t private_key[KEY_SIZE],
-	       const uint8_t public_key[KEY_SIZE]) __attribute__((warn_unused_result));
+               const uint8_t public_key[KEY_SIZE]) __attribute__((warn_unused_result));
 
 #endif

@@ -19,12 +19,12 @@
 #include "crypto/message.h"
 #include "crypto/replay.h"
 
-#define SESSION_REKEY_AFTER_MESSAGES	(1ULL << 60)
-#define SESSION_REJECT_AFTER_MESSAGES	(UINT64_MAX - (1ULL << 13)) /* 2^64 - 2^13 - 1 */
-#define SESSION_REKEY_AFTER_NS		120000000000ULL
-#define SESSION_REJECT_AFTER_NS		180000000000ULL
+#define SESSION_REKEY_AFTER_MESSAGES  (1ULL << 60)
+#define SESSION_REJECT_AFTER_MESSAGES (UINT64_MAX - (1ULL << 13)) /* 2^64 - 2^13 - 1 */
+#define SESSION_REKEY_AFTER_NS        120000000000ULL
+#define SESSION_REJECT_AFTER_NS       180000000000ULL
 /* On receive the initiator rekeys this long after birth: reject - keepalive - rekey timeout. */
-#define SESSION_REKEY_ON_RECEIVE_NS	165000000000ULL
+#define SESSION_REKEY_ON_RECEIVE_NS 165000000000ULL
 
 struct keypair {
 	uint8_t send_key[KEY_SIZE];
@@ -65,9 +65,9 @@ enum session_verdict {
  * clear:     all three.
  */
 unsigned int session_install_initiator(struct session *session, struct keypair *new,
-				       struct keypair *out[3]);
+                                       struct keypair *out[3]);
 unsigned int session_install_responder(struct session *session, struct keypair *new,
-				       struct keypair *out[3]);
+                                       struct keypair *out[3]);
 unsigned int session_confirm(struct session *session, struct keypair *kp, struct keypair *out[3]);
 unsigned int session_clear(struct session *session, struct keypair *out[3]);
 
@@ -77,7 +77,7 @@ unsigned int session_clear(struct session *session, struct keypair *out[3]);
  * SESSION_REJECT_AFTER_MESSAGES; nothing may be sent then.
  */
 enum session_verdict session_reserve(struct keypair *kp, unsigned int n, uint64_t now_ns,
-				     uint64_t *first) __attribute__((warn_unused_result));
+                                     uint64_t *first) __attribute__((warn_unused_result));
 
 /* True when the owner should start a new handshake after having sent. */
 bool session_wants_rekey(const struct keypair *kp, uint64_t now_ns);
@@ -96,8 +96,7 @@ struct session_op {
 };
 
 /* Seals @n (at most AEAD_BURST_MAX) packets with counters from @first on. */
-void session_seal_burst(struct keypair *kp, uint64_t first, struct session_op *ops,
-			unsigned int n);
+void session_seal_burst(struct keypair *kp, uint64_t first, struct session_op *ops, unsigned int n);
 
 /*
  * Opens @n (at most AEAD_BURST_MAX) packets in place: authenticates all, then

@@ -31,12 +31,12 @@ void symmetric_mix_key_and_hash(struct symmetric *state, const uint8_t psk[KEY_S
 
 /* @sealed is @len + AEAD_TAG_SIZE bytes. A message refused leaves @state as it was. */
 void symmetric_encrypt_and_hash(struct symmetric *state, uint8_t *sealed, const void *plain,
-				size_t len);
+                                size_t len);
 bool symmetric_decrypt_and_hash(struct symmetric *state, void *plain, const uint8_t *sealed,
-				size_t len) __attribute__((warn_unused_result));
+                                size_t len) __attribute__((warn_unused_result));
 
 /* The transport keys: initiator to responder, and back. */
 void symmetric_split(const struct symmetric *state, uint8_t first[KEY_SIZE],
-		     uint8_t second[KEY_SIZE]);
+                     uint8_t second[KEY_SIZE]);
 
 #endif

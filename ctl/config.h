@@ -20,15 +20,15 @@
 #include "dataplane/endpoint.h"
 #include "dataplane/route.h"
 
-#define CONFIG_NAME_MAX		64 /* of peers and networks, terminating zero included */
-#define CONFIG_HOST_MAX		256
-#define CONFIG_KEY_START_MIN	4 /* characters of a key that may stand for it */
-#define CONFIG_NETWORKS_MAX	64
-#define CONFIG_MTU_AUTO		0
+#define CONFIG_NAME_MAX      64 /* of peers and networks, terminating zero included */
+#define CONFIG_HOST_MAX      256
+#define CONFIG_KEY_START_MIN 4 /* characters of a key that may stand for it */
+#define CONFIG_NETWORKS_MAX  64
+#define CONFIG_MTU_AUTO      0
 
-#define CONFIG_MTU_MIN		576
-#define CONFIG_MTU_MIN_IPV6	1280 /* RFC 8200 section 5 */
-#define CONFIG_MTU_MAX		65455 /* a UDP datagram over IPv4 or IPv6 still holds it */
+#define CONFIG_MTU_MIN       576
+#define CONFIG_MTU_MIN_IPV6  1280 /* RFC 8200 section 5 */
+#define CONFIG_MTU_MAX       65455 /* a UDP datagram over IPv4 or IPv6 still holds it */
 
 struct config_network {
 	char name[CONFIG_NAME_MAX]; /* default: the bridge's name */
@@ -37,7 +37,8 @@ struct config_network {
 	size_t subnet_count;
 	struct prefix *ranges; /* none: what no peer claims within the subnets */
 	size_t range_count;
-	uint32_t mtu; /* the tunnel's limit; CONFIG_MTU_AUTO: device towards the peer less overhead */
+	uint32_t
+		mtu; /* the tunnel's limit; CONFIG_MTU_AUTO: device towards the peer less overhead */
 	unsigned int line;
 	/* Where each prefix stands in the file, for messages. */
 	unsigned int *subnet_lines;
@@ -111,10 +112,10 @@ struct config_options {
 	void *warn_arg;
 };
 int config_load(const char *path, const struct config_options *options, struct config **config,
-		struct config_error *error);
+                struct config_error *error);
 int config_parse(const char *text, size_t len, const char *file,
-		 const struct config_options *options, struct config **config,
-		 struct config_error *error);
+                 const struct config_options *options, struct config **config,
+                 struct config_error *error);
 
 /*
  * All rules that hold between the parts (a peer that is oneself, names, prefixes
@@ -139,7 +140,7 @@ struct config_peer *config_find_peer(const struct config *config, const uint8_t 
  * (CONFIG_KEY_START_MIN characters or more). NULL with @error (of no file and line) when there is none.
  */
 struct config_peer *config_find_peer_text(const struct config *config, const char *text,
-					  struct config_error *error);
+                                          struct config_error *error);
 /* The peer of that key: the one there is, or a new one. */
 struct config_peer *config_add_peer(struct config *config, const uint8_t key[KEY_SIZE]);
 void config_remove_peer(struct config *config, struct config_peer *peer);
@@ -150,7 +151,7 @@ bool config_peer_remove_allowed(struct config_peer *peer, const struct prefix *p
 struct config_peer *config_find_allowed(const struct config *config, const struct prefix *prefix);
 /* wg's rule: the prefix leaves whichever peer has it and joins @peer. */
 int config_move_allowed(struct config *config, struct config_peer *peer,
-			const struct prefix *prefix);
+                        const struct prefix *prefix);
 /* "host:port", "1.2.3.4:port", "[v6]:port", "[v6%scope]:port". False: not one. */
 bool config_parse_endpoint(struct config_endpoint *endpoint, const char *text);
 void config_format_endpoint(const struct config_endpoint *endpoint, char *out, size_t size);

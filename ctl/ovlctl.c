@@ -29,13 +29,15 @@ static const struct command commands[] = {
 	{ "pubkey", "", "public key of the private key on standard input",
 	  "  ovlctl pubkey < private.key\n", cmd_pubkey },
 	{ "reload", "", "have the daemon read its configuration again",
-	  "What was changed at run time and is not in the file ends, and is listed.\n", cmd_reload },
+	  "What was changed at run time and is not in the file ends, and is listed.\n",
+	  cmd_reload },
 	{ "route", "add PREFIX PEER | del PREFIX | get ADDRESS | list [--json]",
 	  "which peer has which prefix",
 	  "add and del change a peer's AllowedIPs until the next reload; get says where packets\n"
 	  "to ADDRESS go, and what the host's own routing table thinks of it.\n",
 	  cmd_route },
-	{ "show", "[--json] | drops [--all] [--json] | neigh [--json]", "state of the device, its networks and peers",
+	{ "show", "[--json] | drops [--all] [--json] | neigh [--json]",
+	  "state of the device, its networks and peers",
 	  "show drops lists what was dropped, by reason; --all the counters that are 0 as well.\n"
 	  "show neigh lists where local containers were found.\n",
 	  cmd_show },
@@ -154,7 +156,8 @@ int main(int argc, char **argv)
 		return OVLCTL_FAILED;
 	}
 	if (options < 0) {
-		fputs("ovlctl: the options before a command are -i NAME and --socket PATH\n", stderr);
+		fputs("ovlctl: the options before a command are -i NAME and --socket PATH\n",
+		      stderr);
 		return OVLCTL_USAGE;
 	}
 	argc -= options;

@@ -17,7 +17,7 @@
 #include "dataplane/packet.h"
 #include "dataplane/ring.h"
 
-#define COALESCE_PACKETS	1024 /* between two resets */
+#define COALESCE_PACKETS 1024 /* between two resets */
 
 struct coalesce; /* about 170 KB, one a worker */
 
@@ -37,7 +37,7 @@ struct coalesce_target {
  * write, flush, reset, push again.
  */
 bool coalesce_push(struct coalesce *c, const struct packet *pkt,
-		   const struct coalesce_target *target, bool csum_undone)
+                   const struct coalesce_target *target, bool csum_undone)
 	__attribute__((warn_unused_result));
 
 /* Finishes headers; *@writes stay valid until coalesce_reset(). Returns their number. */

@@ -25,7 +25,7 @@ struct endpoint {
 	uint32_t source_ifindex; /* 0: any */
 };
 
-#define ENDPOINT_TEXT_MAX	72 /* "[v6%scope]:port" and the terminating zero */
+#define ENDPOINT_TEXT_MAX 72 /* "[v6%scope]:port" and the terminating zero */
 
 bool endpoint_is_set(const struct endpoint *ep);
 /* Remote address and port (and scope) equal; the source does not count. */

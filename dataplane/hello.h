@@ -26,7 +26,7 @@ struct peer;
  * longer than what asked for it, and the peer chooses where it goes.
  */
 #define HELLO_ANSWERS_MAX 8
-#define HELLO_SIZE_MAX  64
+#define HELLO_SIZE_MAX    64
 
 /* Features that this version has; none yet beyond hello itself. */
 #define HELLO_FEATURES 0ULL

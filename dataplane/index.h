@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define INDEX_BUCKETS	8192
+#define INDEX_BUCKETS 8192
 
 enum index_kind { INDEX_NONE, INDEX_HANDSHAKE, INDEX_KEYPAIR };
 
@@ -39,10 +39,10 @@ void index_init(struct index_table *table);
  * from @random, which is called until one is free; returns it.
  */
 uint32_t index_insert(struct index_table *table, struct index_entry *entry, enum index_kind kind,
-		      uint32_t (*random)(void *arg), void *arg);
+                      uint32_t (*random)(void *arg), void *arg);
 /* @new takes over @old's index, as @kind; @old is in no chain then. False: @old was in none. */
 bool index_replace(struct index_table *table, struct index_entry *old, struct index_entry *new,
-		   enum index_kind kind);
+                   enum index_kind kind);
 /* Nothing happens when it is in no chain. */
 void index_remove(struct index_table *table, struct index_entry *entry);
 /* The entry of that index and kind, or NULL. */

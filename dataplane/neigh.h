@@ -43,9 +43,9 @@
 #include "dataplane/stage.h"
 #include "dataplane/wire.h"
 
-#define NEIGH_ENTRIES		8192
-#define NEIGH_UNRESOLVED	1024
-#define NEIGH_WAITING		16 /* frames that wait for one address */
+#define NEIGH_ENTRIES    8192
+#define NEIGH_UNRESOLVED 1024
+#define NEIGH_WAITING    16 /* frames that wait for one address */
 
 enum neigh_state {
 	NEIGH_FREE,
@@ -82,13 +82,13 @@ void neigh_close(struct neigh_table *table);
  * @ask: set to true when @question is to be put on the TAP now.
  */
 enum neigh_verdict neigh_lookup(struct neigh_table *table, const struct neigh_addr *addr,
-				uint64_t now_ns, uint8_t mac[ETHER_ADDR_SIZE], bool *ask,
-				struct neigh_question *question)
+                                uint64_t now_ns, uint8_t mac[ETHER_ADDR_SIZE], bool *ask,
+                                struct neigh_question *question)
 	__attribute__((warn_unused_result));
 
 /* Keeps a copy of an IP packet until @addr is known. Returns how many packets were lost by it. */
 unsigned int neigh_hold(struct neigh_table *table, const struct neigh_addr *addr,
-			const uint8_t *packet, uint32_t len) __attribute__((warn_unused_result));
+                        const uint8_t *packet, uint32_t len) __attribute__((warn_unused_result));
 /* Takes back what waited for an address that neigh_learn() said is known. 0: no more. */
 uint32_t neigh_release(struct neigh_table *table, const struct neigh_addr *addr, uint8_t *packet);
 
@@ -100,8 +100,8 @@ uint32_t neigh_release(struct neigh_table *table, const struct neigh_addr *addr,
  * for another address does not create an entry when the table is full.
  */
 bool neigh_learn(struct neigh_table *table, const struct neigh_addr *addr,
-		 const uint8_t mac[ETHER_ADDR_SIZE], bool answer, uint64_t now_ns, bool *ask,
-		 struct neigh_question *question);
+                 const uint8_t mac[ETHER_ADDR_SIZE], bool answer, uint64_t now_ns, bool *ask,
+                 struct neigh_question *question);
 
 /*
  * Repeats questions and ends contests whose time has come. Fills up to @max
@@ -109,8 +109,8 @@ bool neigh_learn(struct neigh_table *table, const struct neigh_addr *addr,
  * *@lost: packets that waited in vain.
  */
 unsigned int neigh_tick(struct neigh_table *table, uint64_t now_ns,
-			struct neigh_question *questions, unsigned int max, uint64_t *next_ns,
-			unsigned int *lost);
+                        struct neigh_question *questions, unsigned int max, uint64_t *next_ns,
+                        unsigned int *lost);
 
 /* For show: copies up to @max entries; returns how many there are. */
 struct neigh_info {
@@ -127,15 +127,15 @@ uint32_t neigh_list(struct neigh_table *table, struct neigh_info *out, uint32_t 
  * (RFC 5227), and a neighbour solicitation from the router MAC's link-local
  * address; the answers say that @target is at the router MAC.
  */
-#define NEIGH_FRAME_MAX	96
+#define NEIGH_FRAME_MAX 96
 uint32_t neigh_make_question(uint8_t *frame, const uint8_t router_mac[ETHER_ADDR_SIZE],
-			     const struct neigh_question *question);
+                             const struct neigh_question *question);
 uint32_t neigh_make_arp_reply(uint8_t *frame, const uint8_t router_mac[ETHER_ADDR_SIZE],
-			      const struct wire_arp *request);
+                              const struct wire_arp *request);
 /* @to_ip: who asked; NULL for a solicitation from "::" (answered to all nodes). */
 uint32_t neigh_make_advert(uint8_t *frame, const uint8_t router_mac[ETHER_ADDR_SIZE],
-			   const uint8_t to_mac[ETHER_ADDR_SIZE], const uint8_t *to_ip,
-			   const uint8_t target[16]);
+                           const uint8_t to_mac[ETHER_ADDR_SIZE], const uint8_t *to_ip,
+                           const uint8_t target[16]);
 /* fe80::/64 with the interface identifier of RFC 4291, appendix A. */
 void neigh_link_local(uint8_t addr[16], const uint8_t mac[ETHER_ADDR_SIZE]);
 

@@ -96,8 +96,8 @@ void packet_set_ecn(struct packet *pkt, uint8_t ecn);
  * fragments that are not the first, ICMP errors, multicast, unspecified sources:
  * RFC 1122 3.2.2, RFC 4443 2.4).
  */
-#define PACKET_ERROR_MAX	1280
-#define PACKET_IPV6_MTU_MIN	1280 /* RFC 8200, 5; the least an IPv6 error tells */
+#define PACKET_ERROR_MAX    1280
+#define PACKET_IPV6_MTU_MIN 1280 /* RFC 8200, 5; the least an IPv6 error tells */
 bool packet_may_answer(const struct packet *pkt); /* whether one may be sent */
 uint32_t packet_make_too_big(const struct packet *pkt, uint32_t mtu, uint8_t *out);
 

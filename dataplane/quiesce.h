@@ -20,15 +20,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define QUIESCE_READERS_MAX	64
+#define QUIESCE_READERS_MAX 64
 
 struct quiesce_reader {
 	_Atomic uint64_t seen; /* epoch at the last pass; QUIESCE_OFFLINE: asleep */
 	char pad[56]; /* a cache line of its own */
 };
-#define QUIESCE_OFFLINE	UINT64_MAX
+#define QUIESCE_OFFLINE                 UINT64_MAX
 
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Embedded in what is retired. */
 struct retired {
@@ -59,7 +59,7 @@ void quiesce_pass(struct quiesce *q, struct quiesce_reader *reader); /* also: co
 void quiesce_offline(struct quiesce_reader *reader);
 
 void quiesce_retire(struct quiesce *q, struct retired *retired,
-		    void (*release)(struct retired *retired));
+                    void (*release)(struct retired *retired));
 /* Releases what no reader can hold any more. True if something is left. */
 bool quiesce_collect(struct quiesce *q);
 

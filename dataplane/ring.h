@@ -21,11 +21,11 @@
 #include "dataplane/endpoint.h"
 
 /* Holds a virtio header and the largest frame, or the largest datagram and what describes it. */
-#define RING_BUFFER_SIZE	(66u * 1024)
-#define RING_PORTS_MAX		64
-#define RING_EVENTS_MAX		64
-#define RING_SEGMENTS_MAX	64 /* of one UDP_SEGMENT send or UDP_GRO receive */
-#define RING_SEND_MAX		65507u /* bytes of one UDP send over IPv4 */
+#define RING_BUFFER_SIZE  (66u * 1024)
+#define RING_PORTS_MAX    64
+#define RING_EVENTS_MAX   64
+#define RING_SEGMENTS_MAX 64 /* of one UDP_SEGMENT send or UDP_GRO receive */
+#define RING_SEND_MAX     65507u /* bytes of one UDP send over IPv4 */
 
 enum ring_event_type {
 	RING_FRAME, /* from the TAP of @port: struct wire_vnet, then the frame */
@@ -70,7 +70,7 @@ struct ring_ops {
 	void (*remove_tap)(struct ring *ring, uint16_t port);
 	int (*set_udp)(struct ring *ring, int fd4, int fd6);
 	unsigned int (*wait)(struct ring *ring, uint64_t deadline_ns, struct ring_event *events,
-			     unsigned int max);
+	                     unsigned int max);
 	void (*send)(struct ring *ring, struct ring_send *sends, unsigned int n);
 	void (*write)(struct ring *ring, struct ring_write *writes, unsigned int n);
 	void (*flush)(struct ring *ring);
@@ -120,7 +120,7 @@ static inline int ring_set_udp(struct ring *ring, int fd4, int fd6)
  * Frames and datagrams share fairly when there are more than @max.
  */
 static inline unsigned int ring_wait(struct ring *ring, uint64_t deadline_ns,
-				     struct ring_event *events, unsigned int max)
+                                     struct ring_event *events, unsigned int max)
 {
 	return ring->ops->wait(ring, deadline_ns, events, max);
 }

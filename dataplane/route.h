@@ -17,7 +17,7 @@ struct prefix {
 	uint8_t addr[16]; /* 4 or 16 bytes used; bits behind @len are zero */
 };
 
-#define PREFIX_TEXT_MAX	64
+#define PREFIX_TEXT_MAX 64
 
 /* "10.0.0.0/8", "fd00::/64"; without "/len" a single address. Host bits are cleared. */
 bool prefix_parse(struct prefix *prefix, const char *text);

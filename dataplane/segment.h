@@ -27,9 +27,9 @@ enum segment_verdict {
 };
 
 /* Bytes that hold the slots of any superframe that is not refused as bad. */
-#define SEGMENT_ROOM	(512u * 1024)
+#define SEGMENT_ROOM (512u * 1024)
 /* A superframe that would make more packets than this is bad. */
-#define SEGMENT_COUNT_MAX	2048
+#define SEGMENT_COUNT_MAX 2048
 
 struct segment_slots {
 	/* in */
@@ -46,8 +46,8 @@ struct segment_slots {
 };
 
 /* Offset of the packet in its slot, and what a slot has beyond the packet. */
-#define SEGMENT_HEADROOM	((uint32_t)sizeof(struct message_data))
-#define SEGMENT_OVERHEAD	((uint32_t)MESSAGE_DATA_OVERHEAD)
+#define SEGMENT_HEADROOM ((uint32_t)sizeof(struct message_data))
+#define SEGMENT_OVERHEAD ((uint32_t)MESSAGE_DATA_OVERHEAD)
 
 /*
  * @pkt parsed from the frame behind @vnet; both untouched. Of @vnet flags,
@@ -58,7 +58,7 @@ struct segment_slots {
  * big with DF set.
  */
 enum segment_verdict segment_packet(const struct packet *pkt, const struct wire_vnet *vnet,
-				    struct segment_slots *slots)
+                                    struct segment_slots *slots)
 	__attribute__((warn_unused_result));
 
 #endif

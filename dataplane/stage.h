@@ -13,9 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STAGE_CHUNK_SIZE	2048
-#define STAGE_CHUNKS		8192 /* 16 MB of address space */
-#define STAGE_FRAME_MAX		(66u * 1024)
+#define STAGE_CHUNK_SIZE 2048
+#define STAGE_CHUNKS     8192 /* 16 MB of address space */
+#define STAGE_FRAME_MAX  (66u * 1024)
 
 struct stage_pool {
 	pthread_mutex_t lock;
@@ -41,11 +41,11 @@ void stage_pool_fini(struct stage_pool *pool); /* wipes */
  * were lost by it: pushed out, or this one because the pool is empty or @len too large.
  */
 unsigned int stage_push(struct stage_pool *pool, struct stage_queue *queue, unsigned int limit,
-			uint64_t tag, const uint8_t *frame, uint32_t len)
+                        uint64_t tag, const uint8_t *frame, uint32_t len)
 	__attribute__((warn_unused_result));
 /* Takes the oldest into @frame (room for STAGE_FRAME_MAX); 0: empty, else its length. */
 uint32_t stage_pop(struct stage_pool *pool, struct stage_queue *queue, uint64_t *tag,
-		   uint8_t *frame);
+                   uint8_t *frame);
 /* Drops all; returns how many there were. */
 unsigned int stage_clear(struct stage_pool *pool, struct stage_queue *queue);
 

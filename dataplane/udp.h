@@ -31,11 +31,10 @@ void udp_close(struct udp_sockets *udp);
 int udp_set_fwmark(const struct udp_sockets *udp, uint32_t fwmark);
 
 /* Room for all ancillary data of one message, either direction. */
-#define UDP_CONTROL_SIZE	192
+#define UDP_CONTROL_SIZE 192
 
 /* Fills @msg's name and control for @send; @control is zeroed first (UDP_CONTROL_SIZE). */
-void udp_message_fill(struct msghdr *msg, struct iovec *iov, void *control,
-		      struct ring_send *send);
+void udp_message_fill(struct msghdr *msg, struct iovec *iov, void *control, struct ring_send *send);
 /*
  * Reads remote, local address, TOS, segment size and overflow count from what
  * was received; @event's data is the caller's to set, @overflow stays when the
@@ -43,7 +42,7 @@ void udp_message_fill(struct msghdr *msg, struct iovec *iov, void *control,
  * truncated, or not from an address that can be answered; drop it.
  */
 bool udp_message_parse(struct msghdr *msg, uint32_t len, struct ring_event *event,
-		       uint32_t *overflow) __attribute__((warn_unused_result));
+                       uint32_t *overflow) __attribute__((warn_unused_result));
 
 /*
  * Moves the first RING_SEGMENTS_MAX datagrams of @rest to @part: the kernel may

@@ -14,7 +14,7 @@
 
 /* ---- what the session carries: the first byte of the plaintext ---- */
 
-#define WIRE_KIND(first)	((first) >> 4)
+#define WIRE_KIND(first) ((first) >> 4)
 enum wire_kind {
 	WIRE_KIND_VXLAN = 0x0, /* first byte 0x08 */
 	WIRE_KIND_CONTROL = 0x1,
@@ -30,7 +30,7 @@ struct wire_control {
 	uint8_t type; /* enum wire_control_type; unknown: ignored */
 	struct be16 length; /* of all that follows this header */
 };
-#define WIRE_CONTROL_FIRST	0x10
+#define WIRE_CONTROL_FIRST 0x10
 
 enum wire_control_type {
 	WIRE_CONTROL_HELLO = 1,
@@ -49,7 +49,7 @@ enum wire_tlv_type {
 	WIRE_TLV_VNIS = 4, /* be32 each */
 	WIRE_TLV_ACK = 5, /* empty: the sender has had our hello on this session */
 };
-#define WIRE_HELLO_VERSION	1
+#define WIRE_HELLO_VERSION 1
 
 struct wire_vxlan { /* RFC 7348, section 5 */
 	uint8_t flags; /* 0x08: the VNI is valid */
@@ -59,7 +59,7 @@ struct wire_vxlan { /* RFC 7348, section 5 */
 };
 
 /* Plaintext is padded with zeros to a multiple of this, but not over the tunnel MTU. */
-#define WIRE_PADDING		16
+#define WIRE_PADDING 16
 
 static inline uint32_t wire_padded_len(uint32_t len, uint32_t mtu)
 {
@@ -72,7 +72,7 @@ static inline uint32_t wire_padded_len(uint32_t len, uint32_t mtu)
 
 /* ---- Ethernet and below ---- */
 
-#define ETHER_ADDR_SIZE	6
+#define ETHER_ADDR_SIZE 6
 struct wire_ethernet {
 	uint8_t destination[ETHER_ADDR_SIZE];
 	uint8_t source[ETHER_ADDR_SIZE];
@@ -211,9 +211,9 @@ struct wire_nd { /* RFC 4861, 4.3 and 4.4: solicitation and advertisement */
 	struct be32 flags; /* advertisement: R, S, O in the top three bits */
 	uint8_t target[16];
 };
-#define ND_ROUTER	0x80000000u
-#define ND_SOLICITED	0x40000000u
-#define ND_OVERRIDE	0x20000000u
+#define ND_ROUTER    0x80000000u
+#define ND_SOLICITED 0x40000000u
+#define ND_OVERRIDE  0x20000000u
 enum { ND_OPTION_SOURCE_LINK = 1, ND_OPTION_TARGET_LINK = 2 };
 
 struct wire_nd_link_option { /* RFC 4861, 4.6.1, for Ethernet */

@@ -13,14 +13,14 @@
 
 /* A sanitizer is in: mlock() does nothing, address space is short, freed memory is taboo. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNIT_SANITIZED	1
+#define UNIT_SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define UNIT_SANITIZED	1
+#define UNIT_SANITIZED 1
 #endif
 #endif
 #ifndef UNIT_SANITIZED
-#define UNIT_SANITIZED	0
+#define UNIT_SANITIZED 0
 #endif
 
 /* "0011ff" → bytes; the text is the test's own and well-formed. Returns the number of bytes. */

@@ -96,10 +96,8 @@ static void run_aead_file(const json_t *root, bool (*run)(const struct aead_case
 	struct aead_case c;
 	size_t i, j;
 
-	json_array_foreach(json_object_get(root, "testGroups"), i, group)
-	{
-		json_array_foreach(json_object_get(group, "tests"), j, test)
-		{
+	json_array_foreach (json_object_get(root, "testGroups"), i, group) {
+		json_array_foreach (json_object_get(group, "tests"), j, test) {
 			aead_case_read(&c, test, iv_len);
 			if (c.iv_len == iv_len)
 				valid += run(&c);
@@ -132,10 +130,8 @@ static void test_x25519_518_cases(void **state)
 	size_t i, j;
 
 	(void)state;
-	json_array_foreach(json_object_get(x25519, "testGroups"), i, group)
-	{
-		json_array_foreach(json_object_get(group, "tests"), j, test)
-		{
+	json_array_foreach (json_object_get(x25519, "testGroups"), i, group) {
+		json_array_foreach (json_object_get(group, "tests"), j, test) {
 			uint8_t public_key[VECTORS_BYTES_MAX], private_key[VECTORS_BYTES_MAX];
 			uint8_t shared[VECTORS_BYTES_MAX], out[KEY_SIZE];
 			const char *result = vectors_text(test, "result");
