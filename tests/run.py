@@ -143,7 +143,7 @@ def system(tier, seconds):
         print("    " + problem)
         return Outcome(failed=1)
     # Two at a time: a lab mostly waits, and its names are its own.
-    return pytest(["tests/system"], seconds, "--tier", tier, "-n", "2")
+    return pytest(["tests/system"], seconds, f"--tier={tier}", "-n2")
 
 
 def fuzz(tier, seconds):
