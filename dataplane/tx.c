@@ -346,6 +346,11 @@ static void tx_ethernet_ip(struct outbound *out, uint8_t family)
 		drop(out, NULL, DROP_OUT_MALFORMED);
 		return;
 	}
+	/* What is answered, an ICMP error say, must not go to everyone on the bridge. */
+	if (!is_unicast_mac(out->ethernet->source)) {
+		drop(out, NULL, DROP_OUT_MALFORMED);
+		return;
+	}
 	if (family == 6 && packet_is_discovery(&out->pkt)) {
 		if (packet_parse_nd(&out->pkt, &nd))
 			tx_nd(out, &nd);

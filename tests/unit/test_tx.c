@@ -159,6 +159,21 @@ static void ethertype_lies(void **state)
 	assert_true(rig_only_dropped(A, DROP_OUT_MALFORMED, 1, RIG_NET));
 }
 
+/* Found by the fuzzer: the ICMP error to a sender like this went to a multicast address. */
+static void sender_is_no_unicast_mac(void **state)
+{
+	static const uint8_t multicast[ETHER_ADDR_SIZE] = { 0x29, 0x42, 0xac, 0x14, 0x65, 0x02 };
+	static const uint8_t zero[ETHER_ADDR_SIZE];
+	struct rig *rig = *state;
+	uint8_t ip[2048];
+	uint32_t len = rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 1800);
+
+	say_frame(rig, A->net->router_mac, multicast, ETHERTYPE_WIRE_IPV4, ip, len);
+	assert_true(rig_only_dropped(A, DROP_OUT_MALFORMED, 1, RIG_NET));
+	say_frame(rig, A->net->router_mac, zero, ETHERTYPE_WIRE_IPV4, ip, len);
+	assert_true(rig_only_dropped(A, DROP_OUT_MALFORMED, 1, RIG_NET));
+}
+
 static void lengths_lie(void **state)
 {
 	struct rig *rig = *state;
@@ -659,6 +674,7 @@ int main(void)
 		rig_connected_test(own_frames_come_back),
 		rig_connected_test(every_first_byte),
 		rig_connected_test(ethertype_lies),
+		rig_connected_test(sender_is_no_unicast_mac),
 		rig_connected_test(lengths_lie),
 		rig_connected_test(link_padding_stays_here),
 		rig_connected_test(spoofed_sources),
