@@ -428,15 +428,31 @@ static void too_big_is_answered(void **state)
 	assert_too_big(rig, false, 1200);
 }
 
-static void what_may_be_fragmented_is(void **state)
+static void what_may_be_cut_is(void **state)
 {
+	static const uint8_t mss[] = { TCP_OPTION_MSS, 4, 0x05, 0xb4 };
 	struct rig *rig = *state;
+	uint8_t ip[4096];
+	uint32_t len;
 
 	rig_mark(A);
 	say_big(rig, false, 3000, false);
+	assert_int_equal(A->sent_count, 3);
+	assert_int_equal(event(A, EVENT_FRAGMENTED), 1);
+	rig_give_ip(A, ip, rig_make_tcp(ip, RIG_ADDR(0), RIG_ADDR(1), TCP_ACK, 3000));
+	rig_round(A);
+	assert_int_equal(A->sent_count, 6);
+	assert_int_equal(event(A, EVENT_CUT), 1);
+	/* A SYN with an MSS of 1460, where 1380 fit. */
+	len = rig_make_tcp(ip, RIG_ADDR(0), RIG_ADDR(1), TCP_SYN, sizeof(mss));
+	ip[32] = 0x60;
+	memcpy(ip + 40, mss, sizeof(mss));
+	rig_give_ip(A, ip, len);
+	rig_round(A);
+	assert_int_equal(A->sent_count, 7);
+	assert_int_equal(event(A, EVENT_MSS_CLAMPED), 1);
 	assert_true(rig_counted(A, DROP_NONE, 0, RIG_NOBODY));
 	assert_int_equal(A->frame_count, 0);
-	assert_int_equal(A->sent_count, 3);
 }
 
 static void errors_are_limited(void **state)
@@ -504,7 +520,7 @@ int main(void)
 		rig_connected_test(nd_lies),
 		rig_connected_test(other_discovery_stays),
 		rig_connected_test(too_big_is_answered),
-		rig_connected_test(what_may_be_fragmented_is),
+		rig_connected_test(what_may_be_cut_is),
 		rig_connected_test(errors_are_limited),
 		rig_connected_test(errors_about_errors_are_not_made),
 	};

@@ -368,6 +368,31 @@ static void the_way_in_with_a_cookie(void **state)
 	assert_int_equal(rig_dropped(B, DROP_HANDSHAKE_RATE), 10 - (LIMITER_BURST - 1));
 }
 
+/* A response is answered by a cookie too; its sender knows it as a key pair by then. */
+static void a_cookie_for_a_response(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t junk[INITIATION] = { MESSAGE_INITIATION }, ip[64];
+
+	rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10));
+	rig_round(A);
+	inject(B, &A->address, A->sent[0].data, A->sent[0].len);
+	rig_mark(A);
+	flood(A, &B->address, junk, sizeof(junk), HANDSHAKE_LOAD / RING_SEGMENTS_MAX);
+	rig_round(A);
+	rig_mark(A);
+	inject(A, &B->address, B->sent[0].data, B->sent[0].len);
+	assert_true(rig_counted(A, DROP_HANDSHAKE_COOKIE, 1, RIG_NOBODY));
+	assert_int_equal(A->sent_count, 1);
+	assert_true(A->sent[0].len < RESPONSE); /* pitfall_27 */
+	rig_mark(B);
+	inject(B, &A->address, A->sent[0].data, A->sent[0].len);
+	assert_true(rig_only_dropped(B, DROP_NONE, 0, RIG_NOBODY));
+	/* A second one to the same message is not believed. */
+	inject(B, &A->address, A->sent[0].data, A->sent[0].len);
+	assert_true(rig_only_dropped(B, DROP_COOKIE_INVALID, 1, RIG_NOBODY));
+}
+
 static void cookies_nobody_asked_for(void **state)
 {
 	struct rig *rig = *state;
@@ -617,6 +642,7 @@ int main(void)
 		rig_test(a_full_queue_has_room_for_our_own_wishes),
 		rig_test(load_is_answered_by_cookies),
 		rig_test(the_way_in_with_a_cookie),
+		rig_test(a_cookie_for_a_response),
 		rig_test(cookies_nobody_asked_for),
 		rig_test(a_wish_before_its_peer_is_published),
 		rig_test(a_wish_right_after_another),

@@ -348,6 +348,19 @@ static void released_into_a_full_burst(void **state)
 	}
 }
 
+static void only_so_many_wait(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t ip[256];
+
+	rig_mark(B);
+	for (uint32_t i = 0; i < NEIGH_WAITING + 4; i++)
+		rig_tell(A, ip, rig_make_udp(ip, RIG_ADDR(0), "172.20.102.76", i), 0);
+	assert_true(rig_counted(B, DROP_IN_UNRESOLVED, 4, RIG_PEER | RIG_NET));
+	rig_learn(B, "172.20.102.76");
+	assert_int_equal(packets(B), NEIGH_WAITING);
+}
+
 static void nobody_answers(void **state)
 {
 	struct rig *rig = *state;
@@ -407,6 +420,7 @@ int main(void)
 		rig_connected_test(held_until_the_container_answers),
 		rig_connected_test(held_by_ipv6_too),
 		rig_connected_test(released_into_a_full_burst),
+		rig_connected_test(only_so_many_wait),
 		rig_connected_test(nobody_answers),
 		rig_connected_test(just_failed_addresses_drop_at_once),
 		rig_connected_test(the_host_itself_is_reached_by_the_bridge),

@@ -307,6 +307,46 @@ static void hellos_are_no_data(void **state)
 	assert_int_equal(deadline(B, TIMER_NEW_HANDSHAKE), 0);
 }
 
+/* When one timer is done with, the peer is looked at again for each of the others. */
+static void no_timer_is_forgotten_for_another(void **state)
+{
+	struct rig *rig = *state;
+
+	for (int t = 0; t < TIMER_COUNT; t++) {
+		if (t == TIMER_HELLO)
+			continue;
+		clear(A);
+		atomic_store(&A->peer->hello.acked, true); /* nothing to say, when it is due */
+		set(A, (enum timer)t, NOW + 500 * RIG_SECOND);
+		timers_hello_at(A->peer, NOW + RIG_SECOND);
+		NOW += RIG_SECOND;
+		rig_round(A);
+		assert_int_equal(atomic_load(&A->peer->timers.wake_ns), NOW + 499 * RIG_SECOND);
+	}
+}
+
+/* Half a handshake is wiped like keys are, and no keepalive is owed to nobody. */
+static void giving_up(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t ip[64];
+
+	rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10));
+	rig_round(A);
+	atomic_store(&A->peer->timers.attempts, TIMERS_ATTEMPTS_MAX);
+	set(A, TIMER_KEEPALIVE, NOW + 100 * RIG_SECOND);
+	rig_mark(A);
+	NOW = deadline(A, TIMER_RETRANSMIT);
+	rig_round(A);
+	assert_true(rig_only_dropped(A, DROP_OUT_STAGE_EXPIRED, 1, RIG_PEER));
+	assert_int_equal(deadline(A, TIMER_WIPE), NOW + TIMERS_WIPE_NS);
+	assert_others(A, TIMER_WIPE, 0);
+	assert_int_equal(A->peer->handshake.state, NOISE_INITIATION_CREATED);
+	NOW += TIMERS_WIPE_NS;
+	rig_round(A);
+	assert_int_equal(A->peer->handshake.state, NOISE_ZEROED);
+}
+
 static void keys_are_wiped_when_due(void **state)
 {
 	struct rig *rig = *state;
@@ -396,6 +436,7 @@ static void check_twin(struct twin *twin, uint64_t now)
 		const struct peer *peer = timers->heap[i];
 
 		assert_int_equal(peer->timers.heap_slot, i);
+		assert_false(atomic_load(&peer->timers.stopped));
 		assert_true(i == 0 || atomic_load(&timers->heap[(i - 1) / 2]->timers.wake_ns) <=
 		                              atomic_load(&peer->timers.wake_ns));
 	}
@@ -521,6 +562,8 @@ int main(void)
 		rig_connected_test(data_sent_replaces_the_keepalive),
 		rig_connected_test(silence_is_answered_by_a_handshake),
 		rig_connected_test(hellos_are_no_data),
+		rig_test(no_timer_is_forgotten_for_another),
+		rig_test(giving_up),
 		rig_connected_test(keys_are_wiped_when_due),
 		rig_test(the_source_is_forgotten_on_retry),
 		rig_connected_test(a_stopped_peer_does_nothing),

@@ -584,8 +584,17 @@ static void staged_packets_take_the_new_route(void **state)
 static void a_dead_peer_takes_nothing(void **state)
 {
 	struct rig *rig = *state;
+	uint8_t ip[256];
+	uint32_t room;
 
+	/* What waits for it when it dies goes back to where it came from. */
+	peer_reset(A->peer);
+	room = A->device->stage.free_count;
+	rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10));
+	rig_round(A);
+	assert_true(A->device->stage.free_count < room);
 	peer_kill(A->peer);
+	assert_int_equal(A->device->stage.free_count, room);
 	say_udp(rig, RIG_ADDR(0), RIG_ADDR(1));
 	assert_true(rig_only_dropped(A, DROP_OUT_NO_ROUTE, 1, RIG_PEER | RIG_NET));
 }
