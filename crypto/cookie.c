@@ -8,7 +8,7 @@
 
 #include <string.h>
 #include "crypto/aead.h"
-#include "crypto/noise.h"
+#include "crypto/hash.h"
 #include "crypto/secret.h"
 
 static const char label_mac1[] = "mac1----";
@@ -28,8 +28,8 @@ static size_t mac2_offset(size_t len)
 static void derive_keys(uint8_t mac1_key[HASH_SIZE], uint8_t cookie_key[HASH_SIZE],
                         const uint8_t public_key[KEY_SIZE])
 {
-	noise_hash(mac1_key, label_mac1, sizeof(label_mac1) - 1, public_key, KEY_SIZE);
-	noise_hash(cookie_key, label_cookie, sizeof(label_cookie) - 1, public_key, KEY_SIZE);
+	hash_sum(mac1_key, label_mac1, sizeof(label_mac1) - 1, public_key, KEY_SIZE);
+	hash_sum(cookie_key, label_cookie, sizeof(label_cookie) - 1, public_key, KEY_SIZE);
 }
 
 /* Callers' clocks may differ by a round: an age is never negative. */
@@ -58,8 +58,8 @@ static void make_cookie(uint8_t cookie[COOKIE_SIZE], const struct cookie_checker
 
 	memcpy(source, from->addr, from->addr_len);
 	memcpy(source + from->addr_len, &from->port, sizeof(from->port));
-	noise_mac(cookie, checker->secret, sizeof(checker->secret), source,
-	          from->addr_len + sizeof(from->port));
+	hash_mac(cookie, checker->secret, sizeof(checker->secret), source,
+	         from->addr_len + sizeof(from->port));
 }
 
 enum cookie_verdict cookie_check_macs(struct cookie_checker *checker, const void *msg, size_t len,
@@ -71,7 +71,7 @@ enum cookie_verdict cookie_check_macs(struct cookie_checker *checker, const void
 	uint8_t mac[MAC_SIZE];
 	bool mac2_ok;
 
-	noise_mac(mac, checker->mac1_key, sizeof(checker->mac1_key), msg, mac1_offset(len));
+	hash_mac(mac, checker->mac1_key, sizeof(checker->mac1_key), msg, mac1_offset(len));
 	if (!secret_equal(mac, bytes + mac1_offset(len), MAC_SIZE))
 		return COOKIE_BAD_MAC1;
 
@@ -84,7 +84,7 @@ enum cookie_verdict cookie_check_macs(struct cookie_checker *checker, const void
 		return COOKIE_MAC1_ONLY;
 
 	make_cookie(cookie, checker, from);
-	noise_mac(mac, cookie, sizeof(cookie), msg, mac2_offset(len));
+	hash_mac(mac, cookie, sizeof(cookie), msg, mac2_offset(len));
 	mac2_ok = secret_equal(mac, bytes + mac2_offset(len), MAC_SIZE);
 	secret_wipe(cookie, sizeof(cookie));
 	secret_wipe(mac, sizeof(mac));
@@ -114,12 +114,12 @@ void cookie_add_macs(struct cookie_maker *maker, void *msg, size_t len, uint64_t
 	uint8_t *mac1 = (uint8_t *)msg + mac1_offset(len);
 	uint8_t *mac2 = (uint8_t *)msg + mac2_offset(len);
 
-	noise_mac(mac1, maker->mac1_key, sizeof(maker->mac1_key), msg, mac1_offset(len));
+	hash_mac(mac1, maker->mac1_key, sizeof(maker->mac1_key), msg, mac1_offset(len));
 	memcpy(maker->last_mac1, mac1, MAC_SIZE);
 	maker->last_mac1_pending = true;
 
 	if (is_younger(maker->cookie_birth_ns, now_ns, COOKIE_LIFE_NS))
-		noise_mac(mac2, maker->cookie, sizeof(maker->cookie), msg, mac2_offset(len));
+		hash_mac(mac2, maker->cookie, sizeof(maker->cookie), msg, mac2_offset(len));
 	else
 		memset(mac2, 0, MAC_SIZE);
 }

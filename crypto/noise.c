@@ -15,59 +15,15 @@
 #include "crypto/noise.h"
 
 #include <string.h>
-#include <blake2.h>
 #include "crypto/secret.h"
 #include "crypto/session.h"
 #include "crypto/symmetric.h"
 
-#define BLOCK_SIZE        64
 #define TAI64_BASE        0x400000000000000aULL
 #define NS_PER_S          1000000000U
 #define TIMESTAMP_NS_MASK 0xff000000U
 
 static const char identifier[] = "WireGuard v1 zx2c4 Jason@zx2c4.com";
-
-void noise_hash(uint8_t out[HASH_SIZE], const void *a, size_t a_len, const void *b, size_t b_len)
-{
-	blake2s_state state;
-
-	(void)blake2s_init(&state, HASH_SIZE);
-	(void)blake2s_update(&state, a, a_len);
-	(void)blake2s_update(&state, b, b_len);
-	(void)blake2s_final(&state, out, HASH_SIZE);
-	secret_wipe(&state, sizeof(state));
-}
-
-void noise_mac(uint8_t out[MAC_SIZE], const uint8_t *key, size_t key_len, const void *a,
-               size_t a_len)
-{
-	blake2s_state state;
-
-	(void)blake2s_init_key(&state, MAC_SIZE, key, key_len);
-	(void)blake2s_update(&state, a, a_len);
-	(void)blake2s_final(&state, out, MAC_SIZE);
-	secret_wipe(&state, sizeof(state));
-}
-
-/* RFC 2104. No key here is longer than a block. */
-void noise_hmac(uint8_t out[HASH_SIZE], const uint8_t *key, size_t key_len, const void *a,
-                size_t a_len)
-{
-	uint8_t inner[BLOCK_SIZE] = { 0 };
-	uint8_t outer[BLOCK_SIZE];
-	uint8_t digest[HASH_SIZE];
-
-	memcpy(inner, key, key_len);
-	for (int i = 0; i < BLOCK_SIZE; i++) {
-		outer[i] = inner[i] ^ 0x5c;
-		inner[i] ^= 0x36;
-	}
-	noise_hash(digest, inner, sizeof(inner), a, a_len);
-	noise_hash(out, outer, sizeof(outer), digest, sizeof(digest));
-	secret_wipe(inner, sizeof(inner));
-	secret_wipe(outer, sizeof(outer));
-	secret_wipe(digest, sizeof(digest));
-}
 
 void noise_timestamp(uint8_t out[TIMESTAMP_SIZE], uint64_t unix_seconds, uint32_t nanoseconds)
 {

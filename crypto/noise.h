@@ -129,15 +129,4 @@ enum noise_verdict noise_derive_keypair(struct noise_handshake *hs, struct keypa
 /* TAI64N of a wall-clock time, the low 24 bits of the nanoseconds cleared. */
 void noise_timestamp(uint8_t out[TIMESTAMP_SIZE], uint64_t unix_seconds, uint32_t nanoseconds);
 
-/*
- * BLAKE2s over one or two parts, keyed BLAKE2s with a 16-byte result, and HMAC
- * over BLAKE2s. Keys of noise_mac are at most 32 bytes, of noise_hmac 64. @out
- * may be one of the inputs. For symmetric.c, cookie.c and tests.
- */
-void noise_hash(uint8_t out[HASH_SIZE], const void *a, size_t a_len, const void *b, size_t b_len);
-void noise_mac(uint8_t out[MAC_SIZE], const uint8_t *key, size_t key_len, const void *a,
-               size_t a_len);
-void noise_hmac(uint8_t out[HASH_SIZE], const uint8_t *key, size_t key_len, const void *a,
-                size_t a_len);
-
 #endif

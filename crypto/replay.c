@@ -7,8 +7,6 @@
  */
 #include "crypto/replay.h"
 
-#include "crypto/session.h"
-
 #define WORD_BITS 64
 #define WORDS     (REPLAY_BITS / WORD_BITS)
 
@@ -21,7 +19,7 @@ bool replay_accept(struct replay *replay, uint64_t counter)
 	uint64_t *slot = &replay->bits[word % WORDS];
 
 	/* also keeps counter + 1 from overflowing below */
-	if (counter >= SESSION_REJECT_AFTER_MESSAGES)
+	if (counter >= REPLAY_COUNTER_END)
 		return false;
 	if (counter >= replay->next) {
 		uint64_t top = replay->next ? (replay->next - 1) / WORD_BITS : 0;

@@ -12,6 +12,8 @@
 
 #define REPLAY_BITS   8192
 #define REPLAY_WINDOW (REPLAY_BITS - 64)
+/* 2^64 - 2^13 - 1: the message limit of the protocol; no counter reaches it. */
+#define REPLAY_COUNTER_END (UINT64_MAX - (1ULL << 13))
 
 /* All-zero is the initial state. */
 struct replay {
@@ -22,7 +24,7 @@ struct replay {
 /*
  * True if @counter is new and within the window, which it then enters. Call it
  * only for counters that were authenticated. Counters of
- * SESSION_REJECT_AFTER_MESSAGES and more are refused.
+ * REPLAY_COUNTER_END and more are refused.
  */
 bool replay_accept(struct replay *replay, uint64_t counter) __attribute__((warn_unused_result));
 

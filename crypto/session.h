@@ -20,7 +20,7 @@
 #include "crypto/replay.h"
 
 #define SESSION_REKEY_AFTER_MESSAGES  (1ULL << 60)
-#define SESSION_REJECT_AFTER_MESSAGES (UINT64_MAX - (1ULL << 13)) /* 2^64 - 2^13 - 1 */
+#define SESSION_REJECT_AFTER_MESSAGES REPLAY_COUNTER_END
 #define SESSION_REKEY_AFTER_NS        120000000000ULL
 #define SESSION_REJECT_AFTER_NS       180000000000ULL
 /* On receive the initiator rekeys this long after birth: reject - keepalive - rekey timeout. */

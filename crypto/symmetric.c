@@ -3,37 +3,14 @@
 
 #include <string.h>
 #include "crypto/aead.h"
-#include "crypto/noise.h"
+#include "crypto/hash.h"
 #include "crypto/secret.h"
 
 static const char construction[] = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
 
-/*
- * HKDF (RFC 5869) as Noise uses it: @n outputs, at most 3, of 32 bytes each.
- * The outputs may be the chaining key itself.
- */
-static void kdf(uint8_t *const out[], unsigned int n, const uint8_t chaining_key[HASH_SIZE],
-                const void *input, size_t len)
-{
-	uint8_t prk[HASH_SIZE];
-	uint8_t block[HASH_SIZE + 1];
-
-	noise_hmac(prk, chaining_key, HASH_SIZE, input, len);
-	for (unsigned int i = 0; i < n; i++) {
-		/* the first block has no predecessor in front of its number */
-		size_t before = i == 0 ? 0 : HASH_SIZE;
-
-		block[before] = (uint8_t)(i + 1);
-		noise_hmac(block, prk, sizeof(prk), block, before + 1);
-		memcpy(out[i], block, HASH_SIZE);
-	}
-	secret_wipe(prk, sizeof(prk));
-	secret_wipe(block, sizeof(block));
-}
-
 void symmetric_init(struct symmetric *state, const void *prologue, size_t len)
 {
-	noise_hash(state->chaining_key, construction, sizeof(construction) - 1, NULL, 0);
+	hash_sum(state->chaining_key, construction, sizeof(construction) - 1, NULL, 0);
 	memcpy(state->hash, state->chaining_key, HASH_SIZE);
 	memset(state->key, 0, sizeof(state->key));
 	symmetric_mix_hash(state, prologue, len);
@@ -41,14 +18,14 @@ void symmetric_init(struct symmetric *state, const void *prologue, size_t len)
 
 void symmetric_mix_hash(struct symmetric *state, const void *data, size_t len)
 {
-	noise_hash(state->hash, state->hash, HASH_SIZE, data, len);
+	hash_sum(state->hash, state->hash, HASH_SIZE, data, len);
 }
 
 void symmetric_mix_key(struct symmetric *state, const uint8_t input[KEY_SIZE])
 {
 	uint8_t *const out[] = { state->chaining_key, state->key };
 
-	kdf(out, 2, state->chaining_key, input, KEY_SIZE);
+	hash_kdf(out, 2, state->chaining_key, input, KEY_SIZE);
 }
 
 void symmetric_mix_key_and_hash(struct symmetric *state, const uint8_t psk[KEY_SIZE])
@@ -56,7 +33,7 @@ void symmetric_mix_key_and_hash(struct symmetric *state, const uint8_t psk[KEY_S
 	uint8_t mixed[HASH_SIZE];
 	uint8_t *const out[] = { state->chaining_key, mixed, state->key };
 
-	kdf(out, 3, state->chaining_key, psk, KEY_SIZE);
+	hash_kdf(out, 3, state->chaining_key, psk, KEY_SIZE);
 	symmetric_mix_hash(state, mixed, sizeof(mixed));
 	secret_wipe(mixed, sizeof(mixed));
 }
@@ -82,5 +59,5 @@ void symmetric_split(const struct symmetric *state, uint8_t first[KEY_SIZE],
 {
 	uint8_t *const out[] = { first, second };
 
-	kdf(out, 2, state->chaining_key, NULL, 0);
+	hash_kdf(out, 2, state->chaining_key, NULL, 0);
 }

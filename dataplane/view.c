@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "crypto/noise.h"
+#include "crypto/hash.h"
 #include "dataplane/device.h"
 #include "dataplane/peer.h"
 
@@ -124,7 +124,7 @@ void network_derive_mac(uint8_t mac[ETHER_ADDR_SIZE], const uint8_t public_key[K
 {
 	uint8_t hash[HASH_SIZE];
 
-	noise_hash(hash, public_key, KEY_SIZE, name, strlen(name));
+	hash_sum(hash, public_key, KEY_SIZE, name, strlen(name));
 	memcpy(mac, hash + (tap ? ETHER_ADDR_SIZE : 0), ETHER_ADDR_SIZE);
 	/* Locally administered, unicast. A plain bridge takes its lowest port's MAC: not fe. */
 	mac[0] = tap ? 0xfe : (uint8_t)((mac[0] & 0xfc) | 0x02);

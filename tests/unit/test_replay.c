@@ -6,7 +6,7 @@
 #include "crypto/replay.h"
 #include "crypto/session.h"
 
-#define CAP SESSION_REJECT_AFTER_MESSAGES
+#define CAP REPLAY_COUNTER_END
 
 struct row {
 	int number;

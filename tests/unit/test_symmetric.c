@@ -4,7 +4,7 @@
 
 #include <blake2.h>
 #include "crypto/aead.h"
-#include "crypto/noise.h"
+#include "crypto/hash.h"
 #include "crypto/secret.h"
 #include "crypto/symmetric.h"
 
@@ -30,10 +30,10 @@ static void test_rfc_7693_appendix_b_abc(void **state)
 
 	(void)state;
 	for (size_t split = 0; split <= 3; split++) {
-		noise_hash(hash, "abc", split, &"abc"[split], 3 - split);
+		hash_sum(hash, "abc", split, &"abc"[split], 3 - split);
 		check_hex(hash, sizeof(hash), want);
 	}
-	noise_hash(hash, "abc", 3, NULL, 0);
+	hash_sum(hash, "abc", 3, NULL, 0);
 	check_hex(hash, sizeof(hash), want);
 }
 
@@ -55,9 +55,9 @@ static void hash_any(uint8_t *out, size_t out_len, const uint8_t *key, size_t ke
                      const uint8_t *in, size_t in_len)
 {
 	if (key_len == 0 && out_len == HASH_SIZE)
-		noise_hash(out, in, in_len / 3, in + in_len / 3, in_len - in_len / 3);
+		hash_sum(out, in, in_len / 3, in + in_len / 3, in_len - in_len / 3);
 	else if (key_len && out_len == MAC_SIZE)
-		noise_mac(out, key, key_len, in, in_len);
+		hash_mac(out, key, key_len, in, in_len);
 	else
 		assert_int_equal(blake2s(out, in, key, out_len, in_len, key_len), 0);
 }
@@ -84,7 +84,7 @@ static void test_rfc_7693_appendix_e_self_test(void **state)
 			at += out_len;
 		}
 	}
-	noise_hash(hash, digests, at, NULL, 0);
+	hash_sum(hash, digests, at, NULL, 0);
 	check_hex(hash, sizeof(hash),
 	          "6a411f08ce25adcdfb02aba641451cec53c598b24f4fc787fbdc88797f4c1dfe");
 }
@@ -97,10 +97,10 @@ static void test_hmac_known_answers(void **state)
 
 	(void)state;
 	count_up(key, sizeof(key), 0);
-	noise_hmac(out, key, 32, text, sizeof(text) - 1);
+	hash_hmac(out, key, 32, text, sizeof(text) - 1);
 	check_hex(out, sizeof(out),
 	          "14229dde9cdbd4dd31b1a703ac36832ecc9177e0ba0d4632568515aaec7e401f");
-	noise_hmac(out, key, 64, NULL, 0);
+	hash_hmac(out, key, 64, NULL, 0);
 	check_hex(out, sizeof(out),
 	          "4a4f8f181c931253202b2d7a77e2a612f65580f4b0d56108f7f275f22b63ae00");
 }
@@ -138,7 +138,7 @@ static void test_key_derivation_known_answers(void **state)
 	          "e3b7e038799447459d13f6cc03b71555c0b32ee93354ebe4526ec98bc53b20a4");
 	check_hex(symmetric.key, KEY_SIZE,
 	          "5ee952936bec1473c13db1cc92b8d8ba5ad2df7c77f07478731d48aa5530a000");
-	noise_hash(hash, hash, HASH_SIZE, t2, HASH_SIZE);
+	hash_sum(hash, hash, HASH_SIZE, t2, HASH_SIZE);
 	assert_memory_equal(symmetric.hash, hash, HASH_SIZE);
 }
 
