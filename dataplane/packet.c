@@ -378,6 +378,18 @@ bool packet_is_redirect(const struct packet *pkt)
 	       icmp_type(pkt) == ICMPV4_REDIRECT;
 }
 
+bool packet_is_dhcp_answer(const struct packet *pkt)
+{
+	const struct wire_udp *udp = (const struct wire_udp *)(pkt->data + pkt->l4);
+	bool v4 = pkt->family == 4;
+
+	/* A first fragment's transport was not parsed: its ports may be cut off. */
+	if (pkt->proto != IPPROTO_WIRE_UDP || pkt->l4 == 0 || pkt->len - pkt->l4 < 4u)
+		return false;
+	return load_be16(&udp->source) == (v4 ? DHCPV4_SERVER : DHCPV6_SERVER) &&
+	       load_be16(&udp->destination) == (v4 ? DHCPV4_CLIENT : DHCPV6_CLIENT);
+}
+
 /* ---- errors about packets ---- */
 
 /* An ICMP error, or not to be told from one. */

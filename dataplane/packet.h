@@ -74,6 +74,8 @@ bool packet_parse_nd(const struct packet *pkt, struct packet_nd *nd)
 bool packet_is_discovery(const struct packet *pkt);
 /* An ICMP redirect of IPv4; those of IPv6 are discovery. */
 bool packet_is_redirect(const struct packet *pkt);
+/* From a DHCP server's port to a client's (RFC 2131, 4.1; RFC 8415, 7.2). First fragments too. */
+bool packet_is_dhcp_answer(const struct packet *pkt);
 
 /* One's complement sum in the machine's byte order, not folded; @sum continues an earlier part of even length. */
 uint64_t checksum_add(uint64_t sum, const void *data, size_t len);

@@ -169,6 +169,11 @@ static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len)
 		burst_drop(burst, in->peer, NULL, DROP_IN_ND, 1);
 		return;
 	}
+	/* Whoever gives out addresses here gives them out on this bridge. */
+	if (packet_is_dhcp_answer(&pkt)) {
+		burst_drop(burst, in->peer, NULL, DROP_IN_DHCP, 1);
+		return;
+	}
 	ecn = rx_ecn(pkt.tos & ECN_MASK, in->event->tos & ECN_MASK);
 	if (ecn < 0) {
 		burst_drop(burst, in->peer, NULL, DROP_IN_ECN, 1);

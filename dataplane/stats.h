@@ -38,7 +38,8 @@ enum drop {
 	DROP_IN_MARTIAN, /* an address that is never routed */
 	DROP_IN_GATEWAY, /* claims the address of a local bridge */
 	DROP_IN_NOT_LOCAL, /* destination is another peer's: never tunnel to tunnel */
-	DROP_IN_ND, /* neighbour or router discovery in routed mode */
+	DROP_IN_ND, /* neighbour or router discovery, or a redirect, in routed mode */
+	DROP_IN_DHCP, /* a DHCP server's answer in routed mode */
 	DROP_IN_CONTROL, /* a control message that does not parse */
 	DROP_IN_ECN, /* outer CE on an inner packet that is not ECN-capable (RFC 6040) */
 	DROP_IN_NO_BRIDGE, /* the network's bridge is not there */
@@ -56,6 +57,8 @@ enum drop {
 	DROP_OUT_NETWORK, /* destination outside the network's Subnet */
 	DROP_OUT_NO_ROUTE, /* in no peer's AllowedIPs */
 	DROP_OUT_ARP, /* ARP or ND that lies about its sender */
+	DROP_OUT_ND, /* router discovery or a redirect: they stay on their bridge */
+	DROP_OUT_DHCP, /* a DHCP server's answer in routed mode */
 	DROP_OUT_BROADCAST, /* multicast or broadcast in routed mode */
 	DROP_OUT_TOO_BIG, /* answered by "fragmentation needed" or "packet too big" */
 	DROP_OUT_TOO_BIG_QUIET, /* the same, the answer withheld by its rate limit */

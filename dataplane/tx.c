@@ -305,6 +305,10 @@ static void tx_ip(struct outbound *out)
 		drop(out, NULL, DROP_OUT_MARTIAN);
 		return;
 	}
+	if (packet_is_redirect(pkt) || packet_is_dhcp_answer(pkt)) {
+		drop(out, NULL, packet_is_redirect(pkt) ? DROP_OUT_ND : DROP_OUT_DHCP);
+		return;
+	}
 	if (!view_is_local(view, out->net, pkt->family, pkt->source)) {
 		drop(out, NULL, DROP_OUT_SOURCE);
 		return;
@@ -355,7 +359,7 @@ static void tx_ethernet_ip(struct outbound *out, uint8_t family)
 		if (packet_parse_nd(&out->pkt, &nd))
 			tx_nd(out, &nd);
 		else
-			drop(out, NULL, DROP_OUT_BROADCAST);
+			drop(out, NULL, DROP_OUT_ND);
 		return;
 	}
 	if (to_router)

@@ -186,6 +186,13 @@ struct wire_udp { /* RFC 768 */
 	struct be16 checksum;
 };
 
+enum { /* ports, RFC 2131, RFC 8415 */
+       DHCPV4_SERVER = 67,
+       DHCPV4_CLIENT = 68,
+       DHCPV6_SERVER = 547,
+       DHCPV6_CLIENT = 546,
+};
+
 struct wire_icmp { /* RFC 792, RFC 4443 */
 	uint8_t type;
 	uint8_t code;

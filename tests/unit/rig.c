@@ -615,6 +615,22 @@ uint32_t rig_make_udp(uint8_t *out, const char *from, const char *to, uint32_t p
 	return l4 + 8 + payload;
 }
 
+void rig_set_ports(uint8_t *ip, uint16_t from, uint16_t to)
+{
+	uint32_t l4 = ip[0] >> 4 == 4 ? 20 : 40;
+
+	store_be16(ip + l4, from);
+	store_be16(ip + l4 + 2, to);
+	put_checksum(ip, l4, 6, IPPROTO_WIRE_UDP, load_be16(ip + l4 + 4));
+}
+
+const struct rig_dhcp_row rig_dhcp_rows[10] = {
+	{ false, 67, 68, true },   { true, 547, 546, true }, { false, 68, 67, false },
+	{ true, 546, 547, false }, { false, 67, 67, false }, { true, 547, 547, false },
+	{ false, 67, 69, false },  { false, 66, 68, false }, { false, 547, 546, false },
+	{ true, 67, 68, false },
+};
+
 uint32_t rig_make_tcp(uint8_t *out, const char *from, const char *to, uint8_t flags,
                       uint32_t payload)
 {

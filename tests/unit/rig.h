@@ -142,9 +142,18 @@ bool rig_counted(const struct rig_host *host, enum drop reason, uint64_t n, unsi
 uint32_t rig_make_udp(uint8_t *out, const char *from, const char *to, uint32_t payload);
 uint32_t rig_make_tcp(uint8_t *out, const char *from, const char *to, uint8_t flags,
                       uint32_t payload);
+/* Turns a packet of rig_make_udp() into one between other ports, its checksum mended. */
+void rig_set_ports(uint8_t *ip, uint16_t from, uint16_t to);
 /* ICMPv6 with the body behind its 4 bytes of type, code and checksum. */
 uint32_t rig_make_icmpv6(uint8_t *out, const char *from, const char *to, uint8_t type,
                          uint8_t hop_limit, const uint8_t *body, uint32_t len);
+/* Pairs of ports, and whether a DHCP server answers from the one to the other. */
+struct rig_dhcp_row {
+	bool v6;
+	uint16_t from, to;
+	bool is_answer;
+};
+extern const struct rig_dhcp_row rig_dhcp_rows[10];
 void rig_set_tos(uint8_t *ip, uint8_t tos);
 /* Behind a zero virtio header. */
 uint32_t rig_make_frame(uint8_t *out, const uint8_t *destination, const uint8_t *source,

@@ -356,7 +356,7 @@ static void other_discovery_stays(void **state)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		give_nd(rig, &rows[i]);
-		if (!rig_only_dropped(A, DROP_OUT_BROADCAST, 1, RIG_NET))
+		if (!rig_only_dropped(A, DROP_OUT_ND, 1, RIG_NET))
 			fail_msg("row %zu", i);
 	}
 }

@@ -215,6 +215,39 @@ static void neighbour_and_router_discovery(void **state)
 	assert_int_equal(B->frame_count, 1);
 }
 
+/* A server's answers are dropped, fragmented or not; what clients and relays say is data. */
+static void dhcp_answers(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t ip[128];
+
+	for (size_t i = 0; i < sizeof(rig_dhcp_rows) / sizeof(*rig_dhcp_rows); i++) {
+		const struct rig_dhcp_row *row = &rig_dhcp_rows[i];
+		uint32_t len = rig_make_udp(ip, row->v6 ? RIG_ADDR6(0) : RIG_ADDR(0),
+		                            row->v6 ? RIG_ADDR6(1) : RIG_ADDR(1), 60);
+
+		rig_set_ports(ip, row->from, row->to);
+		rig_mark(B);
+		rig_tell(A, ip, len, 0);
+		if (row->is_answer ? !rig_only_dropped(B, DROP_IN_DHCP, 1, RIG_PEER)
+		                   : !rig_counted(B, DROP_NONE, 0, RIG_NOBODY))
+			fail_msg("row %zu", i);
+	}
+	uint32_t len = rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 64);
+	rig_set_ports(ip, 67, 68);
+	store_be16(ip + 6, IPV4_MF);
+	packet_ipv4_checksum_fill(ip);
+	rig_mark(B);
+	rig_tell(A, ip, len, 0);
+	assert_true(rig_only_dropped(B, DROP_IN_DHCP, 1, RIG_PEER));
+	/* Behind the first there are no ports to look at. */
+	store_be16(ip + 6, IPV4_MF | 9);
+	packet_ipv4_checksum_fill(ip);
+	rig_mark(B);
+	rig_tell(A, ip, len, 0);
+	assert_true(rig_counted(B, DROP_NONE, 0, RIG_NOBODY));
+}
+
 /* pitfall_31: behind an extension header it is still discovery. */
 static void discovery_behind_an_extension_header(void **state)
 {
@@ -414,6 +447,7 @@ int main(void)
 		rig_connected_test(gateway_claimed),
 		rig_connected_test(never_from_tunnel_to_tunnel),
 		rig_connected_test(neighbour_and_router_discovery),
+		rig_connected_test(dhcp_answers),
 		rig_connected_test(discovery_behind_an_extension_header),
 		rig_connected_test(bridge_not_there),
 		rig_connected_test(peer_without_a_route),

@@ -297,6 +297,36 @@ static void multicast(void **state)
 	assert_true(rig_only_dropped(A, DROP_OUT_BROADCAST, 1, RIG_NET));
 }
 
+/* A container plays DHCP server, or sends its peers another way. */
+static void dhcp_answers_and_redirects(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t ip[128];
+	uint32_t len;
+
+	for (size_t i = 0; i < sizeof(rig_dhcp_rows) / sizeof(*rig_dhcp_rows); i++) {
+		const struct rig_dhcp_row *row = &rig_dhcp_rows[i];
+
+		len = rig_make_udp(ip, row->v6 ? RIG_ADDR6(0) : RIG_ADDR(0),
+		                   row->v6 ? RIG_ADDR6(1) : RIG_ADDR(1), 60);
+		rig_set_ports(ip, row->from, row->to);
+		rig_mark(A);
+		rig_give_ip(A, ip, len);
+		rig_round(A);
+		if (row->is_answer ? !rig_only_dropped(A, DROP_OUT_DHCP, 1, RIG_NET)
+		                   : !rig_counted(A, DROP_NONE, 0, RIG_NOBODY))
+			fail_msg("row %zu", i);
+	}
+	len = rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 20);
+	ip[9] = IPPROTO_WIRE_ICMP;
+	packet_ipv4_checksum_fill(ip);
+	ip[20] = ICMPV4_REDIRECT;
+	rig_mark(A);
+	rig_give_ip(A, ip, len);
+	rig_round(A);
+	assert_true(rig_only_dropped(A, DROP_OUT_ND, 1, RIG_NET));
+}
+
 static void destinations(void **state)
 {
 	struct rig *rig = *state;
@@ -691,6 +721,7 @@ int main(void)
 		rig_connected_test(the_host_itself_may_send),
 		rig_connected_test(martians),
 		rig_connected_test(multicast),
+		rig_connected_test(dhcp_answers_and_redirects),
 		rig_connected_test(destinations),
 		rig_connected_test(endpoint_forgotten),
 		rig_connected_test(what_is_sent),
