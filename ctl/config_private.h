@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the config_*.c files share. config.c reads lines, config_value.c reads
- * values, config_edit.c builds and changes the struct, config_check.c holds the
- * rules between the parts.
+ * What the config_*.c files share. Each uses those before it alone:
+ * config_value.c reads values, config_edit.c builds and changes the struct,
+ * config_find.c looks for peers as people name them, config_check.c holds the rules
+ * between the parts, config.c reads lines.
  */
 #ifndef CTL_CONFIG_PRIVATE_H
 #define CTL_CONFIG_PRIVATE_H

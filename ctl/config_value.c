@@ -6,11 +6,8 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#include "ctl/text.h"
 
 #define HOST_NAME_MAX_LEN  253 /* RFC 1035 section 2.3.4, as text */
 #define HOST_LABEL_MAX_LEN 63
@@ -330,79 +327,4 @@ const char *config_bridge_problem(const char *bridge)
 			return "a network device's name has no \"/\", \":\", \"%\", blank or "
 			       "unprintable character";
 	return NULL;
-}
-
-/* --- peers by what people type --- */
-
-static struct config_peer *find_by_name(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->peer_count; i++)
-		if (strcmp(config->peers[i].name, name) == 0)
-			return &config->peers[i];
-	return NULL;
-}
-
-static struct config_peer *find_by_key_start(const struct config *config, const char *text,
-                                             size_t len, size_t *matches)
-{
-	struct config_peer *found = NULL;
-	char base64[KEY_BASE64_LEN + 1];
-
-	*matches = 0;
-	for (size_t i = 0; i < config->peer_count; i++) {
-		secret_to_base64(base64, config->peers[i].public_key);
-		if (strncmp(base64, text, len) == 0) {
-			found = &config->peers[i];
-			(*matches)++;
-		}
-	}
-	return found;
-}
-
-static void fail_unknown_peer(const struct config *config, const char *text,
-                              struct config_error *error)
-{
-	const char *nearest = NULL;
-	unsigned int least = UINT32_MAX;
-	char quoted[CONFIG_QUOTE_MAX];
-
-	for (size_t i = 0; i < config->peer_count; i++) {
-		const char *name = config->peers[i].name;
-		unsigned int distance = text_distance(text, name);
-
-		if (name[0] && distance < least && text_is_near(text, name)) {
-			least = distance;
-			nearest = name;
-		}
-	}
-	config_quote(slice_of(text), quoted);
-	if (nearest)
-		config_fail(error, "", 0, "no peer %s; did you mean \"%s\"?", quoted, nearest);
-	else
-		config_fail(error, "", 0, "no peer %s; expected a name or a public key", quoted);
-}
-
-struct config_peer *config_find_peer_text(const struct config *config, const char *text,
-                                          struct config_error *error)
-{
-	size_t len = strlen(text), matches = 0;
-	char quoted[CONFIG_QUOTE_MAX];
-	struct config_peer *peer;
-	uint8_t key[KEY_SIZE];
-
-	peer = len > 0 ? find_by_name(config, text) : NULL;
-	if (peer)
-		return peer;
-	if (secret_from_base64(key, text, len))
-		peer = config_find_peer(config, key);
-	else if (len >= CONFIG_KEY_START_MIN)
-		peer = find_by_key_start(config, text, len, &matches);
-	if (!peer) {
-		fail_unknown_peer(config, text, error);
-	} else if (matches > 1) {
-		config_fail(error, "", 0, "%s is the beginning of %zu peers' keys: give more of it",
-		            config_quote(slice_of(text), quoted), matches);
-		peer = NULL;
-	}
-	return peer;
 }
