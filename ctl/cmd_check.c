@@ -103,7 +103,7 @@ static bool parse_arguments(int argc, char **argv, const char **path, const char
 
 int cmd_check(int argc, char **argv)
 {
-	struct config_options options = { .warn = print_warning };
+	struct config_options options = { .warn = print_warning, .any_file = true };
 	struct config_error error;
 	struct config *config;
 	const char *path;

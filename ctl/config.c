@@ -712,7 +712,7 @@ static char *grow_buffer(char *old, size_t used, size_t size)
 	return new;
 }
 
-/* Reads pipes too: `ovltund -c <(…)`. The caller wipes and frees *@text, on errors too. */
+/* Reads pipes too: `ovlctl check <(…)`. The caller wipes and frees *@text, on errors too. */
 static int read_file(int fd, size_t size_hint, char **text, size_t *len)
 {
 	size_t size = size_hint < FILE_SIZE_MAX ? size_hint + 1 : FILE_SIZE_MAX + 1;
@@ -745,16 +745,25 @@ static int read_file(int fd, size_t size_hint, char **text, size_t *len)
 int config_load(const char *path, const struct config_options *options, struct config **config,
                 struct config_error *error)
 {
+	bool any_file = options && options->any_file;
 	char *text = NULL;
 	struct stat st;
 	size_t len = 0;
 	int fd, err;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* The open itself would wait for a FIFO's writer. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (any_file ? 0 : O_NONBLOCK));
 	if (fd < 0)
 		return config_fail(error, path, 0, "%s", strerror(errno));
 	if (fstat(fd, &st) < 0) {
 		err = config_fail(error, path, 0, "%s", strerror(errno));
+		goto out;
+	}
+	if (!S_ISREG(st.st_mode) && !any_file) {
+		err = config_fail(error, path, 0, "expected a regular file, not %s",
+		                  S_ISDIR(st.st_mode)    ? "a directory"
+		                  : S_ISFIFO(st.st_mode) ? "a pipe"
+		                                         : "a device");
 		goto out;
 	}
 	err = read_file(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size : BUFSIZ, &text, &len);

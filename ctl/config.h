@@ -105,11 +105,14 @@ void config_error_format(const struct config_error *error, char *out, size_t siz
  * @bridge: of a configuration without [Network] (a stock wg file), or NULL.
  * @warn is called once for each of wg-quick's own keys met (Address, DNS, Table,
  * PreUp, …), which are ignored. -EINVAL with @error filled; -ENOMEM.
+ * @any_file: config_load() may wait for a pipe or a terminal; a daemon must not,
+ * and takes regular files alone.
  */
 struct config_options {
 	const char *bridge;
 	void (*warn)(void *arg, const struct config_error *warning);
 	void *warn_arg;
+	bool any_file;
 };
 int config_load(const char *path, const struct config_options *options, struct config **config,
                 struct config_error *error);

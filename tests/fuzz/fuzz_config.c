@@ -79,7 +79,7 @@ static void edit(struct config *config)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	unsigned int warnings = 0;
-	struct config_options options = { NULL, keep_warning, &warnings };
+	struct config_options options = { .warn = keep_warning, .warn_arg = &warnings };
 	struct config_error error = { .text = "" };
 	struct config *config = NULL, *copy;
 	int err;

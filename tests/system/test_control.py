@@ -69,6 +69,14 @@ def test_hangup_with_a_broken_file_changes_nothing(overlay):
     seen = daemon.log.count("not reloaded")
     daemon.process.send_signal(signal.SIGHUP)
     wait_for(lambda: daemon.log.count("not reloaded") == seen + 1, 5)
+    # What would block, or cannot be read.
+    for make, what in ((os.mkfifo, "a pipe"), (os.mkdir, "a directory")):
+        make(daemon.config)
+        seen = daemon.log.count("not reloaded")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: daemon.log.count("not reloaded") == seen + 1, 5)
+        assert f"{daemon.config}: expected a regular file, not {what}" in daemon.log
+        (os.rmdir if make is os.mkdir else os.unlink)(daemon.config)
     assert pings.stop() == 0
 
 

@@ -348,7 +348,9 @@ static void test_stock_file(void **state)
 				   "PublicKey = " KEY_A "\n"
 				   "AllowedIPs = 10.0.0.2/32\n";
 	struct warnings warnings = { 0 };
-	struct config_options options = { "ovl0", keep_warning, &warnings };
+	struct config_options options = { .bridge = "ovl0",
+		                          .warn = keep_warning,
+		                          .warn_arg = &warnings };
 	struct config_error error;
 	struct config *config;
 
@@ -464,6 +466,27 @@ static void test_files(void **state)
 	assert_string_equal(load(folder), "p.conf:2: PrivateKeyFile \"key\": expected a file");
 	write_file(folder->config, "[Interface]\nPrivateKeyFile = .\n", 0600);
 	assert_string_equal(load(folder), "p.conf:2: PrivateKeyFile \".\": expected a file");
+}
+
+/* Nothing to wait for: a daemon that reloads has other things to do. */
+static void test_no_regular_file(void **state)
+{
+	const struct folder *folder = *state;
+
+	assert_int_equal(mkdir(folder->config, 0700), 0);
+	assert_string_equal(load(folder), "p.conf: expected a regular file, not a directory");
+	assert_int_equal(rmdir(folder->config), 0);
+	assert_int_equal(mkfifo(folder->config, 0600), 0);
+	alarm(5);
+	assert_string_equal(load(folder), "p.conf: expected a regular file, not a pipe");
+	alarm(0);
+	unlink(folder->config);
+	assert_int_equal(symlink("/dev/zero", folder->config), 0);
+	assert_string_equal(load(folder), "p.conf: expected a regular file, not a device");
+	unlink(folder->config);
+	assert_int_equal(symlink("key", folder->config), 0);
+	write_file(folder->key, HEAD, 0600);
+	assert_string_equal(load(folder), "");
 }
 
 static void test_psk_file(void **state)
@@ -630,6 +653,8 @@ int main(void)
 		cmocka_unit_test(test_keys_are_not_shown),
 		cmocka_unit_test(test_stock_file),
 		cmocka_unit_test_setup_teardown(test_files, folder_setup, folder_teardown),
+		cmocka_unit_test_setup_teardown(test_no_regular_file, folder_setup,
+		                                folder_teardown),
 		cmocka_unit_test_setup_teardown(test_psk_file, folder_setup, folder_teardown),
 		cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_long_host_names),
