@@ -2,6 +2,7 @@
 /* peer add, set, remove: until the next reload, which says what it drops. */
 #include "ctl/ovlctl.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,32 +23,57 @@ static json_t *split(char *list)
 	return array;
 }
 
+#define KEY_EXPECTED "expected 44 characters of base64 (32 bytes)"
+
+/* The first word of @file. NULL, or what went wrong. */
+static const char *read_key_text(FILE *file, char *text, size_t size)
+{
+	/* No copy of it in a buffer of stdio's. */
+	(void)setvbuf(file, NULL, _IONBF, 0);
+	errno = 0;
+	if (!fgets(text, (int)size, file))
+		text[0] = '\0';
+	if (ferror(file))
+		return strerror(errno);
+	text[strcspn(text, " \t\r\n")] = '\0';
+	return NULL;
+}
+
 /* From a file, so that no secret stands in the list of processes; "" takes the key away. */
 static json_t *read_key(const char *path)
 {
+	const char *problem = NULL;
+	uint8_t key[KEY_SIZE];
 	char text[256] = "";
+	json_t *item = NULL;
 	FILE *file;
 
 	if (!*path)
 		return json_string("");
-	file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	if (!file) {
-		fprintf(stderr, "ovlctl: cannot read %s\n", path);
+	if (secret_from_base64(key, path, strlen(path))) {
+		secret_wipe(key, sizeof(key));
+		fputs("ovlctl: preshared-key: expected a file (or - for standard input) that holds "
+		      "the key, not the key\n",
+		      stderr);
 		return NULL;
 	}
-	/* No copy of it in a buffer of stdio's. */
-	(void)setvbuf(file, NULL, _IONBF, 0);
-	if (!fgets(text, sizeof(text), file))
-		text[0] = '\0';
+	file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	if (!file) {
+		fprintf(stderr, "ovlctl: preshared-key: %s: %s\n", path, strerror(errno));
+		return NULL;
+	}
+	problem = read_key_text(file, text, sizeof(text));
 	if (file != stdin)
 		fclose(file);
-	text[strcspn(text, "\r\n")] = '\0';
-	if (!*text)
-		fprintf(stderr, "ovlctl: %s holds no key\n", path);
-	json_t *key = *text ? json_string(text) : NULL;
-
+	if (!problem && !secret_from_base64(key, text, strlen(text)))
+		problem = *text ? KEY_EXPECTED : "is empty; " KEY_EXPECTED;
+	if (problem)
+		fprintf(stderr, "ovlctl: preshared-key: %s: %s\n", path, problem);
+	else
+		item = json_string(text);
 	secret_wipe(text, sizeof(text));
-	return key;
+	secret_wipe(key, sizeof(key));
+	return item;
 }
 
 static json_t *parse_keepalive(const char *text)

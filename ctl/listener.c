@@ -58,8 +58,9 @@ static int bind_path(struct listener *listener)
 	mode_t mask = umask(0177);
 	int ret = bind(listener->fd, sa, sizeof(listener->address)) < 0 ? -errno : 0;
 
-	if (ret == -EADDRINUSE && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-	    is_stale(&listener->address) && unlink(path) == 0)
+	if (ret == -EADDRINUSE && lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		ret = -ENOTSOCK;
+	else if (ret == -EADDRINUSE && is_stale(&listener->address) && unlink(path) == 0)
 		ret = bind(listener->fd, sa, sizeof(listener->address)) < 0 ? -errno : 0;
 	umask(mask);
 	if (ret)

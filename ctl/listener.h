@@ -35,7 +35,7 @@ struct listener_ops {
 
 /*
  * Binds @path, mode 0600. A socket that nobody listens on any more is replaced;
- * -EADDRINUSE: someone does. @ops and @arg last as long as the listener.
+ * -EADDRINUSE: someone does; -ENOTSOCK: something else lies there. @ops and @arg last as long as the listener.
  */
 int listener_open(struct listener **listener, const char *path, const struct listener_ops *ops,
                   void *arg);

@@ -260,7 +260,9 @@ static int open_listener(struct daemon *daemon, struct listener **listener, cons
 {
 	int ret = listener_open(listener, path, ops, &daemon->state);
 
-	if (ret == -EADDRINUSE)
+	if (ret == -ENOTSOCK)
+		log_line("cannot listen on %s: something that is no socket lies there", path);
+	else if (ret == -EADDRINUSE)
 		log_line("%s is in use: another program serves a device called %s", path,
 		         daemon->name);
 	else if (ret)

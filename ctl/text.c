@@ -294,27 +294,33 @@ struct sheet {
 	const size_t *widths;
 	FILE *out;
 	bool color;
+	size_t blanks; /* owed to the next text of the line, if there is one */
 };
 
 /* Nothing is padded at the end of a line. */
-static void print_cell(const struct sheet *sheet, size_t column, enum text_style style,
-                       const char *text)
+static void print_cell(struct sheet *sheet, size_t column, enum text_style style, const char *text)
 {
 	bool right = sheet->table->columns[column].right;
-	int padding = (int)(sheet->widths[column] - text_width(text));
+	size_t padding = sheet->widths[column] - text_width(text);
 
-	fprintf(sheet->out, "%*s", right ? padding : 0, "");
-	text_print(sheet->out, sheet->color, style, "%s", text);
-	if (column == sheet->table->column_count - 1)
+	if (right)
+		sheet->blanks += padding;
+	if (*text) {
+		fprintf(sheet->out, "%*s", (int)sheet->blanks, "");
+		text_print(sheet->out, sheet->color, style, "%s", text);
+		sheet->blanks = 0;
+	}
+	sheet->blanks += (right ? 0 : padding) + COLUMN_GAP;
+	if (column == sheet->table->column_count - 1) {
 		fputc('\n', sheet->out);
-	else
-		fprintf(sheet->out, "%*s", (right ? 0 : padding) + COLUMN_GAP, "");
+		sheet->blanks = 0;
+	}
 }
 
 int text_table_print(const struct text_table *table, FILE *out, bool color)
 {
 	size_t *widths = calloc(table->column_count, sizeof(*widths));
-	const struct sheet sheet = { table, widths, out, color };
+	struct sheet sheet = { .table = table, .widths = widths, .out = out, .color = color };
 
 	if (!widths || table->incomplete) {
 		free(widths);

@@ -174,6 +174,33 @@ def test_second_daemon(overlay):
     assert not re.search("ovt-ovl1", host.run("ip -br link"))
 
 
+def test_preshared_key_files(overlay):
+    daemon = overlay.daemons[0]
+    key, folder = sharedkey(), daemon.folder
+    good, short, empty = folder / "good", folder / "short", folder / "empty"
+    good.write_text(key + "\n")
+    short.write_text(key[:-2] + "\n")
+    empty.touch()
+    wanted = "expected 44 characters of base64 (32 bytes)"
+    for path, problem in ((folder / "none", "No such file or directory"), (folder, "Is a directory"),
+                          (short, wanted), (empty, "is empty; " + wanted)):
+        out = daemon.ctl("peer", "set", "barge2", "preshared-key", path, check=False)
+        assert out == f"ovlctl: preshared-key: {path}: {problem}\n"
+    out = daemon.ctl("peer", "set", "barge2", "preshared-key", key, check=False)
+    assert out.count("\n") == 1 and "not the key" in out and key[:10] not in out
+    assert "PresharedKey" not in daemon.wg("showconf", "peers")
+    daemon.ctl("peer", "set", "barge2", "preshared-key", good)
+    assert f"PresharedKey = {key}" in daemon.wg("showconf", "peers")
+    daemon.ctl("peer", "set", "barge2", "preshared-key", "")
+    assert "PresharedKey" not in daemon.wg("showconf", "peers")
+
+
+def test_no_line_ends_in_blanks(overlay):
+    daemon = overlay.daemons[0]
+    for argv in (["show"], ["show", "drops"], ["show", "drops", "--all"], ["show", "neigh"], ["route", "list"], ["help"]):
+        assert not re.search(r"[ \t]$", daemon.ctl(*argv), re.MULTILINE), argv
+
+
 def test_no_tun_device_and_no_privilege(lab):
     overlay = Overlay(lab, "poll", start=False)
     host = lab[0]

@@ -315,7 +315,12 @@ static void test_path(void **state)
 	fclose(file);
 	listener_close(listener);
 	assert_int_equal(access(path, F_OK), 0);
-	assert_int_equal(listener_open(&second, path, &ops, &answered), -EADDRINUSE);
+	assert_int_equal(listener_open(&second, path, &ops, &answered), -ENOTSOCK);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(unlink(path), 0);
+	/* A link is not followed, wherever it points. */
+	assert_int_equal(symlink("/dev/null", path), 0);
+	assert_int_equal(listener_open(&second, path, &ops, &answered), -ENOTSOCK);
 	assert_int_equal(unlink(path), 0);
 }
 

@@ -173,6 +173,28 @@ static void test_table(void **state)
 	text_table_free(table);
 }
 
+static void test_table_empty_cells(void **state)
+{
+	static const struct text_column columns[] = { { NULL, false },
+		                                      { NULL, true },
+		                                      { NULL, false } };
+	static const char *const cells[] = { "a", "1", "", "long", "", "", "", "22", "text" };
+	struct text_table *table = text_table_new(columns, 3);
+	char *text;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++)
+		text_table_put(table, TEXT_BOLD, "%s", cells[i]);
+	text = print(table, false);
+	assert_string_equal(text, "a      1\nlong\n      22  text\n");
+	free(text);
+	text = print(table, true);
+	assert_null(strstr(text, " \n")); /* nor blanks or codes around nothing */
+	assert_null(strstr(text, "\033[1m\033[0m"));
+	free(text);
+	text_table_free(table);
+}
+
 static void test_table_grows(void **state)
 {
 	static const struct text_column columns[] = { { NULL, true } };
@@ -227,10 +249,15 @@ static void test_color(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_distance),    cmocka_unit_test(test_nearest),
-		cmocka_unit_test(test_bytes),       cmocka_unit_test(test_times),
-		cmocka_unit_test(test_shares),      cmocka_unit_test(test_table),
-		cmocka_unit_test(test_table_grows), cmocka_unit_test(test_color),
+		cmocka_unit_test(test_distance),
+		cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_table_empty_cells),
+		cmocka_unit_test(test_table_grows),
+		cmocka_unit_test(test_color),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
