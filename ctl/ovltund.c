@@ -41,6 +41,7 @@
 #define RESOLVE_FDS_MAX 16
 #define FDS_MAX         (2 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX)
 #define FILES_MAX       1024 /* clients, networks, a little of everything */
+#define FILES_MIN       (FDS_MAX + 32) /* streams, lock, rings, sockets, a few networks' TAPs */
 #define TICK_MS         1000
 
 struct options {
@@ -349,6 +350,22 @@ static int open_device(struct daemon *daemon, const struct config *config)
 	return -1;
 }
 
+/* poll(2) refuses to wait for more descriptors than may be open. False: too few, and said. */
+static bool raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_MAX)
+		return true;
+	limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+	if (limit.rlim_max >= FILES_MIN && setrlimit(RLIMIT_NOFILE, &limit) == 0)
+		return true;
+	log_line("no more than %llu files may be open here: expected a hard limit of %u or more "
+	         "(ulimit -Hn, LimitNOFILE=)",
+	         (unsigned long long)limit.rlim_max, (unsigned int)FILES_MIN);
+	return false;
+}
+
 /* Takes @config over, whatever becomes of it. */
 static int start(struct daemon *daemon, struct config *config)
 {
@@ -357,7 +374,7 @@ static int start(struct daemon *daemon, struct config *config)
 
 	(void)snprintf(daemon->lock_path, sizeof(daemon->lock_path), "%s/%s.lock",
 	               daemon->options.run_dir, daemon->name);
-	if (make_dir(daemon->options.run_dir) || take_lock(daemon))
+	if (!raise_limit() || make_dir(daemon->options.run_dir) || take_lock(daemon))
 		goto fail;
 	if (open_signals(daemon) || open_host(daemon) || open_device(daemon, config))
 		goto fail;
@@ -544,17 +561,6 @@ static bool guard_streams(void)
 	return true;
 }
 
-/* poll(2) refuses to wait for more descriptors than may be open. */
-static void raise_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_MAX)
-		return;
-	limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 /* Keys are in this process: no core file, no tracing by others of the same user. */
 static void guard_memory(void)
 {
@@ -575,7 +581,6 @@ int main(int argc, char **argv)
 	if (!guard_streams())
 		return EXIT_RUNTIME;
 	guard_memory();
-	raise_limit();
 	json_memory_init();
 	if (secret_init() || aead_init()) {
 		log_line("the crypto library does not work here");

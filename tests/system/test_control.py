@@ -547,7 +547,31 @@ def test_few_files(lab):
     lab[0].stop(process)
     assert process.returncode == 0
     process = lab[0].popen(["sh", "-c", 'ulimit -n 40; exec "$@"', "sh", *argv])
-    assert process.wait(10) == 1
+    out = process.communicate(timeout=10)[0]
+    assert process.returncode == 1
+    assert re.fullmatch(r"ovltund: no more than 40 files may be open here: expected a hard limit of \d+ or more .*\n", out), out
+    # What it asks for is enough.
+    least = re.search(r"limit of (\d+)", out)[1]
+    process = lab[0].popen(["sh", "-c", f'ulimit -n {least}; exec "$@"', "sh", *argv])
+    wait_for(daemon.answers, 10)
+    clients = [connect(path) for path in (daemon.socket, daemon.uapi) for _ in range(64)]
+    for client in clients:
+        client.sendall(b"x")
+    clients.pop(0).close()
+    wait_for(lambda: "public key" in daemon.ctl("show", check=False), 10)
+    lab[0].stop(process)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("make", ["file", "folder", "link"])
+def test_no_socket_at_the_sockets_path(lab, make):
+    """What lies there is somebody's, and no other daemon."""
+    overlay = Overlay(lab, "poll", start=False)
+    daemon = Daemon(lab[0], overlay.config(lab[0]), io="poll", start=False)
+    {"file": daemon.uapi.touch, "folder": daemon.uapi.mkdir, "link": lambda: daemon.uapi.symlink_to("/dev/null")}[make]()
+    code, out = start_fails(daemon)
+    assert code == 1 and out == f"ovltund: cannot listen on {daemon.uapi}: something that is no socket lies there\n", out
+    assert os.path.lexists(daemon.uapi)
 
 
 NAMESERVER = """
