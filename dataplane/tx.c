@@ -159,24 +159,31 @@ static void tx_nd(struct outbound *out, const struct packet_nd *nd)
 {
 	const struct view *view = out->burst->view;
 	const struct network *network = out->net->network;
-	const uint8_t *source = out->pkt.source;
+	const uint8_t *source = out->pkt.source, *mac = nd->link;
 	static const uint8_t unspecified[16];
 	uint8_t frame[NEIGH_FRAME_MAX], router[16];
 	bool probing = memcmp(source, unspecified, 16) == 0;
 	bool advert = nd->type == ICMPV6_NEIGH_ADVERT;
+	bool answer = advert && (nd->flags & ND_SOLICITED);
 	const uint8_t *about = advert ? nd->target : source;
 
-	if (nd->link && memcmp(nd->link, out->ethernet->source, ETHER_ADDR_SIZE) != 0) {
+	if (mac && memcmp(mac, out->ethernet->source, ETHER_ADDR_SIZE) != 0) {
 		drop(out, NULL, DROP_OUT_ARP);
 		return;
 	}
-	if (nd->link && !probing && view_in_subnet(out->net, 6, about) &&
+	/*
+	 * An answer to a question that went to one MAC alone may leave the option out
+	 * (RFC 4861, 7.2.4), and Linux does. What it would say is the frame's source.
+	 */
+	if (answer && !mac)
+		mac = out->ethernet->source;
+	if (mac && !probing && view_in_subnet(out->net, 6, about) &&
 	    !view_is_gateway(out->net, 6, about)) {
-		if (!is_unicast_mac(nd->link) || !view_is_local(view, out->net, 6, about)) {
+		if (!is_unicast_mac(mac) || !view_is_local(view, out->net, 6, about)) {
 			drop(out, NULL, DROP_OUT_ARP);
 			return;
 		}
-		learn(out, 6, about, nd->link, advert && (nd->flags & ND_SOLICITED));
+		learn(out, 6, about, mac, answer);
 	}
 	if (advert)
 		return;

@@ -163,6 +163,29 @@ def test_arp_for_remote_addresses_is_not_believed(overlay):
     assert router_mac(daemon) in victim.run(f"ip neigh show {remote.address}")
 
 
+def test_a_container_claims_what_is_not_its_own_over_ipv6(overlay):
+    """The same with neighbour discovery; and what is asked alone is heard, so nothing is asked again."""
+    from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
+    from scapy.layers.l2 import Ether
+    host, daemon = overlay.lab[0], overlay.daemons[0]
+    liar, remote = overlay.containers
+    victim = overlay.container(host, "c1b", 3)
+    assert victim.ping(remote.address6) and remote.ping(victim.address6)
+    before = daemon.counters()
+    send_frames(liar, [
+        bytes(Ether(dst=to, src=liar.mac) / IPv6(src=liar.address6, dst="ff02::1", hlim=255) /
+              ICMPv6ND_NA(tgt=claimed, R=0, S=0, O=1) / ICMPv6NDOptDstLLAddr(lladdr=liar.mac))
+        for claimed in (remote.address6, victim.address6) for to in ("33:33:00:00:00:01", router_mac(daemon))])
+    settled(daemon, {"out-arp": before["out-arp"] + 2, "probe-sent": before["probe-sent"] + 1})
+    # Longer than the old owner is given to answer, and than an answer is believed unasked.
+    with Sniffer(liar) as at_liar, Sniffer(victim) as at_victim:
+        remote.ping(victim.address6, count=8, timeout=1, options=("-i", "1", "-p", MARK.hex()))
+    router = router_mac(daemon).replace(":", "")
+    assert len(at_victim.frames) == 8
+    assert not [f for f in at_liar.frames if f[12:24] == router], "the liar got the victim's packets"
+    assert daemon.counters()["probe-sent"] - before["probe-sent"] <= 3
+
+
 @pytest.fixture
 def liar(lab3, io):
     """A stock peer on barge2 that routes all of the overlay to us; we allow it 172.20.102.0/24."""

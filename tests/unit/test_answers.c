@@ -219,7 +219,7 @@ struct solicit {
 	uint8_t flags;
 };
 
-static void give_nd(struct rig *rig, const struct solicit *nd)
+static void give_nd_from(struct rig *rig, const uint8_t *source, const struct solicit *nd)
 {
 	uint8_t body[4 + 16 + 8] = { nd->flags }, ip[128], frame[160];
 	static const uint8_t all[6] = { 0x33, 0x33, 0xff, 0, 0, 2 };
@@ -228,14 +228,19 @@ static void give_nd(struct rig *rig, const struct solicit *nd)
 	rig_parse_addr(body + 4, nd->target);
 	body[20] = nd->option;
 	body[21] = 1;
-	memcpy(body + 22, nd->link ? nd->link : RIG_CONTAINER_MAC, 6);
+	memcpy(body + 22, nd->link ? nd->link : source, 6);
 	rig_mark(A);
 	rig_give_frame(
 		A, 0, frame,
-		rig_make_frame(frame, all, RIG_CONTAINER_MAC, ETHERTYPE_WIRE_IPV6, ip,
+		rig_make_frame(frame, all, source, ETHERTYPE_WIRE_IPV6, ip,
 	                       rig_make_icmpv6(ip, nd->from, nd->to, nd->type,
 	                                       nd->hop_limit ? nd->hop_limit : 255, body, len)));
 	rig_round(A);
+}
+
+static void give_nd(struct rig *rig, const struct solicit *nd)
+{
+	give_nd_from(rig, RIG_CONTAINER_MAC, nd);
 }
 
 static void assert_advert(struct rig *rig, const char *to, const char *target, bool solicited)
@@ -338,6 +343,76 @@ static void nd_lies(void **state)
 		if (!rig_only_dropped(A, DROP_OUT_ARP, 1, RIG_NET))
 			fail_msg("lie %zu", i);
 	}
+}
+
+/* A packet from the tunnel for the container: the MAC that it is written to. */
+static const uint8_t *mac_of_delivery(struct rig *rig)
+{
+	uint8_t ip[128];
+
+	rig_mark(A);
+	rig_tell(B, ip, rig_make_udp(ip, RIG_ADDR6(1), RIG_ADDR6(0), 10), 0);
+	assert_true(A->frame_count >= 1);
+	return A->frames[0].data + 10;
+}
+
+/* Asked alone, Linux answers without its MAC in an option: its frame says the same. */
+static const struct solicit bare_answer = { 136,          0, RIG_ADDR6(0), "fe80::1",
+	                                    RIG_ADDR6(0), 0, NULL,         0x60 };
+
+static void an_answer_without_option_confirms(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t probes;
+
+	rig_learn(A, RIG_ADDR6(0));
+	rig->now_ns += 6 * RIG_SECOND;
+	probes = event(A, EVENT_PROBE_SENT);
+	assert_memory_equal(mac_of_delivery(rig), RIG_CONTAINER_MAC, 6);
+	assert_int_equal(event(A, EVENT_PROBE_SENT) - probes, 1);
+	give_nd(rig, &bare_answer);
+	/* Nothing is left to be asked. */
+	rig->now_ns += RIG_SECOND;
+	rig_round(A);
+	assert_int_equal(event(A, EVENT_PROBE_SENT) - probes, 1);
+	assert_memory_equal(mac_of_delivery(rig), RIG_CONTAINER_MAC, 6);
+}
+
+static void an_answer_without_option_defends(void **state)
+{
+	static const uint8_t thief[6] = { 2, 0x42, 0xac, 0x14, 0x65, 99 };
+	static const struct solicit claim = { 136,          0, RIG_ADDR6(0), "ff02::1",
+		                              RIG_ADDR6(0), 2, NULL,         0x20 };
+	struct rig *rig = *state;
+
+	rig_learn(A, RIG_ADDR6(0));
+	give_nd_from(rig, thief, &claim);
+	assert_int_equal(A->frame_count, 1);
+	assert_memory_equal(A->frames[0].data + 10, RIG_CONTAINER_MAC, 6);
+	give_nd(rig, &bare_answer);
+	rig->now_ns += RIG_SECOND;
+	rig_round(A);
+	assert_memory_equal(mac_of_delivery(rig), RIG_CONTAINER_MAC, 6);
+}
+
+/* It claims no more by saying less. */
+static void lies_without_option(void **state)
+{
+	static const struct solicit remote = { 136,           0, "fd20:0:2::2", "fe80::1",
+		                               "fd20:0:2::2", 0, NULL,          0x60 };
+	static const struct solicit gateway = {
+		136, 0, RIG_GATEWAY6(0), "fe80::1", RIG_GATEWAY6(0), 0, NULL, 0x60
+	};
+	struct rig *rig = *state;
+	uint8_t ip[128];
+
+	give_nd(rig, &remote);
+	assert_true(rig_only_dropped(A, DROP_OUT_ARP, 1, RIG_NET));
+	give_nd(rig, &gateway);
+	rig_mark(A);
+	rig_tell(B, ip, rig_make_udp(ip, RIG_ADDR6(1), RIG_GATEWAY6(0), 10), 0);
+	assert_int_equal(A->frame_count, 1);
+	assert_memory_equal(A->frames[0].data + 10, RIG_BRIDGE_MAC, 6);
 }
 
 /* Router discovery, redirects, and what RFC 4861 calls invalid, stay on their bridge. */
@@ -518,6 +593,9 @@ int main(void)
 		rig_connected_test(nd_is_never_answered_for_others),
 		rig_connected_test(our_own_link_local_address_is_answered),
 		rig_connected_test(nd_lies),
+		rig_connected_test(an_answer_without_option_confirms),
+		rig_connected_test(an_answer_without_option_defends),
+		rig_connected_test(lies_without_option),
 		rig_connected_test(other_discovery_stays),
 		rig_connected_test(too_big_is_answered),
 		rig_connected_test(what_may_be_cut_is),
