@@ -87,7 +87,7 @@ struct credit {
 
 struct neigh_table {
 	pthread_mutex_t lock;
-	struct stage_pool *pool;
+	struct stage_share share; /* of all that wait here */
 	uint8_t key[SECRET_HASH_KEY_SIZE];
 	struct list due[DUE_LISTS];
 	struct list use[USE_LISTS];
@@ -109,7 +109,7 @@ struct neigh_table *neigh_open(struct stage_pool *pool)
 	if (!table)
 		return NULL;
 	pthread_mutex_init(&table->lock, NULL);
-	table->pool = pool;
+	table->share.pool = pool;
 	secret_random(table->key, sizeof(table->key));
 	return table;
 }
@@ -117,7 +117,7 @@ struct neigh_table *neigh_open(struct stage_pool *pool)
 void neigh_close(struct neigh_table *table)
 {
 	for (uint32_t i = 0; i < table->entries_used; i++)
-		(void)stage_clear(table->pool, &table->entries[i].waiting);
+		(void)stage_clear(&table->share, &table->entries[i].waiting);
 	pthread_mutex_destroy(&table->lock);
 	free(table);
 }
@@ -233,7 +233,7 @@ static void forget(struct neigh_table *table, struct entry *entry)
 	while (*link != number)
 		link = &entry_at(table, *link)->next;
 	*link = entry->next;
-	table->lost += stage_clear(table->pool, &entry->waiting);
+	table->lost += stage_clear(&table->share, &entry->waiting);
 	set_state(table, entry, NEIGH_FREE, DUE_NOTHING, 0);
 	move_use(table, entry, USE_NONE);
 	entry->next = table->free;
@@ -385,7 +385,7 @@ unsigned int neigh_hold(struct neigh_table *table, const struct neigh_addr *addr
 	entry = find(table, addr);
 	/* Answered or given up meanwhile: nobody would come for it. */
 	if (entry && entry->state == NEIGH_INCOMPLETE)
-		lost = stage_push(table->pool, &entry->waiting, NEIGH_WAITING, 0, packet, len);
+		lost = stage_push(&table->share, &entry->waiting, NEIGH_WAITING, 0, packet, len);
 	pthread_mutex_unlock(&table->lock);
 	return lost;
 }
@@ -399,7 +399,7 @@ uint32_t neigh_release(struct neigh_table *table, const struct neigh_addr *addr,
 	pthread_mutex_lock(&table->lock);
 	entry = find(table, addr);
 	if (entry && !is_unresolved(entry->state))
-		len = stage_pop(table->pool, &entry->waiting, &tag, packet);
+		len = stage_pop(&table->share, &entry->waiting, &tag, packet);
 	pthread_mutex_unlock(&table->lock);
 	return len;
 }
@@ -462,7 +462,7 @@ out:
 
 static void give_up(struct neigh_table *table, struct entry *entry, uint64_t now_ns)
 {
-	table->lost += stage_clear(table->pool, &entry->waiting);
+	table->lost += stage_clear(&table->share, &entry->waiting);
 	set_state(table, entry, NEIGH_FAILED, DUE_FAILED, now_ns);
 }
 

@@ -12,6 +12,7 @@ struct peer *peer_create(struct device *device, const uint8_t public_key[KEY_SIZ
 	if (!peer)
 		return NULL;
 	peer->device = device;
+	peer->stage.pool = &device->stage;
 	memcpy(peer->public_key, public_key, KEY_SIZE);
 	pthread_mutex_init(&peer->lock, NULL);
 	pthread_rwlock_rdlock(&device->identity_lock);
@@ -68,12 +69,10 @@ void peer_reset(struct peer *peer)
 
 void peer_kill(struct peer *peer)
 {
-	struct device *device = peer->device;
-
 	pthread_mutex_lock(&peer->lock);
 	peer->dead = true;
 	reset(peer);
-	stage_clear(&device->stage, &peer->staged);
+	stage_clear(&peer->stage, &peer->staged);
 	pthread_mutex_unlock(&peer->lock);
 	timers_stop(peer);
 }

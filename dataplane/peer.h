@@ -59,6 +59,7 @@ struct peer {
 	struct cookie_maker cookie;
 	uint64_t initiation_sent_ns; /* last handshake message sent; 0: never */
 	uint64_t timestamp_ns; /* wall time of the last initiation's time stamp */
+	struct stage_share stage;
 	struct stage_queue staged;
 
 	struct session session;

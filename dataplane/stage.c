@@ -61,15 +61,35 @@ static struct stage_frame *frame_header(struct stage_pool *pool, uint32_t chunk)
 	return data;
 }
 
-/* A chain of @count chunks, or 0. */
-static uint32_t alloc_chain(struct stage_pool *pool, uint32_t count)
+static uint32_t chunks_of(uint32_t len)
 {
+	uint32_t rest = len > FIRST_ROOM ? len - (uint32_t)FIRST_ROOM : 0;
+
+	return 1 + (rest + STAGE_CHUNK_SIZE - 1) / STAGE_CHUNK_SIZE;
+}
+
+/* How many of its chunks @share would have to give back for @count new ones. Pool's lock held. */
+static uint32_t missing(const struct stage_share *share, uint32_t count)
+{
+	uint32_t fair = (share->pool->free_count + share->chunks) / STAGE_SHARES;
+	uint32_t wanted = share->chunks + count;
+
+	return wanted > fair ? wanted - fair : 0;
+}
+
+/* A chain of @count chunks for @share; or 0, and in *@lacking how many it holds too many. */
+static uint32_t alloc_chain(struct stage_share *share, uint32_t count, uint32_t *lacking)
+{
+	struct stage_pool *pool = share->pool;
 	uint32_t head = 0;
 
 	pthread_mutex_lock(&pool->lock);
-	if (pool->free_count < count)
+	*lacking = missing(share, count);
+	if (*lacking)
 		goto out;
+	/* There are so many: the share's part with them is one of eight, the others are free. */
 	pool->free_count -= count;
+	share->chunks += count;
 	while (count--) {
 		uint32_t chunk = pool->free_head;
 
@@ -85,12 +105,14 @@ out:
 	return head;
 }
 
-static void free_chain(struct stage_pool *pool, uint32_t head)
+static void free_chain(struct stage_share *share, uint32_t head)
 {
+	struct stage_pool *pool = share->pool;
 	uint32_t count = 1, last = head;
 
 	for (; pool->next[last - 1]; last = pool->next[last - 1])
 		count++;
+	share->chunks -= count;
 	pthread_mutex_lock(&pool->lock);
 	pool->next[last - 1] = pool->free_head;
 	pool->free_head = head;
@@ -107,27 +129,36 @@ static uint32_t unlink_oldest(struct stage_pool *pool, struct stage_queue *queue
 	if (!queue->oldest)
 		queue->newest = 0;
 	queue->count--;
+	queue->chunks -= chunks_of(frame_header(pool, head)->len);
 	return head;
 }
 
-unsigned int stage_push(struct stage_pool *pool, struct stage_queue *queue, unsigned int limit,
+static void drop_oldest(struct stage_share *share, struct stage_queue *queue)
+{
+	free_chain(share, unlink_oldest(share->pool, queue));
+}
+
+unsigned int stage_push(struct stage_share *share, struct stage_queue *queue, unsigned int limit,
                         uint64_t tag, const uint8_t *frame, uint32_t len)
 {
+	struct stage_pool *pool = share->pool;
+	uint32_t head, part, rest, lacking;
 	unsigned int lost = 0;
-	uint32_t head, part, rest;
 
 	if (!limit || !len || len > STAGE_FRAME_MAX)
 		return 1;
 	for (; queue->count >= limit; lost++)
-		free_chain(pool, unlink_oldest(pool, queue));
-
-	rest = len > FIRST_ROOM ? len - (uint32_t)FIRST_ROOM : 0;
-	head = alloc_chain(pool, 1 + (rest + STAGE_CHUNK_SIZE - 1) / STAGE_CHUNK_SIZE);
-	if (!head)
-		return lost + 1;
+		drop_oldest(share, queue);
+	while (!(head = alloc_chain(share, chunks_of(len), &lacking))) {
+		if (lacking > queue->chunks)
+			return lost + 1;
+		drop_oldest(share, queue);
+		lost++;
+	}
 
 	*frame_header(pool, head) = (struct stage_frame){ .tag = tag, .len = len };
-	part = len - rest;
+	part = len < FIRST_ROOM ? len : (uint32_t)FIRST_ROOM;
+	rest = len - part;
 	memcpy(chunk_data(pool, head) + sizeof(struct stage_frame), frame, part);
 	for (uint32_t chunk = pool->next[head - 1]; chunk; chunk = pool->next[chunk - 1]) {
 		frame += part;
@@ -142,12 +173,14 @@ unsigned int stage_push(struct stage_pool *pool, struct stage_queue *queue, unsi
 		queue->oldest = head;
 	queue->newest = head;
 	queue->count++;
+	queue->chunks += chunks_of(len);
 	return lost;
 }
 
-uint32_t stage_pop(struct stage_pool *pool, struct stage_queue *queue, uint64_t *tag,
+uint32_t stage_pop(struct stage_share *share, struct stage_queue *queue, uint64_t *tag,
                    uint8_t *frame)
 {
+	struct stage_pool *pool = share->pool;
 	uint32_t head, len, part, rest;
 
 	if (!queue->oldest)
@@ -165,15 +198,15 @@ uint32_t stage_pop(struct stage_pool *pool, struct stage_queue *queue, uint64_t 
 		memcpy(frame, chunk_data(pool, chunk), part);
 		rest -= part;
 	}
-	free_chain(pool, head);
+	free_chain(share, head);
 	return len;
 }
 
-unsigned int stage_clear(struct stage_pool *pool, struct stage_queue *queue)
+unsigned int stage_clear(struct stage_share *share, struct stage_queue *queue)
 {
 	unsigned int count = 0;
 
 	for (; queue->oldest; count++)
-		free_chain(pool, unlink_oldest(pool, queue));
+		drop_oldest(share, queue);
 	return count;
 }

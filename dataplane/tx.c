@@ -282,8 +282,8 @@ static void stage(struct outbound *out, struct peer *peer)
 	pthread_mutex_lock(&peer->lock);
 	dead = peer->dead;
 	if (!dead)
-		lost = stage_push(&out->burst->device->stage, &peer->staged, PEER_STAGED_MAX,
-		                  out->port, out->data, out->len);
+		lost = stage_push(&peer->stage, &peer->staged, PEER_STAGED_MAX, out->port,
+		                  out->data, out->len);
 	pthread_mutex_unlock(&peer->lock);
 	if (dead) {
 		drop(out, peer, DROP_OUT_NO_ROUTE);
@@ -415,7 +415,7 @@ bool tx_release(struct burst *burst, struct peer *peer)
 
 	while (peer_send_keypair(peer, burst->now_ns)) {
 		pthread_mutex_lock(&peer->lock);
-		len = stage_pop(&burst->device->stage, &peer->staged, &port, burst->staged);
+		len = stage_pop(&peer->stage, &peer->staged, &port, burst->staged);
 		pthread_mutex_unlock(&peer->lock);
 		if (len == 0)
 			break;
@@ -431,7 +431,7 @@ void tx_give_up(struct burst *burst, struct peer *peer)
 	unsigned int n;
 
 	pthread_mutex_lock(&peer->lock);
-	n = stage_clear(&burst->device->stage, &peer->staged);
+	n = stage_clear(&peer->stage, &peer->staged);
 	pthread_mutex_unlock(&peer->lock);
 	if (n)
 		burst_drop(burst, peer, NULL, DROP_OUT_STAGE_EXPIRED, n);

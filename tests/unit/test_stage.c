@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames that wait: content intact, oldest pushed out, a bounded pool. */
+/* Frames that wait: content intact, oldest pushed out, a fair share of a bounded pool. */
 #include "unit.h"
 
 #include <stdlib.h>
@@ -7,11 +7,13 @@
 #include "dataplane/stage.h"
 
 static struct stage_pool pool;
+static struct stage_share share;
 static uint8_t frame[STAGE_FRAME_MAX], back[STAGE_FRAME_MAX + 1];
 
 static int setup(void **state)
 {
 	(void)state;
+	share = (struct stage_share){ .pool = &pool };
 	return stage_pool_init(&pool);
 }
 
@@ -35,7 +37,7 @@ static void expect(struct stage_queue *queue, uint64_t tag, uint32_t len)
 	uint64_t got;
 
 	back[len] = 0x5a;
-	assert_int_equal(stage_pop(&pool, queue, &got, back), len);
+	assert_int_equal(stage_pop(&share, queue, &got, back), len);
 	assert_int_equal(got, tag);
 	fill(frame, len, tag);
 	assert_memory_equal(back, frame, len);
@@ -45,7 +47,7 @@ static void expect(struct stage_queue *queue, uint64_t tag, uint32_t len)
 static unsigned int push(struct stage_queue *queue, unsigned int limit, uint64_t tag, uint32_t len)
 {
 	fill(frame, len, tag);
-	return stage_push(&pool, queue, limit, tag, frame, len);
+	return stage_push(&share, queue, limit, tag, frame, len);
 }
 
 static void test_sizes(void **state)
@@ -83,11 +85,11 @@ static void test_sizes(void **state)
 		for (unsigned int i = 0; i < n; i++)
 			expect(&queue, UINT64_MAX / 3 + i, sizes[i]);
 		assert_int_equal(queue.count, 0);
-		assert_int_equal(stage_pop(&pool, &queue, &tag, back), 0);
+		assert_int_equal(stage_pop(&share, &queue, &tag, back), 0);
 		assert_int_equal(pool.free_count, STAGE_CHUNKS);
 	}
-	assert_int_equal(stage_push(&pool, &queue, 10, 0, frame, STAGE_FRAME_MAX + 1), 1);
-	assert_int_equal(stage_push(&pool, &queue, 10, 0, frame, UINT32_MAX), 1);
+	assert_int_equal(stage_push(&share, &queue, 10, 0, frame, STAGE_FRAME_MAX + 1), 1);
+	assert_int_equal(stage_push(&share, &queue, 10, 0, frame, UINT32_MAX), 1);
 	assert_int_equal(queue.count, 0);
 }
 
@@ -102,7 +104,7 @@ static void test_oldest_go(void **state)
 	assert_int_equal(lost, 84);
 	assert_int_equal(queue.count, 16);
 	/* One that is too long pushes nothing out. */
-	assert_int_equal(stage_push(&pool, &queue, 16, 0, frame, STAGE_FRAME_MAX + 1), 1);
+	assert_int_equal(stage_push(&share, &queue, 16, 0, frame, STAGE_FRAME_MAX + 1), 1);
 	assert_int_equal(queue.count, 16);
 	/* A smaller limit. */
 	assert_int_equal(push(&queue, 4, 100, 77), 13);
@@ -112,34 +114,72 @@ static void test_oldest_go(void **state)
 	assert_int_equal(pool.free_count, STAGE_CHUNKS);
 }
 
-/* The pool runs dry: the new frame is lost, the old are whole, no chunk is lost. */
-static void test_pool_exhausted(void **state)
+/* Alone, one may hold an eighth of the pool; then its newest frames push out its oldest. */
+static void test_share_is_bounded(void **state)
 {
-	enum { QUEUES = 8 };
-	struct stage_queue queues[QUEUES] = { 0 };
-	const uint32_t chunks = 34; /* of the longest frame */
-	uint64_t pushed = 0;
-	unsigned int cleared = 0;
+	enum { CHUNKS = 34 /* of the longest frame */, FRAMES = STAGE_CHUNKS / 8 / CHUNKS };
+	struct stage_queue queue = { 0 }, other = { 0 };
+	unsigned int lost = 0;
 
 	(void)state;
-	while (!push(&queues[pushed % QUEUES], UINT32_MAX, pushed, STAGE_FRAME_MAX))
-		pushed++;
-	assert_int_equal(pushed, STAGE_CHUNKS / chunks);
-	assert_int_equal(pool.free_count, STAGE_CHUNKS % chunks);
-	/* What still fits, fits. */
-	for (uint32_t i = 0; i < STAGE_CHUNKS % chunks; i++)
-		assert_int_equal(push(&queues[0], UINT32_MAX, 1000 + i, 1), 0);
-	assert_int_equal(push(&queues[0], UINT32_MAX, 9, 1), 1);
-	assert_int_equal(pool.free_count, 0);
-	/* A full queue makes room for its own by pushing out. */
-	assert_int_equal(push(&queues[1], queues[1].count, 5000, 1500), 1);
-
-	expect(&queues[2], 2, STAGE_FRAME_MAX);
-	for (unsigned int i = 0; i < QUEUES; i++)
-		cleared += stage_clear(&pool, &queues[i]);
-	assert_int_equal(cleared, pushed + STAGE_CHUNKS % chunks - 1);
+	for (uint64_t i = 0; i < 1000; i++) {
+		lost += push(&queue, UINT32_MAX, i, STAGE_FRAME_MAX);
+		assert_in_range(share.chunks, CHUNKS, STAGE_CHUNKS / STAGE_SHARES);
+		assert_int_equal(queue.chunks, share.chunks);
+		assert_int_equal(pool.free_count + share.chunks, STAGE_CHUNKS);
+	}
+	assert_int_equal(queue.count, FRAMES);
+	assert_int_equal(lost, 1000 - FRAMES);
+	/* Another queue of the same share gets what is left, and then pushes out its own alone. */
+	for (uint32_t i = 0; i < STAGE_CHUNKS / 8 % CHUNKS; i++)
+		assert_int_equal(push(&other, UINT32_MAX, 2000 + i, 1), 0);
+	assert_int_equal(push(&other, UINT32_MAX, 2100, 1), 1);
+	expect(&other, 2001, 1);
+	assert_int_equal(push(&other, UINT32_MAX, 2101, 1), 0);
+	/* What its own would not make room for pushes out nothing. */
+	assert_int_equal(push(&other, UINT32_MAX, 2102, STAGE_FRAME_MAX), 1);
+	expect(&other, 2002, 1);
+	for (uint64_t i = 1000 - FRAMES; i < 1000; i++)
+		expect(&queue, i, STAGE_FRAME_MAX);
+	assert_int_equal(stage_clear(&share, &queue), 0);
+	(void)stage_clear(&share, &other);
+	assert_int_equal(share.chunks, 0);
 	assert_int_equal(pool.free_count, STAGE_CHUNKS);
-	assert_int_equal(stage_clear(&pool, &queues[0]), 0);
+}
+
+/* Many flood at once, or a few dozen one after the other: the next one finds room. */
+static void test_nobody_is_starved(void **state)
+{
+	enum { USERS = 100, ROUNDS = 100, IN_TURN = 25 };
+	static struct stage_share shares[USERS];
+	static struct stage_queue queues[USERS];
+	struct stage_queue queue = { 0 };
+
+	(void)state;
+	for (unsigned int in_turn = 0; in_turn < 2; in_turn++) {
+		unsigned int users = in_turn ? IN_TURN : USERS, lost = 0;
+		uint32_t held = 0;
+
+		for (unsigned int i = 0; i < users; i++)
+			shares[i] = (struct stage_share){ .pool = &pool };
+		for (unsigned int n = 0; n < users * ROUNDS; n++) {
+			unsigned int i = in_turn ? n / ROUNDS : n % users;
+
+			lost += stage_push(&shares[i], &queues[i], 128, n, frame,
+			                   n / users % 2 ? 1500 : STAGE_FRAME_MAX);
+		}
+		assert_true(lost > users);
+		for (uint64_t i = 0; i < 16; i++)
+			assert_int_equal(push(&queue, 128, i, 1500), 0);
+		for (uint64_t i = 0; i < 16; i++)
+			expect(&queue, i, 1500);
+		for (unsigned int i = 0; i < users; i++)
+			held += shares[i].chunks;
+		assert_int_equal(pool.free_count + held, STAGE_CHUNKS);
+		for (unsigned int i = 0; i < users; i++)
+			(void)stage_clear(&shares[i], &queues[i]);
+		assert_int_equal(pool.free_count, STAGE_CHUNKS);
+	}
 }
 
 /* Random pushes and pops on several queues against plain arrays. */
@@ -182,7 +222,7 @@ static void test_against_a_list(void **state)
 		assert_int_equal(queues[k].count, twins[k].count);
 	}
 	for (unsigned int k = 0; k < QUEUES; k++)
-		assert_int_equal(stage_clear(&pool, &queues[k]), twins[k].count);
+		assert_int_equal(stage_clear(&share, &queues[k]), twins[k].count);
 	assert_int_equal(pool.free_count, STAGE_CHUNKS);
 }
 
@@ -210,7 +250,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_oldest_go, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pool_exhausted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_share_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nobody_is_starved, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_against_a_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_touched_lazily, setup, teardown),
 	};

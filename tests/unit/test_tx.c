@@ -611,6 +611,33 @@ static void staged_packets_take_the_new_route(void **state)
 	assert_int_equal(rig_dropped(A, DROP_OUT_SOURCE), 1);
 }
 
+/* A flood to one peer that never answers leaves room for what waits for others. */
+static void one_silent_peer_has_its_share(void **state)
+{
+	static uint8_t ip[RIG_PACKET_MAX];
+	struct rig *rig = *state;
+	uint32_t len = rig_make_udp(ip, RIG_ADDR(0), "172.20.103.2", 60000);
+	unsigned int waiting;
+
+	rig_learn(B, RIG_ADDR(1));
+	peer_set_endpoint(A->third, &A->address);
+	for (unsigned int i = 0; i < 2 * PEER_STAGED_MAX; i++) {
+		rig_give_ip(A, ip, len);
+		rig_round(A);
+	}
+	waiting = A->third->staged.count;
+	assert_in_range(waiting, 10, PEER_STAGED_MAX);
+	assert_int_equal(stats_read(&A->third->drops[DROP_OUT_STAGE_FULL]),
+	                 2 * PEER_STAGED_MAX - waiting);
+	assert_true(A->device->stage.free_count >= STAGE_CHUNKS / 8 * 7);
+	for (unsigned int i = 0; i < PEER_STAGED_MAX; i++)
+		rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 1000));
+	rig_mark(B);
+	rig_pump(rig);
+	assert_int_equal(stats_read(&A->peer->drops[DROP_OUT_STAGE_FULL]), 0);
+	assert_int_equal(stats_read(&B->peer->rx_packets) >= PEER_STAGED_MAX, 1);
+}
+
 static void a_dead_peer_takes_nothing(void **state)
 {
 	struct rig *rig = *state;
@@ -736,6 +763,7 @@ int main(void)
 		rig_test(staged_until_the_session_is_up),
 		rig_test(staged_packets_expire),
 		rig_test(staged_packets_take_the_new_route),
+		rig_test(one_silent_peer_has_its_share),
 		rig_connected_test(a_dead_peer_takes_nothing),
 		rig_connected_test(a_burst_of_single_sends),
 		rig_connected_test(nothing_but_ip_ever_leaves),
