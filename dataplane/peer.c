@@ -72,8 +72,9 @@ void peer_kill(struct peer *peer)
 	pthread_mutex_lock(&peer->lock);
 	peer->dead = true;
 	reset(peer);
-	stage_clear(&peer->stage, &peer->staged);
 	pthread_mutex_unlock(&peer->lock);
+	/* Nothing is staged for a dead peer any more. */
+	peer_drop_staged(peer, DROP_OUT_NO_ROUTE);
 	timers_stop(peer);
 }
 
@@ -189,6 +190,17 @@ void peer_drop(struct peer *peer, enum drop reason, uint64_t n)
 {
 	stats_add(&peer->drops[reason], n);
 	device_drop(peer->device, reason, n);
+}
+
+void peer_drop_staged(struct peer *peer, enum drop reason)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&peer->lock);
+	n = stage_clear(&peer->stage, &peer->staged);
+	pthread_mutex_unlock(&peer->lock);
+	if (n)
+		peer_drop(peer, reason, n);
 }
 
 void peer_get_info(struct peer *peer, uint64_t now_ns, struct peer_info *info)

@@ -114,6 +114,8 @@ struct keypair *peer_send_keypair(const struct peer *peer, uint64_t now_ns);
 void peer_retire_keypairs(struct peer *peer, struct keypair *const *gone, unsigned int n);
 
 void peer_drop(struct peer *peer, enum drop reason, uint64_t n); /* counts on the device too */
+/* All that waits for a session with it. Any thread. */
+void peer_drop_staged(struct peer *peer, enum drop reason);
 
 /* A consistent-enough picture for show. */
 struct peer_info {

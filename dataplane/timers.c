@@ -278,7 +278,7 @@ static void retransmit(struct burst *burst, struct peer *peer)
 	if (attempts >= TIMERS_ATTEMPTS_MAX) {
 		cancel(peer, TIMER_KEEPALIVE);
 		atomic_store_explicit(&peer->timers.attempts, 0, memory_order_relaxed);
-		tx_give_up(burst, peer);
+		peer_drop_staged(peer, DROP_OUT_STAGE_EXPIRED);
 		/* What is left of the half-finished handshake goes as keys do. */
 		if (!deadline(peer, TIMER_WIPE))
 			arm(peer, TIMER_WIPE, burst->now_ns + TIMERS_WIPE_NS);

@@ -425,14 +425,3 @@ bool tx_release(struct burst *burst, struct peer *peer)
 	}
 	return any;
 }
-
-void tx_give_up(struct burst *burst, struct peer *peer)
-{
-	unsigned int n;
-
-	pthread_mutex_lock(&peer->lock);
-	n = stage_clear(&peer->stage, &peer->staged);
-	pthread_mutex_unlock(&peer->lock);
-	if (n)
-		burst_drop(burst, peer, NULL, DROP_OUT_STAGE_EXPIRED, n);
-}

@@ -19,8 +19,6 @@ void tx_frame(struct burst *burst, uint16_t port, uint8_t *data, uint32_t len);
 
 /* Sends what waited for a session with @peer, if there is one. True if anything went. */
 bool tx_release(struct burst *burst, struct peer *peer);
-/* The handshake was given up: what waited is dropped. */
-void tx_give_up(struct burst *burst, struct peer *peer);
 
 /* Puts a neighbour question on the TAP. */
 void tx_ask(struct burst *burst, const struct network *network,

@@ -650,8 +650,10 @@ static void a_dead_peer_takes_nothing(void **state)
 	rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10));
 	rig_round(A);
 	assert_true(A->device->stage.free_count < room);
+	rig_mark(A);
 	peer_kill(A->peer);
 	assert_int_equal(A->device->stage.free_count, room);
+	assert_true(rig_counted(A, DROP_OUT_NO_ROUTE, 1, RIG_PEER));
 	say_udp(rig, RIG_ADDR(0), RIG_ADDR(1));
 	assert_true(rig_only_dropped(A, DROP_OUT_NO_ROUTE, 1, RIG_PEER | RIG_NET));
 }
