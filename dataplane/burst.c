@@ -136,18 +136,18 @@ void burst_add_frame(struct burst *burst, const struct network *network, const u
 }
 
 void burst_add_delivery(struct burst *burst, const struct packet *pkt,
-                        const struct coalesce_target *target)
+                        const struct coalesce_target *target, bool csum_undone)
 {
 	uintptr_t at = (uintptr_t)pkt->data - (uintptr_t)burst->buffer;
 
-	if (coalesce_push(burst->coalesce, pkt, target, false))
+	if (coalesce_push(burst->coalesce, pkt, target, csum_undone))
 		return;
 	burst->flush(burst, burst->flush_arg);
 	/* The flush gave the buffer back; a packet that lies in it is still on its way. */
 	if (at < BURST_BUFFER)
 		burst->used = ((uint32_t)at + pkt->len + 63) & ~63u;
 	/* Empty now, so this cannot fail. */
-	if (!coalesce_push(burst->coalesce, pkt, target, false))
+	if (!coalesce_push(burst->coalesce, pkt, target, csum_undone))
 		burst_drop(burst, NULL, NULL, DROP_TAP_WRITE, 1);
 }
 

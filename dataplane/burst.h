@@ -106,7 +106,7 @@ void burst_add_frame(struct burst *burst, const struct network *network, const u
                      uint32_t len);
 /* An IP packet for a container. It must stay where it is until the flush. */
 void burst_add_delivery(struct burst *burst, const struct packet *pkt,
-                        const struct coalesce_target *target);
+                        const struct coalesce_target *target, bool csum_undone);
 
 /* Room for @len bytes that stay until the flush; burst_make_room() was called. */
 uint8_t *burst_take(struct burst *burst, uint32_t len);

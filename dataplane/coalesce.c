@@ -37,11 +37,12 @@ enum checksum_state { CHECKSUM_UNKNOWN, CHECKSUM_GOOD, CHECKSUM_BAD, CHECKSUM_UN
 struct item {
 	/* These two are written as they lie. */
 	struct wire_vnet vnet;
-	struct wire_ethernet ethernet;
+	uint8_t link[WIRE_LINK_MAX];
 	struct packet first;
 	uint32_t len; /* of the merged packet */
 	uint32_t next_sequence; /* TCP */
 	uint16_t port;
+	uint16_t link_len;
 	uint16_t part; /* payload bytes of each packet but the last */
 	uint16_t count; /* packets */
 	uint16_t piece; /* chain of the packets behind the first */
@@ -50,7 +51,7 @@ struct item {
 	bool open; /* may still grow */
 	bool push; /* the last packet had PSH */
 };
-_Static_assert(offsetof(struct item, ethernet) == sizeof(struct wire_vnet), "one piece to write");
+_Static_assert(offsetof(struct item, link) == sizeof(struct wire_vnet), "one piece to write");
 
 struct coalesce {
 	uint32_t packets;
@@ -120,8 +121,8 @@ static bool same_flow(const struct item *item, const struct packet *pkt,
 	       first->flags & PACKET_L4 &&
 	       memcmp(first->data + first->l4, pkt->data + pkt->l4, 4) == 0 &&
 	       memcmp(first->source, pkt->source, 2 * packet_addr_len(pkt)) == 0 &&
-	       item->port == target->port &&
-	       memcmp(&item->ethernet, &target->ethernet, sizeof(item->ethernet)) == 0;
+	       item->port == target->port && item->link_len == target->link_len &&
+	       memcmp(item->link, target->link, target->link_len) == 0;
 }
 
 /* ---- what may be merged ---- */
@@ -232,7 +233,8 @@ static struct item *start(struct coalesce *c, const struct packet *pkt,
 {
 	struct item *item = &c->items[c->items_used++];
 
-	item->ethernet = target->ethernet;
+	memcpy(item->link, target->link, target->link_len);
+	item->link_len = target->link_len;
 	item->first = *pkt;
 	item->len = pkt->len;
 	item->port = target->port;
@@ -296,7 +298,7 @@ static void request_checksum(struct item *item)
 
 	store_be16(first->data + first->l4 + offset, sum);
 	item->vnet.flags = VNET_F_NEEDS_CSUM;
-	item->vnet.csum_start = (uint16_t)(sizeof(struct wire_ethernet) + first->l4);
+	item->vnet.csum_start = (uint16_t)(item->link_len + first->l4);
 	item->vnet.csum_offset = offset;
 }
 
@@ -323,7 +325,7 @@ static void finish_merged(struct item *item)
 		item->vnet.gso_type = first->family == 4 ? VNET_GSO_TCPV4 : VNET_GSO_TCPV6;
 	}
 	item->vnet.gso_size = item->part;
-	item->vnet.hdr_len = (uint16_t)(sizeof(struct wire_ethernet) + first->payload);
+	item->vnet.hdr_len = (uint16_t)(item->link_len + first->payload);
 	request_checksum(item);
 }
 
@@ -344,7 +346,7 @@ unsigned int coalesce_finish(struct coalesce *c, struct ring_write **writes)
 		write->port = item->port;
 		write->iov = iov;
 		write->error = 0;
-		*iov++ = (struct iovec){ &item->vnet, sizeof(item->vnet) + sizeof(item->ethernet) };
+		*iov++ = (struct iovec){ &item->vnet, sizeof(item->vnet) + item->link_len };
 		*iov++ = (struct iovec){ item->first.data, item->first.len };
 		for (uint16_t p = item->piece; p != NONE; p = c->pieces[p].next)
 			*iov++ = (struct iovec){ c->pieces[p].data, c->pieces[p].len };

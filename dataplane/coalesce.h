@@ -24,11 +24,15 @@ struct coalesce; /* about 170 KB, one a worker */
 struct coalesce *coalesce_open(void); /* NULL: out of memory */
 void coalesce_close(struct coalesce *c);
 
-/* @ethernet: the header in front of it on the TAP. Compared as part of the flow. */
+/* @link: the header in front of it on the TAP, tags included. Compared as part of the flow. */
 struct coalesce_target {
 	uint16_t port;
 	bool merge_udp; /* the TAP takes VNET_GSO_UDP_L4 */
-	struct wire_ethernet ethernet;
+	uint16_t link_len; /* 14, and 4 for each tag */
+	union {
+		struct wire_ethernet ethernet; /* @type is the payload's only without tags */
+		uint8_t link[WIRE_LINK_MAX];
+	};
 };
 
 /*

@@ -18,7 +18,9 @@
 #include "crypto/cookie.h"
 #include "crypto/noise.h"
 #include "dataplane/arena.h"
+#include "dataplane/guard.h"
 #include "dataplane/index.h"
+#include "dataplane/member.h"
 #include "dataplane/neigh.h"
 #include "dataplane/quiesce.h"
 #include "dataplane/ring.h"
@@ -44,7 +46,9 @@ struct network {
 	uint16_t port; /* of the rings */
 	bool merge_udp; /* the TAP takes UDP superframes */
 	uint8_t router_mac[ETHER_ADDR_SIZE];
-	struct neigh_table *neigh;
+	struct neigh_table *neigh; /* routed networks */
+	struct fdb *fdb; /* bridged networks; NULL in routed ones */
+	struct member local; /* this host in it */
 	_Atomic bool lost; /* the TAP was deleted by someone; the control thread makes a new one */
 	_Atomic uint64_t error_tokens_ns; /* rate limit of ICMP errors: credit spent up to then */
 	_Atomic uint64_t rx_packets, rx_bytes; /* towards containers: IP packets and their bytes */
@@ -52,8 +56,15 @@ struct network {
 	_Atomic uint64_t drops[DROP_COUNT];
 };
 
+enum network_mode { NETWORK_ROUTED, NETWORK_BRIDGED };
+
 struct view_network {
 	struct network *network;
+	enum network_mode mode;
+	uint32_t vni; /* bridged, as all that follows up to @attached */
+	struct guards guards;
+	struct member **members; /* peers that may carry the VNI, sorted by peer's address */
+	size_t member_count;
 	bool attached; /* the bridge is there and the TAP is its port */
 	uint8_t bridge_mac[ETHER_ADDR_SIZE];
 	uint32_t mtu; /* the tunnel's limit as configured; 0: the peer's */
@@ -73,6 +84,8 @@ struct view {
 	struct view_network *networks;
 	size_t network_count;
 	const struct view_network *by_port[RING_PORTS_MAX];
+	const struct view_network **by_vni; /* the bridged ones, sorted by VNI */
+	size_t vni_count;
 };
 
 struct device {
@@ -94,6 +107,7 @@ struct device {
 	struct index_table indices;
 	struct timers timers;
 	struct stage_pool stage;
+	uint64_t boot; /* which life of this device it is, for announcements: wall clock, ns */
 };
 
 /* @env lasts as long as the device. 0 or -errno. */
@@ -118,8 +132,14 @@ void view_free(struct view *view);
 void device_publish(struct device *device, struct view *view);
 struct peer *view_find_peer(const struct view *view, const uint8_t public_key[KEY_SIZE]);
 
+/* This host's own is network->local. NULL: out of memory. */
+struct member *member_create(struct network *network, struct peer *peer);
+/* After the view without it was published: its stations go. Before its peer and network. */
+void member_retire(struct member *member);
+
 /* NULL: out of memory. The router MAC follows from public key and name. */
-struct network *network_create(struct device *device, const char *name, uint16_t port);
+struct network *network_create(struct device *device, const char *name, uint16_t port,
+                               enum network_mode mode);
 void network_retire(struct network *network);
 /* The router MAC, and (@tap) the TAP's own, which begins with fe so that no bridge takes it. */
 void network_derive_mac(uint8_t mac[ETHER_ADDR_SIZE], const uint8_t public_key[KEY_SIZE],
@@ -135,6 +155,11 @@ bool view_is_local(const struct view *view, const struct view_network *net, uint
 /* The peer that has it, when it is a remote address of this network; NULL otherwise. */
 struct peer *view_remote(const struct view *view, const struct view_network *net, uint8_t family,
                          const uint8_t *addr);
+
+const struct view_network *view_find_vni(const struct view *view, uint32_t vni);
+/* NULL: that peer may not carry this network. */
+struct member *view_find_member(const struct view_network *net, const struct peer *peer);
+bool view_is_bridge_mac(const struct view_network *net, const uint8_t mac[ETHER_ADDR_SIZE]);
 
 static inline uint64_t device_now(const struct device *device)
 {

@@ -230,6 +230,32 @@ static bool addr_is_multicast(const uint8_t *addr, uint8_t family)
 	return family == 4 ? (addr[0] & 0xf0) == 0xe0 : addr[0] == 0xff;
 }
 
+static bool is_tag(uint16_t ethertype)
+{
+	return ethertype == ETHERTYPE_WIRE_VLAN || ethertype == ETHERTYPE_WIRE_QINQ;
+}
+
+bool packet_parse_frame(uint8_t *data, uint32_t len, struct frame *frame)
+{
+	uint32_t at = offsetof(struct wire_ethernet, type);
+
+	if (len < sizeof(struct wire_ethernet))
+		return false;
+	*frame = (struct frame){ .data = data, .len = len, .ethertype = load_be16(data + at) };
+	while (is_tag(frame->ethertype)) {
+		/* The tag, and the type behind it. */
+		if (frame->tags == WIRE_VLANS_MAX || at + sizeof(struct wire_vlan) + 2 > len)
+			return false;
+		if (frame->tags++ == 0)
+			frame->vlan =
+				load_be16(data + at + offsetof(struct wire_vlan, tci)) & 0xfff;
+		at += (uint32_t)sizeof(struct wire_vlan);
+		frame->ethertype = load_be16(data + at);
+	}
+	frame->link_len = (uint16_t)(at + 2);
+	return true;
+}
+
 bool packet_is_martian(const struct packet *pkt)
 {
 	const uint8_t *source = pkt->source;

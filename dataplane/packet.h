@@ -49,6 +49,19 @@ static inline uint32_t packet_addr_len(const struct packet *pkt)
 bool packet_parse_ip(uint8_t *data, uint32_t len, struct packet *pkt)
 	__attribute__((warn_unused_result));
 
+/* An Ethernet frame, its VLAN tags looked through. */
+struct frame {
+	uint8_t *data; /* struct wire_ethernet */
+	uint32_t len;
+	uint16_t link_len; /* 14, and 4 for each tag: where the payload begins */
+	uint16_t ethertype; /* of the payload; below 0x0600: a length (802.3) */
+	uint16_t vlan; /* identifier of the outer tag; 0: none, or a priority tag */
+	uint8_t tags; /* 0 to WIRE_VLANS_MAX */
+};
+/* False: too short for its headers, or more tags than WIRE_VLANS_MAX. */
+bool packet_parse_frame(uint8_t *data, uint32_t len, struct frame *frame)
+	__attribute__((warn_unused_result));
+
 /* Addresses which no packet between hosts has: see PROTOCOL, inner checks, 7. */
 bool packet_is_martian(const struct packet *pkt);
 bool packet_is_multicast(const struct packet *pkt); /* or limited broadcast */

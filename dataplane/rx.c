@@ -119,7 +119,9 @@ static bool find_target(struct inbound *in, const struct packet *pkt)
 		return false;
 	}
 	network = net->network;
-	target = (struct coalesce_target){ .port = network->port, .merge_udp = network->merge_udp };
+	target = (struct coalesce_target){ .port = network->port,
+		                           .merge_udp = network->merge_udp,
+		                           .link_len = sizeof(target.ethernet) };
 	memcpy(target.ethernet.source, network->router_mac, ETHER_ADDR_SIZE);
 	store_be16(target.ethernet.type.b,
 	           pkt->family == 4 ? ETHERTYPE_WIRE_IPV4 : ETHERTYPE_WIRE_IPV6);
@@ -183,7 +185,7 @@ static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len)
 		packet_set_ecn(&pkt, (uint8_t)ecn);
 	if (!same_flow(in, &pkt) && !find_target(in, &pkt))
 		return;
-	burst_add_delivery(burst, &pkt, &in->target);
+	burst_add_delivery(burst, &pkt, &in->target, false);
 	in->packets++;
 	in->bytes += pkt.len;
 }

@@ -39,12 +39,27 @@ enum drop {
 	DROP_IN_GATEWAY, /* claims the address of a local bridge */
 	DROP_IN_NOT_LOCAL, /* destination is another peer's: never tunnel to tunnel */
 	DROP_IN_ND, /* neighbour or router discovery, or a redirect, in routed mode */
-	DROP_IN_DHCP, /* a DHCP server's answer in routed mode */
+	DROP_IN_DHCP, /* a DHCP server's answer, of a peer not permitted */
 	DROP_IN_CONTROL, /* a control message that does not parse */
 	DROP_IN_ECN, /* outer CE on an inner packet that is not ECN-capable (RFC 6040) */
 	DROP_IN_NO_BRIDGE, /* the network's bridge is not there */
 	DROP_IN_UNRESOLVED, /* no container answers for the destination */
 	DROP_IN_BROADCAST, /* multicast or broadcast in routed mode */
+	/* the same, bridged networks */
+	DROP_IN_VNI, /* a network that the peer may not carry, or that is not here */
+	DROP_IN_FRAME, /* frame too short, or its lengths inconsistent */
+	DROP_IN_SOURCE_MAC, /* multicast, zero, or a local bridge's */
+	DROP_IN_MAC_OWNED, /* a source MAC that is another's */
+	DROP_IN_BINDING, /* an IP address that is another's, or not in AllowedIPs (strict) */
+	DROP_IN_QUOTA, /* more MACs or addresses than the peer may have */
+	DROP_IN_MOVES, /* a station that moves too often */
+	DROP_IN_ARP, /* ARP or ND that lies about its sender */
+	DROP_IN_ROUTER, /* router advertisement or redirect of a peer not permitted */
+	DROP_IN_LINK_CONTROL, /* STP, LLDP, 802.1X, pause */
+	DROP_IN_VLAN, /* a VLAN tag that is not configured */
+	DROP_IN_FLOOD, /* broadcast, unknown and multicast beyond the peer's bucket */
+	DROP_IN_ANNOUNCE, /* announcements or checks beyond the bucket, or out of turn */
+	DROP_IN_TUNNEL, /* a frame for a MAC that is behind the tunnel: never back into it */
 
 	/* frames from the TAP */
 	DROP_OUT_SHORT, /* too short for its headers */
@@ -58,7 +73,7 @@ enum drop {
 	DROP_OUT_NO_ROUTE, /* in no peer's AllowedIPs */
 	DROP_OUT_ARP, /* ARP or ND that lies about its sender */
 	DROP_OUT_ND, /* router discovery or a redirect: they stay on their bridge */
-	DROP_OUT_DHCP, /* a DHCP server's answer in routed mode */
+	DROP_OUT_DHCP, /* the same of a container */
 	DROP_OUT_BROADCAST, /* multicast or broadcast in routed mode */
 	DROP_OUT_TOO_BIG, /* answered by "fragmentation needed" or "packet too big" */
 	DROP_OUT_TOO_BIG_QUIET, /* the same, the answer withheld by its rate limit */
@@ -66,6 +81,20 @@ enum drop {
 	DROP_OUT_STAGE_FULL, /* pushed out of the queue that awaits a handshake */
 	DROP_OUT_STAGE_EXPIRED, /* the handshake was given up */
 	DROP_OUT_KEY_EXPIRED, /* the key ran out between check and use */
+	/* the same, bridged networks */
+	DROP_OUT_SOURCE_MAC, /* multicast or zero */
+	DROP_OUT_MAC_OWNED,
+	DROP_OUT_BINDING,
+	DROP_OUT_QUOTA, /* more MACs or addresses than this host may have */
+	DROP_OUT_MOVES,
+	DROP_OUT_ROUTER,
+	DROP_OUT_LINK_CONTROL,
+	DROP_OUT_VLAN,
+	DROP_OUT_FLOOD, /* beyond a member's bucket; one for each copy */
+	DROP_OUT_UNKNOWN, /* unicast whose place is not known, where such is not flooded */
+	DROP_OUT_LOCAL, /* for a MAC that is on this bridge: the bridge floods */
+	DROP_OUT_GATEWAY, /* a question for this bridge's own address, which answers itself */
+	DROP_OUT_NO_HELLO, /* the peer takes no frames of this network */
 	DROP_OUT_SEND, /* the kernel refused the datagram */
 	DROP_TAP_WRITE, /* the TAP refused the frame */
 
@@ -89,6 +118,11 @@ enum event {
 	EVENT_CUT, /* over-long TCP segments split */
 	EVENT_FRAGMENTED,
 	EVENT_TOO_BIG_SENT,
+	EVENT_FLOODED, /* copies of frames whose place was not known */
+	EVENT_SUPPRESSED, /* copies not sent, as the question was answered here */
+	EVENT_STATION_MOVED, /* MACs and addresses that changed their owner */
+	EVENT_CHECK_SENT, /* owners asked whether they still have a station */
+	EVENT_ANNOUNCED, /* messages about stations sent */
 	EVENT_OVERSIZE_SENT, /* went out whole and IP-fragmented outside */
 	EVENT_GSO_FALLBACK, /* a UDP_SEGMENT send repeated one by one */
 	EVENT_RCV_OVERFLOW, /* datagrams the socket's buffer lost */

@@ -70,7 +70,9 @@ static void deliver_waiting(struct outbound *out, const struct neigh_addr *addr,
 {
 	struct burst *burst = out->burst;
 	struct network *network = out->net->network;
-	struct coalesce_target target = { .port = network->port, .merge_udp = network->merge_udp };
+	struct coalesce_target target = { .port = network->port,
+		                          .merge_udp = network->merge_udp,
+		                          .link_len = sizeof(target.ethernet) };
 	struct packet pkt;
 	uint32_t len;
 
@@ -89,7 +91,7 @@ static void deliver_waiting(struct outbound *out, const struct neigh_addr *addr,
 		memcpy(copy, burst->staged, len);
 		if (!packet_parse_ip(copy, len, &pkt))
 			continue; /* it was parsed when it was held; never so */
-		burst_add_delivery(burst, &pkt, &target);
+		burst_add_delivery(burst, &pkt, &target, false);
 		stats_add(&network->rx_packets, 1);
 		stats_add(&network->rx_bytes, pkt.len);
 	}

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "crypto/hash.h"
 #include "dataplane/device.h"
+#include "dataplane/fdb.h"
 #include "dataplane/peer.h"
 
 struct view *view_create(size_t peers, size_t networks)
@@ -20,7 +21,8 @@ struct view *view_create(size_t peers, size_t networks)
 	view->network_count = networks;
 	view->peers = calloc(peers + 1, sizeof(*view->peers));
 	view->networks = calloc(networks + 1, sizeof(*view->networks));
-	if (view->peers && view->networks)
+	view->by_vni = calloc(networks + 1, sizeof(const struct view_network *));
+	if (view->peers && view->networks && view->by_vni)
 		return view;
 	view_free(view);
 	return NULL;
@@ -33,14 +35,44 @@ static int by_key(const void *a, const void *b)
 	return memcmp((*x)->public_key, (*y)->public_key, KEY_SIZE);
 }
 
+static int by_peer(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t)(*(struct member *const *)a)->peer;
+	uintptr_t y = (uintptr_t)(*(struct member *const *)b)->peer;
+
+	return x < y ? -1 : x > y;
+}
+
+static int by_vni(const void *a, const void *b)
+{
+	uint32_t x = (*(const struct view_network *const *)a)->vni;
+	uint32_t y = (*(const struct view_network *const *)b)->vni;
+
+	return x < y ? -1 : x > y;
+}
+
+static void index_networks(struct view *view)
+{
+	for (size_t i = 0; i < view->network_count; i++) {
+		struct view_network *net = &view->networks[i];
+
+		view->by_port[net->network->port] = net;
+		if (net->mode != NETWORK_BRIDGED)
+			continue;
+		view->by_vni[view->vni_count++] = net;
+		if (net->member_count)
+			qsort(net->members, net->member_count, sizeof(struct member *), by_peer);
+	}
+	qsort(view->by_vni, view->vni_count, sizeof(*view->by_vni), by_vni);
+}
+
 int view_finish(struct view *view, const struct route *routes, size_t count)
 {
 	view->routes = route_table_build(routes, count);
 	if (!view->routes)
 		return -ENOMEM;
 	qsort(view->peers, view->peer_count, sizeof(*view->peers), by_key);
-	for (size_t i = 0; i < view->network_count; i++)
-		view->by_port[view->networks[i].network->port] = &view->networks[i];
+	index_networks(view);
 	return 0;
 }
 
@@ -50,9 +82,11 @@ void view_free(struct view *view)
 		free(view->networks[i].subnets);
 		free(view->networks[i].ranges);
 		free(view->networks[i].gateways);
+		free(view->networks[i].members);
 	}
 	if (view->routes)
 		route_table_free(view->routes);
+	free(view->by_vni);
 	free(view->networks);
 	free(view->peers);
 	free(view);
@@ -88,18 +122,23 @@ struct peer *view_find_peer(const struct view *view, const uint8_t public_key[KE
 	return NULL;
 }
 
-struct network *network_create(struct device *device, const char *name, uint16_t port)
+struct network *network_create(struct device *device, const char *name, uint16_t port,
+                               enum network_mode mode)
 {
 	struct network *network = calloc(1, sizeof(*network));
 
 	if (!network)
 		return NULL;
-	network->neigh = neigh_open(&device->stage);
-	if (!network->neigh) {
+	network->device = device;
+	network->local.network = network;
+	if (mode == NETWORK_BRIDGED)
+		network->fdb = fdb_open(&network->local);
+	else
+		network->neigh = neigh_open(&device->stage);
+	if (!network->neigh && !network->fdb) {
 		free(network);
 		return NULL;
 	}
-	network->device = device;
 	network->port = port;
 	strncpy(network->name, name, sizeof(network->name) - 1);
 	network_derive_mac(network->router_mac, device->identity.public_key, name, false);
@@ -110,13 +149,77 @@ static void release_network(struct retired *retired)
 {
 	struct network *network = container_of(retired, struct network, retired);
 
-	neigh_close(network->neigh);
+	if (network->neigh)
+		neigh_close(network->neigh);
+	if (network->fdb)
+		fdb_close(network->fdb);
 	free(network);
 }
 
 void network_retire(struct network *network)
 {
 	quiesce_retire(&network->device->quiesce, &network->retired, release_network);
+}
+
+struct member *member_create(struct network *network, struct peer *peer)
+{
+	struct member *member = calloc(1, sizeof(*member));
+
+	if (!member)
+		return NULL;
+	member->network = network;
+	member->peer = peer;
+	return member;
+}
+
+static void release_member(struct retired *retired)
+{
+	free(container_of(retired, struct member, retired));
+}
+
+void member_retire(struct member *member)
+{
+	quiesce_retire(&member->network->device->quiesce, &member->retired, release_member);
+}
+
+const struct view_network *view_find_vni(const struct view *view, uint32_t vni)
+{
+	size_t low = 0, high = view->vni_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (view->by_vni[middle]->vni == vni)
+			return view->by_vni[middle];
+		if (vni < view->by_vni[middle]->vni)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+struct member *view_find_member(const struct view_network *net, const struct peer *peer)
+{
+	size_t low = 0, high = net->member_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		struct member *member = net->members[middle];
+
+		if (member->peer == peer)
+			return member;
+		if ((uintptr_t)peer < (uintptr_t)member->peer)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+bool view_is_bridge_mac(const struct view_network *net, const uint8_t mac[ETHER_ADDR_SIZE])
+{
+	return memcmp(net->bridge_mac, mac, ETHER_ADDR_SIZE) == 0;
 }
 
 void network_derive_mac(uint8_t mac[ETHER_ADDR_SIZE], const uint8_t public_key[KEY_SIZE],

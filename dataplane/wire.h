@@ -34,6 +34,9 @@ struct wire_control {
 
 enum wire_control_type {
 	WIRE_CONTROL_HELLO = 1,
+	WIRE_CONTROL_ANNOUNCE = 2, /* announce.h, these three */
+	WIRE_CONTROL_ACK = 3,
+	WIRE_CONTROL_CHECK = 4,
 };
 
 /* Unknown types are skipped; a length that leaves the message ends it unread. */
@@ -46,17 +49,45 @@ enum wire_tlv_type {
 	WIRE_TLV_VERSION = 1, /* be16 */
 	WIRE_TLV_FEATURES = 2, /* be64, WIRE_FEATURE_* */
 	WIRE_TLV_TUNNEL_MTU = 3, /* be16, bytes of plaintext per message */
-	WIRE_TLV_VNIS = 4, /* be32 each */
+	WIRE_TLV_VNIS = 4, /* be32 each: what the sender has and grants the receiver */
 	WIRE_TLV_ACK = 5, /* empty: the sender has had our hello on this session */
+	WIRE_TLV_BOOT = 6, /* be64: which life of the sender this is; greater is later */
+	WIRE_TLV_VNI = 7, /* be32 */
+	WIRE_TLV_FROM = 8, /* be64: the stations are all that changed after this number … */
+	WIRE_TLV_TO = 9, /* be64: … up to this */
+	WIRE_TLV_STATION = 10, /* struct wire_station, as often as needed */
+	WIRE_TLV_END = 11, /* empty: with TO the receiver has all there is */
 };
 #define WIRE_HELLO_VERSION 1
 
-struct wire_vxlan { /* RFC 7348, section 5 */
-	uint8_t flags; /* 0x08: the VNI is valid */
-	uint8_t reserved[3];
-	uint8_t vni[3];
-	uint8_t reserved2;
+/* Features of hello: each counts when both have it. */
+#define WIRE_FEATURE_CHECKSUM_HINT 0x1ULL /* first nibbles 5 and 7, and the bit in frames */
+#define WIRE_FEATURE_FRAMES        0x2ULL /* VXLAN headers, VNIS, and announcements */
+
+struct wire_station {
+	struct be64 sequence; /* of its last change */
+	uint8_t flags; /* WIRE_STATION_GONE */
+	uint8_t family; /* 4, 6, or 0: the MAC itself */
+	uint8_t mac[6];
+	/* 0, 4 or 16 bytes of address */
 };
+#define WIRE_STATION_GONE 0x01
+
+/*
+ * RFC 7348, section 5. Of the reserved bytes two are ours: one bit says that the
+ * TCP or UDP checksum of the frame is undone (as the first nibble does for IP
+ * packets), and the pad length says where the frame ends.
+ */
+struct wire_vxlan {
+	uint8_t flags; /* 0x08: the VNI is valid */
+	uint8_t reserved[2];
+	uint8_t hint; /* WIRE_VXLAN_CHECKSUM_UNDONE; other bits are ignored */
+	uint8_t vni[3];
+	uint8_t pad; /* zero bytes behind the frame: 0 to 15 */
+};
+#define WIRE_VXLAN_FLAGS           0x08
+#define WIRE_VXLAN_CHECKSUM_UNDONE 0x01
+#define WIRE_VNI_MAX               0xffffffu /* and not 0 */
 
 /* Plaintext is padded with zeros to a multiple of this, but not over the tunnel MTU. */
 #define WIRE_PADDING 16
@@ -78,6 +109,12 @@ struct wire_ethernet {
 	uint8_t source[ETHER_ADDR_SIZE];
 	struct be16 type;
 };
+struct wire_vlan { /* IEEE 802.1Q: behind the two addresses, before the type */
+	struct be16 tpid; /* ETHERTYPE_WIRE_VLAN or ETHERTYPE_WIRE_QINQ */
+	struct be16 tci; /* identifier in the low 12 bits */
+};
+#define WIRE_VLANS_MAX 2
+#define WIRE_LINK_MAX  22 /* Ethernet header with two tags */
 enum {
 	ETHERTYPE_WIRE_IPV4 = 0x0800,
 	ETHERTYPE_WIRE_ARP = 0x0806,
@@ -245,6 +282,8 @@ enum {
 _Static_assert(sizeof(struct wire_control) == 4, "control header");
 _Static_assert(sizeof(struct wire_tlv) == 4, "TLV header");
 _Static_assert(sizeof(struct wire_vxlan) == 8, "VXLAN header");
+_Static_assert(sizeof(struct wire_station) == 16, "station TLV");
+_Static_assert(sizeof(struct wire_vlan) == 4, "VLAN tag");
 _Static_assert(sizeof(struct wire_ethernet) == 14, "Ethernet header");
 _Static_assert(sizeof(struct wire_arp) == 28, "ARP body");
 _Static_assert(sizeof(struct wire_vnet) == 10, "virtio header");

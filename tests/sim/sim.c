@@ -406,7 +406,7 @@ void sim_start(struct sim *sim, unsigned int id)
 	check(!node->running, "node runs already");
 	check(device_open(&node->device, &node->env) == 0, "no device");
 	device_set_identity(node->device, node->private_key);
-	node->network = network_create(node->device, "sim", 0);
+	node->network = network_create(node->device, "sim", 0, NETWORK_ROUTED);
 	view = view_create(sim->node_count - 1, 1);
 	check(node->network && view, "out of memory");
 	check(timers_reserve(&node->device->timers, sim->node_count) == 0, "out of memory");

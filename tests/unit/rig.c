@@ -323,8 +323,8 @@ static void open_host(struct rig_host *host, const struct rig_host *other)
 
 	must(device_open(&host->device, &host->env) == 0, "no device");
 	device_set_identity(host->device, host->private_key);
-	host->net = network_create(host->device, "net", 0);
-	host->away = network_create(host->device, "away", 1);
+	host->net = network_create(host->device, "net", 0, NETWORK_ROUTED);
+	host->away = network_create(host->device, "away", 1, NETWORK_ROUTED);
 	must(timers_reserve(&host->device->timers, 2) == 0, "out of memory");
 	host->peer = peer_create(host->device, other->public_key);
 	host->third = peer_create(host->device, nobody);

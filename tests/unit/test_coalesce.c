@@ -36,6 +36,7 @@ static void reset_target(void)
 	target = (struct coalesce_target){
 		.port = 3,
 		.merge_udp = true,
+		.link_len = 14,
 		.ethernet = { { 2, 1, 1, 1, 1, 1 }, { 2, 2, 2, 2, 2, 2 }, { { 8, 0 } } },
 	};
 }

@@ -33,6 +33,7 @@ static uint8_t room[SEGMENT_ROOM];
 
 static const struct coalesce_target target = {
 	.merge_udp = true,
+	.link_len = 14,
 	.ethernet = { { 2, 0, 0, 0, 0, 2 }, { 2, 0, 0, 0, 0, 1 }, { { 0x08, 0 } } },
 };
 

@@ -388,7 +388,7 @@ static void open_end(struct end *end, enum worker_io io)
 
 	assert_int_equal(device_open(&end->device, &environment_system), 0);
 	device_set_identity(end->device, end->private_key);
-	end->network = network_create(end->device, "net", 0);
+	end->network = network_create(end->device, "net", 0, NETWORK_ROUTED);
 	assert_non_null(end->network);
 	end->network->merge_udp = end->tap.uso;
 	assert_int_equal(timers_reserve(&end->device->timers, 1), 0);

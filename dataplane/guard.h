@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a frame of a bridged network has to satisfy, whichever way it goes: into
+ * the tunnel from a container, or out of it from a peer. Pure: a frame in, a
+ * verdict out; who owns which station is asked elsewhere (fdb.h).
+ *
+ * Each guard is a switch of its own in the network's configuration. The defaults
+ * are what a segment of containers needs: no protocol of switches, no router and
+ * no DHCP server but those permitted, no VLAN tags, ARP and ND that say the truth
+ * about their sender.
+ */
+#ifndef DATAPLANE_GUARD_H
+#define DATAPLANE_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "dataplane/packet.h"
+
+struct member;
+struct view_network;
+
+/* MAC and IP bindings. */
+enum guard_mode {
+	GUARD_LEARN, /* the first to use an address keeps it (fdb.h) */
+	GUARD_STRICT, /* the same, and a peer may use addresses of its AllowedIPs only */
+	GUARD_OFF, /* MACs are owned; addresses are anyone's */
+};
+enum guard_vlans { GUARD_VLANS_NONE, GUARD_VLANS_ALL, GUARD_VLANS_LIST };
+
+#define GUARD_VLAN_WORDS (4096 / 64)
+
+struct guards {
+	enum guard_mode mode;
+	enum guard_vlans vlans;
+	uint64_t vlan_list
+		[GUARD_VLAN_WORDS]; /* the outer tag's identifier must be in it; tags of 0 pass */
+	bool link_control; /* STP, LLDP, 802.1X, pause frames pass */
+	bool any_router, any_dhcp; /* pass from every member, not just the permitted */
+	bool arp_mismatch; /* ARP and ND may lie about their sender's MAC */
+	bool drop_unknown; /* unicast whose place is not known is dropped, not flooded */
+};
+
+enum guard_verdict {
+	GUARD_PASS,
+	GUARD_SOURCE_MAC, /* multicast, zero, or a local bridge's */
+	GUARD_LINK_CONTROL,
+	GUARD_VLAN,
+	GUARD_MALFORMED, /* the ethertype says IP or ARP, the bytes do not */
+	GUARD_ARP, /* ARP or ND whose sender is not who sent the frame */
+	GUARD_GATEWAY, /* from a peer: claims an address of a local bridge */
+	GUARD_ROUTER, /* router advertisement or redirect */
+	GUARD_DHCP, /* a DHCP server's message */
+	GUARD_MARTIAN, /* IP source that nobody has */
+	GUARD_COUNT
+};
+
+/*
+ * A frame parsed as far as the guards and the table need it; what a claim says of
+ * its sender is filled in by guard_frame().
+ */
+struct guarded {
+	struct frame frame; /* packet.h */
+	bool has_ip; /* @pkt is parsed */
+	struct packet pkt;
+	const struct wire_arp *arp; /* or NULL */
+	bool has_nd;
+	struct packet_nd nd;
+	/* ARP or ND says that @claim_ip is at the frame's source MAC; family 0: nothing is claimed. */
+	uint8_t claim_family;
+	const uint8_t *claim_ip;
+};
+
+/* @by: whose frame it is; this host's own member for a frame from the TAP. */
+enum guard_verdict guard_frame(const struct view_network *net, const struct member *by,
+                               struct guarded *guarded) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A member of a bridged network: a peer that may carry its VNI, or this host
+ * (@peer is NULL). It lasts over views, as peers and networks do; made and
+ * retired by the control thread when a VNI is granted and taken back.
+ *
+ * What a member may do is limited here and nowhere else: how much of the
+ * forwarding table it may fill, how much it may flood, how often it may announce.
+ */
+#ifndef DATAPLANE_MEMBER_H
+#define DATAPLANE_MEMBER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "dataplane/bucket.h"
+#include "dataplane/quiesce.h"
+
+/* Broadcast, unknown and multicast frames, each way: 1,000 a second, 200 at once. */
+#define MEMBER_FLOOD_COST_NS 1000000ULL
+#define MEMBER_FLOOD_BURST   200
+/* Announcements and checks taken from a peer: 200 a second, 100 at once. */
+#define MEMBER_CONTROL_COST_NS 5000000ULL
+#define MEMBER_CONTROL_BURST   100
+
+struct network;
+struct peer;
+
+/* What this host has told a member, and what it was told (announce.c). Under the FDB's lock. */
+struct member_news {
+	uint64_t acked; /* the member has all of ours up to this sequence number */
+	uint64_t sent_ns; /* when the last, unanswered message went; 0: none is out */
+	uint32_t attempts; /* how often it went */
+	uint64_t boot; /* the member's, to which @heard belongs */
+	uint64_t heard; /* we have all of the member's up to this */
+	bool whole; /* a replacement of all its stations is under way */
+};
+
+struct member {
+	struct peer *peer; /* NULL: this host */
+	struct network *network;
+	struct retired retired;
+	_Atomic bool may_route; /* router advertisements pass */
+	_Atomic bool may_serve_dhcp;
+
+	struct bucket flood_in, flood_out, control_in;
+	_Atomic uint64_t
+		flooded; /* copies of frames sent to it because their place was not known */
+
+	/* Under the FDB's lock. */
+	uint32_t first; /* its stations: FDB entries, chained; 0: none */
+	uint32_t macs, addrs; /* how many it has */
+	struct member_news news;
+};
+
+#endif
