@@ -55,7 +55,8 @@ void noise_handshake_init(struct noise_handshake *hs, const struct noise_identit
 void noise_handshake_rekey(struct noise_handshake *hs, const struct noise_identity *id)
 {
 	noise_handshake_clear(hs);
-	hs->usable = secret_dh(hs->static_static, id->private_key, hs->remote_static);
+	secret_wipe(hs->static_static, sizeof(hs->static_static));
+	hs->usable = id && secret_dh(hs->static_static, id->private_key, hs->remote_static);
 }
 
 void noise_handshake_clear(struct noise_handshake *hs)

@@ -39,7 +39,7 @@ struct noise_handshake {
 	uint8_t remote_static[KEY_SIZE];
 	uint8_t psk[KEY_SIZE]; /* all zero: none */
 	uint8_t static_static[KEY_SIZE]; /* DH(own static, remote static) */
-	bool usable; /* that DH was not zero */
+	bool usable; /* there is an own key, and that DH was not zero */
 
 	/* replay and rate protection, kept over handshakes */
 	uint8_t last_timestamp[TIMESTAMP_SIZE];
@@ -80,7 +80,7 @@ void noise_identity_init(struct noise_identity *id, const uint8_t private_key[KE
  */
 void noise_handshake_init(struct noise_handshake *hs, const struct noise_identity *id,
                           const uint8_t remote_static[KEY_SIZE], const uint8_t *psk);
-/* After a change of identity: recomputes the static-static DH, forgets the handshake. */
+/* After a change of identity (NULL: none): recomputes the static-static DH, forgets the handshake. */
 void noise_handshake_rekey(struct noise_handshake *hs, const struct noise_identity *id);
 /* Wipes the handshake under way; keys, PSK and time stamps stay. */
 void noise_handshake_clear(struct noise_handshake *hs);

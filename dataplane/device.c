@@ -119,8 +119,11 @@ void device_set_identity(struct device *device, const uint8_t *private_key)
 		struct peer *peer = view->peers[i];
 
 		pthread_mutex_lock(&peer->lock);
-		noise_handshake_rekey(&peer->handshake, &device->identity);
+		noise_handshake_rekey(&peer->handshake, private_key ? &device->identity : NULL);
 		pthread_mutex_unlock(&peer->lock);
+		/* What comes from here on is refused by tx.c. */
+		if (!private_key)
+			peer_drop_staged(peer, DROP_OUT_NO_KEY);
 		/*
 		 * In this order: an initiation that a worker opened with the old key
 		 * is either consumed before, and its session ends here, or fails.

@@ -134,8 +134,11 @@ void handshake_initiate(struct burst *burst, struct peer *peer, bool retry)
 	bool made = false;
 
 	peer_get_endpoint(peer, &to);
-	if (!endpoint_is_set(&to))
+	if (!endpoint_is_set(&to)) {
+		/* It was set when they were staged; nothing would come back to them. */
+		peer_drop_staged(peer, DROP_OUT_NO_ENDPOINT);
 		return;
+	}
 	if (!retry && !timers_handshake_pending(peer))
 		atomic_store_explicit(&peer->timers.attempts, 0, memory_order_relaxed);
 

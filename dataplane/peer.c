@@ -16,7 +16,8 @@ struct peer *peer_create(struct device *device, const uint8_t public_key[KEY_SIZ
 	memcpy(peer->public_key, public_key, KEY_SIZE);
 	pthread_mutex_init(&peer->lock, NULL);
 	pthread_rwlock_rdlock(&device->identity_lock);
-	noise_handshake_init(&peer->handshake, &device->identity, public_key, NULL);
+	noise_handshake_init(&peer->handshake, device->has_identity ? &device->identity : NULL,
+	                     public_key, NULL);
 	pthread_rwlock_unlock(&device->identity_lock);
 	cookie_maker_init(&peer->cookie, public_key);
 	atomic_init(&peer->tunnel_mtu, PEER_MTU_DEFAULT);

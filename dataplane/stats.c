@@ -137,6 +137,9 @@ static const struct drop_entry drops[] = {
 		"enough." },
 	[DROP_OUT_NO_ENDPOINT] = { "out-no-endpoint",
 		"The peer's endpoint is not known yet." },
+	[DROP_OUT_NO_KEY] = { "out-no-key",
+		"There is no private key here, or the peer's public key is not one that can be "
+		"used." },
 	[DROP_OUT_STAGE_FULL] = { "out-stage-full",
 		"Too many packets waited for the peer's handshake; the oldest went." },
 	[DROP_OUT_STAGE_EXPIRED] = { "out-stage-expired",

@@ -78,6 +78,7 @@ enum drop {
 	DROP_OUT_TOO_BIG, /* answered by "fragmentation needed" or "packet too big" */
 	DROP_OUT_TOO_BIG_QUIET, /* the same, the answer withheld by its rate limit */
 	DROP_OUT_NO_ENDPOINT, /* the peer has no endpoint yet */
+	DROP_OUT_NO_KEY, /* no session can ever be: no own key, or one of low order of the peer's */
 	DROP_OUT_STAGE_FULL, /* pushed out of the queue that awaits a handshake */
 	DROP_OUT_STAGE_EXPIRED, /* the handshake was given up */
 	DROP_OUT_KEY_EXPIRED, /* the key ran out between check and use */

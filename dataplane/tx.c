@@ -278,17 +278,20 @@ static void cut(struct outbound *out, struct peer *peer)
 /* No session: the frame waits, and one is asked for. */
 static void stage(struct outbound *out, struct peer *peer)
 {
+	enum drop reason = DROP_NONE;
 	unsigned int lost = 0;
-	bool dead;
 
 	pthread_mutex_lock(&peer->lock);
-	dead = peer->dead;
-	if (!dead)
+	if (peer->dead)
+		reason = DROP_OUT_NO_ROUTE;
+	else if (!peer->handshake.usable)
+		reason = DROP_OUT_NO_KEY;
+	else
 		lost = stage_push(&peer->stage, &peer->staged, PEER_STAGED_MAX, out->port,
 		                  out->data, out->len);
 	pthread_mutex_unlock(&peer->lock);
-	if (dead) {
-		drop(out, peer, DROP_OUT_NO_ROUTE);
+	if (reason != DROP_NONE) {
+		drop(out, peer, reason);
 		return;
 	}
 	if (lost)

@@ -372,8 +372,14 @@ static void test_pitfall_6_low_order_keys_where_messages_are_made(void **state)
 			noise_create_initiation(&p.a, &p.a_id, ephemeral, stamp, 1, &initiation),
 			NOISE_BAD);
 		assert_int_equal(p.a.state, NOISE_ZEROED);
+		/* no key of our own is no better, and one that comes later will do */
 		pair_init(&p, false);
 		initiate(&p, &initiation);
+		noise_handshake_rekey(&p.a, NULL);
+		assert_false(p.a.usable);
+		assert_true(secret_is_zero(p.a.static_static, KEY_SIZE));
+		noise_handshake_rekey(&p.a, &p.a_id);
+		assert_true(p.a.usable);
 		noise_handshake_init(&p.b, &p.b_id, point, NULL);
 		assert_int_equal(consume(&p, &initiation), NOISE_BAD);
 	}

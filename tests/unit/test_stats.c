@@ -88,6 +88,7 @@ static void drop_names_follow_the_enum(void **state)
 		{ DROP_OUT_TOO_BIG, "out-too-big" },
 		{ DROP_OUT_TOO_BIG_QUIET, "out-too-big-quiet" },
 		{ DROP_OUT_NO_ENDPOINT, "out-no-endpoint" },
+		{ DROP_OUT_NO_KEY, "out-no-key" },
 		{ DROP_OUT_STAGE_FULL, "out-stage-full" },
 		{ DROP_OUT_STAGE_EXPIRED, "out-stage-expired" },
 		{ DROP_OUT_KEY_EXPIRED, "out-key-expired" },

@@ -638,6 +638,63 @@ static void one_silent_peer_has_its_share(void **state)
 	assert_int_equal(stats_read(&B->peer->rx_packets) >= PEER_STAGED_MAX, 1);
 }
 
+/* No session can be, so nothing waits for one: no key of the peer's that is one... */
+static void a_low_order_key_is_not_waited_for(void **state)
+{
+	static const uint8_t low_order[KEY_SIZE];
+	struct rig *rig = *state;
+	struct peer *third = A->third;
+
+	A->third = peer_create(A->device, low_order);
+	assert_non_null(A->third);
+	peer_set_endpoint(A->third, &B->address);
+	rig_publish(A, NULL);
+	say_udp(rig, RIG_ADDR(0), "172.20.103.2");
+	assert_true(rig_only_dropped(A, DROP_OUT_NO_KEY, 1, RIG_THIRD | RIG_NET));
+	peer_kill(third);
+	peer_retire(third);
+}
+
+/* ...or none of our own, which may come back. */
+static void without_a_key_nothing_waits(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t ip[256];
+
+	rig_learn(B, RIG_ADDR(1));
+	for (unsigned int i = 0; i < 3; i++)
+		rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10));
+	rig_round(A);
+	rig_mark(A);
+	device_set_identity(A->device, NULL);
+	assert_true(rig_only_dropped(A, DROP_OUT_NO_KEY, 3, RIG_PEER));
+	say_udp(rig, RIG_ADDR(0), RIG_ADDR(1));
+	assert_true(rig_only_dropped(A, DROP_OUT_NO_KEY, 1, RIG_PEER | RIG_NET));
+	device_set_identity(A->device, A->private_key);
+	rig->now_ns += 10 * RIG_SECOND;
+	rig_mark(A);
+	rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10));
+	rig_mark(B);
+	rig_pump(rig);
+	assert_int_equal(packets(B), 1);
+	assert_true(rig_counted(A, DROP_NONE, 0, RIG_NOBODY));
+}
+
+/* An endpoint taken away while they wait for what it was to answer. */
+static void without_an_endpoint_nothing_waits(void **state)
+{
+	static const struct endpoint nowhere;
+	struct rig *rig = *state;
+	uint8_t ip[256];
+
+	rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10));
+	rig_round(A);
+	rig_mark(A);
+	peer_set_endpoint(A->peer, &nowhere);
+	rig_advance(rig, 6 * RIG_SECOND);
+	assert_true(rig_only_dropped(A, DROP_OUT_NO_ENDPOINT, 1, RIG_PEER));
+}
+
 static void a_dead_peer_takes_nothing(void **state)
 {
 	struct rig *rig = *state;
@@ -766,6 +823,9 @@ int main(void)
 		rig_test(staged_packets_expire),
 		rig_test(staged_packets_take_the_new_route),
 		rig_test(one_silent_peer_has_its_share),
+		rig_test(a_low_order_key_is_not_waited_for),
+		rig_test(without_a_key_nothing_waits),
+		rig_test(without_an_endpoint_nothing_waits),
 		rig_connected_test(a_dead_peer_takes_nothing),
 		rig_connected_test(a_burst_of_single_sends),
 		rig_connected_test(nothing_but_ip_ever_leaves),
