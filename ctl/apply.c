@@ -449,6 +449,8 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 			udp_close(&state->udp);
 		state->udp = plan->udp;
 		state->udp_open = true;
+		atomic_store_explicit(&state->device->udp_port, state->udp.port,
+		                      memory_order_relaxed);
 		summary->socket_changed = true;
 	}
 	commit_peers(plan, summary);

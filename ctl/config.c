@@ -355,6 +355,7 @@ static int read_endpoint(struct parser *parser, struct slice value)
 {
 	char text[CONFIG_HOST_MAX + sizeof("[]:65535")];
 
+	parser->draft.endpoint_line = parser->line;
 	if (!slice_copy(value, text, sizeof(text)) ||
 	    !config_parse_endpoint(&parser->draft.endpoint, text))
 		return fail_value(parser, "Endpoint", value,
@@ -494,6 +495,7 @@ static int end_peer(struct parser *parser)
 	peer->line = parser->section_line;
 	peer->name_line = draft->name_line;
 	peer->key_line = draft->key_line;
+	peer->endpoint_line = draft->endpoint_line;
 	for (size_t i = 0; i < draft->allowed_count; i++)
 		if (config_add_allowed_at(peer, &draft->allowed[i], draft->allowed_lines[i]))
 			return fail_memory(parser);

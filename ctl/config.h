@@ -72,6 +72,7 @@ struct config_peer {
 	unsigned int *allowed_lines;
 	unsigned int name_line;
 	unsigned int key_line;
+	unsigned int endpoint_line;
 	struct config *owner;
 };
 

@@ -373,6 +373,44 @@ static int check_claims(const struct config *config, const struct span *ranges, 
 	return 0;
 }
 
+/*
+ * The host's route to an address of the overlay is the bridge: what is sent there
+ * would go through the tunnel to get to the tunnel's end. In this host's Range it
+ * is a container's, which is no loop.
+ */
+static int check_endpoint(const struct config_peer *peer, const struct span *subnets,
+                          size_t subnet_count, const struct span *ranges, size_t range_count,
+                          struct config_error *error)
+{
+	char text[PREFIX_TEXT_MAX], endpoint[CONFIG_HOST_MAX], where[LINE_TEXT_MAX];
+	struct prefix address;
+	const struct span *subnet;
+
+	if (!peer->endpoint.numeric || !prefix_parse(&address, peer->endpoint.host))
+		return 0; /* none, a name, or of one link only */
+	subnet = find_cover(subnets, subnet_count, &address);
+	if (!subnet || find_cover(ranges, range_count, &address))
+		return 0;
+	config_format_endpoint(&peer->endpoint, endpoint, sizeof(endpoint));
+	prefix_format(&subnet->prefix, text);
+	return config_fail(error, peer->owner->file, peer->endpoint_line,
+	                   "Endpoint \"%s\" lies in Subnet %s of network \"%s\"%s: expected an "
+	                   "address outside the tunnel",
+	                   endpoint, text, subnet->network->name, line_text(subnet->line, where));
+}
+
+static int check_endpoints(const struct config *config, const struct span *subnets,
+                           size_t subnet_count, const struct span *ranges, size_t range_count,
+                           struct config_error *error)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < config->peer_count && subnet_count && !err; i++)
+		err = check_endpoint(&config->peers[i], subnets, subnet_count, ranges, range_count,
+		                     error);
+	return err;
+}
+
 static int check_prefixes(const struct config *config, struct config_error *error)
 {
 	size_t subnet_count = 0, range_count = 0;
@@ -403,6 +441,8 @@ static int check_prefixes(const struct config *config, struct config_error *erro
 		err = check_disjoint(config, "Range", ranges, range_count, error);
 	if (!err)
 		err = check_claims(config, ranges, range_count, error);
+	if (!err)
+		err = check_endpoints(config, subnets, subnet_count, ranges, range_count, error);
 out:
 	free(subnets);
 	free(ranges);

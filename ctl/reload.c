@@ -70,6 +70,7 @@ int reload_config(struct state *state, struct reload_result *result,
 	         result->summary.peers_changed, result->summary.networks_added,
 	         result->summary.networks_removed);
 	upkeep_resolve_again(state);
+	upkeep_paths_changed(state);
 	upkeep_tick(state);
 out:
 	if (ret && !error->text[0])

@@ -208,6 +208,7 @@ static json_t *edit_peer(struct config *config, struct config_peer *peer, const 
 			return usage("\"%s\": expected ADDRESS:PORT, [IPV6]:PORT or NAME:PORT",
 			             text);
 		peer->endpoint = endpoint;
+		peer->endpoint_line = 0;
 		peer->endpoint_serial++;
 	}
 	text = get_text(request, "preshared_key", &wrong);

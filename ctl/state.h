@@ -39,6 +39,7 @@ struct run_peer {
 	/* the path to where it is */
 	struct endpoint mtu_of; /* the endpoint that its tunnel MTU was computed for */
 	bool mtu_known;
+	bool looped; /* it lies behind the tunnel, and the log has been told */
 };
 
 struct run_network {

@@ -180,6 +180,7 @@ static int edit_endpoint(struct edit *edit, const char *value)
 	if (edit->skip)
 		return 0;
 	edit->peer->endpoint = endpoint;
+	edit->peer->endpoint_line = 0;
 	edit->peer->endpoint_serial++;
 	return 0;
 }

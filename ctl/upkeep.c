@@ -146,6 +146,40 @@ void upkeep_resolve_again(struct state *state)
 
 /* Paths */
 
+/* The network in whose tunnel the endpoint lies, or NULL. */
+static const struct network *find_loop(const struct state *state, const struct endpoint *endpoint)
+{
+	const struct view *view = atomic_load_explicit(&state->device->view, memory_order_relaxed);
+	bool v4 = endpoint->remote.sa.sa_family == AF_INET;
+	uint8_t addr[16];
+
+	if (v4)
+		memcpy(addr, &endpoint->remote.in.sin_addr, 4);
+	else
+		memcpy(addr, &endpoint->remote.in6.sin6_addr, 16);
+	for (size_t i = 0; i < view->network_count; i++)
+		if (view_remote(view, &view->networks[i], v4 ? 4 : 6, addr))
+			return view->networks[i].network;
+	return NULL;
+}
+
+/* Of a name, or where the bridge says what the Subnet is: config_check() sees the rest. */
+static void look_for_loop(const struct state *state, struct run_peer *run,
+                          const struct config_peer *config, const struct endpoint *endpoint)
+{
+	const struct network *network = find_loop(state, endpoint);
+	char label[STATE_LABEL_MAX], text[ENDPOINT_TEXT_MAX];
+
+	if (network && !run->looped) {
+		state_label_peer(config, label);
+		endpoint_format(endpoint, text);
+		log_line("peer %s: its endpoint %s lies in the Subnet of network %s: nothing gets "
+		         "there but by the tunnel itself",
+		         label, text, network->name);
+	}
+	run->looped = network != NULL;
+}
+
 static void follow_path(struct state *state, struct run_peer *run, const struct endpoint *endpoint)
 {
 	bool ipv6 = endpoint->remote.sa.sa_family == AF_INET6;
@@ -182,7 +216,9 @@ static void follow_paths(struct state *state)
 		if (!endpoint_is_set(&endpoint) ||
 		    (run->mtu_known && endpoint_same_remote(&endpoint, &run->mtu_of)))
 			continue;
+		run->looped &= endpoint_same_remote(&endpoint, &run->mtu_of);
 		run->mtu_of = endpoint;
+		look_for_loop(state, run, &state->config->peers[run - state->peers], &endpoint);
 		follow_path(state, run, &endpoint);
 		/* Without a route it is asked again when the links change, or the peer moves. */
 		run->mtu_known = true;

@@ -94,6 +94,8 @@ struct device {
 	struct quiesce quiesce;
 	_Atomic(struct view *) view; /* never NULL */
 
+	_Atomic uint16_t udp_port; /* of the workers' sockets; 0: there are none */
+
 	pthread_rwlock_t identity_lock; /* handshakes read, a change of key writes */
 	struct noise_identity identity;
 	bool has_identity;

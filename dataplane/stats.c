@@ -128,6 +128,8 @@ static const struct drop_entry drops[] = {
 		"A container sent router discovery, a redirect, or discovery that is not valid." },
 	[DROP_OUT_DHCP] = { "out-dhcp",
 		"A container answered as a DHCP server, which this host may not." },
+	[DROP_OUT_LOOP] = { "out-loop",
+		"The tunnel's own datagram came back: a peer's endpoint lies in a network's Subnet." },
 	[DROP_OUT_BROADCAST] = { "out-broadcast",
 		"A container sent multicast or broadcast in a routed network." },
 	[DROP_OUT_TOO_BIG] = { "out-too-big",

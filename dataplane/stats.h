@@ -74,6 +74,7 @@ enum drop {
 	DROP_OUT_ARP, /* ARP or ND that lies about its sender */
 	DROP_OUT_ND, /* router discovery or a redirect: they stay on their bridge */
 	DROP_OUT_DHCP, /* the same of a container */
+	DROP_OUT_LOOP, /* our own datagram: the endpoint lies behind the tunnel */
 	DROP_OUT_BROADCAST, /* multicast or broadcast in routed mode */
 	DROP_OUT_TOO_BIG, /* answered by "fragmentation needed" or "packet too big" */
 	DROP_OUT_TOO_BIG_QUIET, /* the same, the answer withheld by its rate limit */

@@ -301,6 +301,23 @@ static void stage(struct outbound *out, struct peer *peer)
 		handshake_want(out->burst, peer);
 }
 
+/*
+ * What the host itself sends from our port: a peer's endpoint lies behind the
+ * tunnel, and each datagram would come out of it one header longer, for ever.
+ */
+static bool is_own_datagram(const struct outbound *out)
+{
+	const struct packet *pkt = &out->pkt;
+	const struct wire_udp *udp = (const struct wire_udp *)(pkt->data + pkt->l4);
+	uint16_t port = atomic_load_explicit(&out->burst->device->udp_port, memory_order_relaxed);
+
+	/* A first fragment's transport was not parsed: its ports may be cut off. */
+	if (pkt->proto != IPPROTO_WIRE_UDP || pkt->l4 == 0 || pkt->len - pkt->l4 < 2u)
+		return false;
+	return port && load_be16(&udp->source) == port &&
+	       view_is_gateway(out->net, pkt->family, pkt->source);
+}
+
 /* Parsed, to the router MAC: the egress checks and the route. */
 static void tx_ip(struct outbound *out)
 {
@@ -332,6 +349,10 @@ static void tx_ip(struct outbound *out)
 	peer = view_remote(view, out->net, pkt->family, pkt->destination);
 	if (!peer) {
 		drop(out, NULL, DROP_OUT_NO_ROUTE);
+		return;
+	}
+	if (is_own_datagram(out)) {
+		drop(out, peer, DROP_OUT_LOOP);
 		return;
 	}
 	if (peer_send_keypair(peer, out->burst->now_ns)) {

@@ -174,6 +174,57 @@ def test_second_daemon(overlay):
     assert not re.search("ovt-ovl1", host.run("ip -br link"))
 
 
+def test_endpoint_behind_the_tunnel(overlay):
+    """Refused where the file shows it; said, and bounded, where only the bridge does."""
+    host, daemon = overlay.lab[0], overlay.daemons[0]
+    a, b = overlay.containers
+    assert a.ping(b.address)
+    inside = {"172.20.102.77:12345": b.address, "[fd20:102::77]:12345": b.address6}
+    for endpoint, address in inside.items():
+        before = daemon.drops("out-loop")
+        daemon.wg("set", "peers", "peer", overlay.keys[1][1], "endpoint", endpoint)
+        wait_for(lambda: f"endpoint {endpoint} lies in the Subnet of network ovl0" in daemon.log, 5)
+        assert not a.ping(address, timeout=1)
+        # Each packet met the tunnel once more, and no more.
+        wait_for(lambda: daemon.drops("out-loop") > before, 5)
+        def tap_packets():
+            return json.loads(host.run("ip -s -j link show ovt-ovl0"))[0]["stats64"]["tx"]["packets"]
+        first = tap_packets()
+        time.sleep(1)
+        assert tap_packets() - first < 100
+        assert daemon.drops("out-loop") - before < 100
+    daemon.wg("set", "peers", "peer", overlay.keys[1][1], "endpoint", overlay.endpoint(overlay.lab[1]))
+    wait_for(lambda: a.ping(b.address, timeout=1), 15)
+    # With the Subnet in the file nobody can set it, the file included.
+    text = overlay.config(host, extra="Subnet = 172.20.0.0/16, fd20::/16\n")
+    daemon.write(text)
+    daemon.ctl("reload")
+    out = daemon.ctl("peer", "set", "barge2", "endpoint", "172.20.102.77:12345", check=False)
+    assert "lies in Subnet 172.20.0.0/16" in out and out.count("\n") == 1
+    daemon.write(text.replace(overlay.endpoint(overlay.lab[1]), "172.20.102.77:12345"))
+    line = text[:text.index("Endpoint")].count("\n") + 1
+    assert f"{daemon.config}:{line}: Endpoint" in daemon.ctl("reload", check=False)
+    assert a.ping(b.address)
+
+
+def test_tunnel_in_a_tunnel(overlay):
+    """Of another daemon: its datagrams are anybody's to the outer one."""
+    for host in overlay.lab:
+        host.bridge("ovl1", address=f"172.21.{101 + host.index}.1/16")
+    inner = [host.container(f"in{host.index}", bridge="ovl1", address=f"172.21.{101 + host.index}.2/16") for host in overlay.lab]
+    daemons = []
+    for host in overlay.lab:
+        text = overlay.config(host).replace("12345", "12346").replace("ovl0", "ovl1").replace("172.20.", "172.21.")
+        text = text.replace("10.10.10.", "172.20.").replace(f"172.20.{102 - host.index}:", f"172.20.{102 - host.index}.1:")
+        daemons.append(Daemon(host, text, name="inner", io="poll"))
+    for daemon in daemons:
+        daemon.attached()
+    assert inner[0].ping(inner[1].address, timeout=5)
+    assert inner[1].ping(inner[0].address, size=3000)
+    assert daemons[0].peer("barge2")["endpoint"] == "172.20.102.1:12346"
+    assert not overlay.daemons[0].drops("out-loop")
+
+
 def test_preshared_key_files(overlay):
     daemon = overlay.daemons[0]
     key, folder = sharedkey(), daemon.folder

@@ -120,6 +120,12 @@ static void test_good(void **state)
 		HEAD "Range = 172.20.101.0/24\n",
 		INTERFACE "[Network]\nBridge = ovl0\nSubnet = 10.0.0.0/16\n"
 			  "[Network]\nBridge = ovl1\nSubnet = 10.1.0.0/16\n",
+		/* endpoints that AllowedIPs hold, but no Subnet does; and a local container's */
+		HEAD PEER_A "AllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = 192.0.2.1:7\n",
+		HEAD "Subnet = 10.0.0.0/16\n" PEER_A
+		     "AllowedIPs = 0.0.0.0/0\nEndpoint = 10.1.0.1:7\n",
+		HEAD "Subnet = 10.0.0.0/16\nRange = 10.0.1.0/24\n" PEER_A "Endpoint = 10.0.1.2:7\n",
+		HEAD "Subnet = 10.0.0.0/16\n" PEER_A "Endpoint = name-in.10-0.example:7\n",
 	};
 
 	(void)state;
@@ -257,6 +263,16 @@ static const struct {
 	  "5), which is this host's own" },
 	{ HEAD PEER_A "Endpoint = 192.0.2.1\n",
 	  "p.conf:7: Endpoint \"192.0.2.1\": expected ADDRESS:PORT, [IPv6]:PORT or NAME:PORT" },
+	/* a tunnel into itself */
+	{ HEAD "Subnet = 10.1.0.0/16, 10.0.0.0/16\n" PEER_A "Name = a\n"
+	       "Endpoint = 10.0.2.2:7\n",
+	  "p.conf:9: Endpoint \"10.0.2.2:7\" lies in Subnet 10.0.0.0/16 of network \"ovl0\" (line "
+	  "5): "
+	  "expected an address outside the tunnel" },
+	{ HEAD "Subnet = fd00:1::/32\nRange = fd00:1:1::/48\n" PEER_A
+	       "AllowedIPs = fd00:1:2::/48\nEndpoint = [fd00:1:2::1]:7\n",
+	  "p.conf:10: Endpoint \"[fd00:1:2::1]:7\" lies in Subnet fd00:1::/32 of network \"ovl0\" "
+	  "(line 5): expected an address outside the tunnel" },
 	{ HEAD PEER_A "PersistentKeepalive = 65536\n",
 	  "p.conf:7: PersistentKeepalive \"65536\": expected off or 0 to 65535 seconds" },
 };

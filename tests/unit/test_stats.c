@@ -84,6 +84,7 @@ static void drop_names_follow_the_enum(void **state)
 		{ DROP_OUT_ARP, "out-arp" },
 		{ DROP_OUT_ND, "out-nd" },
 		{ DROP_OUT_DHCP, "out-dhcp" },
+		{ DROP_OUT_LOOP, "out-loop" },
 		{ DROP_OUT_BROADCAST, "out-broadcast" },
 		{ DROP_OUT_TOO_BIG, "out-too-big" },
 		{ DROP_OUT_TOO_BIG_QUIET, "out-too-big-quiet" },

@@ -327,6 +327,43 @@ static void dhcp_answers_and_redirects(void **state)
 	assert_true(rig_only_dropped(A, DROP_OUT_ND, 1, RIG_NET));
 }
 
+/* An endpoint behind the tunnel: each datagram would come back a header longer, for ever. */
+static void own_datagrams_come_back(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t ip[256];
+	uint32_t len;
+
+	for (unsigned int v6 = 0; v6 < 2; v6++) {
+		const char *to = v6 ? RIG_ADDR6(1) : RIG_ADDR(1);
+
+		len = rig_make_udp(ip, v6 ? RIG_GATEWAY6(0) : RIG_GATEWAY(0), to, 68);
+		rig_set_ports(ip, 12345, 777);
+		atomic_store(&A->device->udp_port, 12345);
+		rig_mark(A);
+		rig_give_ip(A, ip, len);
+		rig_round(A);
+		assert_true(rig_only_dropped(A, DROP_OUT_LOOP, 1, RIG_PEER | RIG_NET));
+		/* From another port it is anybody's; so it is while there is no socket. */
+		for (uint16_t port = 0; port < 2; port++) {
+			atomic_store(&A->device->udp_port, port ? 12344 : 0);
+			rig_set_ports(ip, port ? 12345 : 0, 777);
+			rig_mark(A);
+			rig_give_ip(A, ip, len);
+			rig_round(A);
+			assert_int_equal(A->sent_count, 1);
+		}
+		/* And a container's, whose port it is by chance. */
+		atomic_store(&A->device->udp_port, 12345);
+		len = rig_make_udp(ip, v6 ? RIG_ADDR6(0) : RIG_ADDR(0), to, 68);
+		rig_set_ports(ip, 12345, 777);
+		rig_mark(A);
+		rig_give_ip(A, ip, len);
+		rig_round(A);
+		assert_int_equal(A->sent_count, 1);
+	}
+}
+
 static void destinations(void **state)
 {
 	struct rig *rig = *state;
@@ -808,6 +845,7 @@ int main(void)
 		rig_connected_test(martians),
 		rig_connected_test(multicast),
 		rig_connected_test(dhcp_answers_and_redirects),
+		rig_connected_test(own_datagrams_come_back),
 		rig_connected_test(destinations),
 		rig_connected_test(endpoint_forgotten),
 		rig_connected_test(what_is_sent),

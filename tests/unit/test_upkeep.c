@@ -216,6 +216,34 @@ static void test_late(void **state)
 	assert_null(running.questions);
 }
 
+/* A name leads behind the tunnel: said once, and again after it led elsewhere. */
+static void test_loop(void **state)
+{
+	static const char text[] = HEAD "Subnet = 10.0.0.0/16\nRange = 10.0.1.0/24\n" NAMED_A
+					"AllowedIPs = 10.0.2.0/24\n";
+	static const struct {
+		const char *address;
+		bool looped;
+	} rows[] = {
+		{ "10.0.2.9:7", true },
+		{ "10.1.2.9:7", false },
+		{ "10.0.2.8:7", true },
+		{ "10.0.1.9:7", false }, /* a container's of this host */
+	};
+
+	(void)state;
+	assert_int_equal(running_apply(text, NULL), 0);
+	tick(0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		answer(0, rows[i].address);
+		tick(1);
+		assert_int_equal(running_peer(KEY_A)->looped, rows[i].looped);
+		upkeep_resolve_again(&running);
+		tick(1);
+	}
+	answer(-ENOENT, NULL);
+}
+
 /* What nobody answered before the end is forgotten, not leaked. */
 static void test_unanswered(void **state)
 {
@@ -229,8 +257,8 @@ static void test_unanswered(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RUNNING(test_backoff), RUNNING(test_silent),     RUNNING(test_again),
-		RUNNING(test_late),    RUNNING(test_unanswered),
+		RUNNING(test_backoff), RUNNING(test_silent), RUNNING(test_again),
+		RUNNING(test_late),    RUNNING(test_loop),   RUNNING(test_unanswered),
 	};
 
 	if (secret_init() || aead_init())
