@@ -14,6 +14,8 @@
 #define NS_PER_S          1000000000ULL
 /* A wish to initiate that was not granted by then is lost. */
 #define WANT_NS NS_PER_S
+/* How much longer than the other one waits who is to let it try first. */
+#define YIELD_NS (2 * NS_PER_S)
 /* Places that a flood from outside cannot take. */
 #define OWN_WISHES 256
 
@@ -306,6 +308,18 @@ static void roam_by_initiation(struct peer *peer, const struct endpoint *from)
 		peer_roam(peer, from);
 }
 
+/*
+ * Initiations that cross on their way undo each other: each side answers, and has
+ * no use for the answer. Both try again after the same five seconds, and the
+ * jitter alone keeps them from crossing again only where the path is shorter than
+ * the jitter. So the one with the lower key lets the other go first. Peer's lock held.
+ */
+static bool is_to_yield(const struct peer *peer, bool lower)
+{
+	return lower && peer->handshake.state == NOISE_INITIATION_CREATED &&
+	       timers_handshake_pending(peer);
+}
+
 static enum drop consume_initiation(struct burst *burst, const struct item *item)
 {
 	struct device *device = burst->device;
@@ -315,11 +329,14 @@ static enum drop consume_initiation(struct burst *burst, const struct item *item
 	uint8_t ephemeral[KEY_SIZE] = { 0 };
 	struct peer *peer = NULL;
 	enum noise_verdict verdict;
+	bool yield;
 
 	memcpy(&msg, item->bytes, sizeof(msg));
 	pthread_rwlock_rdlock(&device->identity_lock);
 	verdict = device->has_identity ? noise_open_initiation(&device->identity, &msg, &in)
 	                               : NOISE_BAD;
+	yield = verdict == NOISE_OK &&
+	        memcmp(device->identity.public_key, in.remote_static, KEY_SIZE) < 0;
 	pthread_rwlock_unlock(&device->identity_lock);
 	if (verdict == NOISE_OK)
 		peer = view_find_peer(burst->view, in.remote_static);
@@ -329,6 +346,7 @@ static enum drop consume_initiation(struct burst *burst, const struct item *item
 	}
 
 	pthread_mutex_lock(&peer->lock);
+	yield = is_to_yield(peer, yield);
 	verdict = peer->dead ? NOISE_BAD
 	                     : noise_consume_initiation(&peer->handshake, &msg, &in, burst->now_ns);
 	if (verdict != NOISE_OK)
@@ -341,7 +359,7 @@ static enum drop consume_initiation(struct burst *burst, const struct item *item
 	if (!begin_session(burst, peer, false))
 		verdict = NOISE_BAD;
 	else
-		peer->initiation_sent_ns = burst->now_ns;
+		peer->initiation_sent_ns = burst->now_ns + (yield ? YIELD_NS : 0);
 out:
 	pthread_mutex_unlock(&peer->lock);
 	secret_wipe(&in, sizeof(in));
