@@ -50,15 +50,20 @@ void peer_retire_keypairs(struct peer *peer, struct keypair *const *gone, unsign
 	}
 }
 
+static void clear_handshake(struct peer *peer)
+{
+	index_remove(&peer->device->indices, &peer->handshake_entry);
+	noise_handshake_clear(&peer->handshake);
+	/* The next initiation is another one: do not hold it back. */
+	peer->initiation_sent_ns = 0;
+}
+
 static void reset(struct peer *peer)
 {
 	struct keypair *gone[3];
 
 	peer_retire_keypairs(peer, gone, session_clear(&peer->session, gone));
-	index_remove(&peer->device->indices, &peer->handshake_entry);
-	noise_handshake_clear(&peer->handshake);
-	/* The next initiation is another one: do not hold it back. */
-	peer->initiation_sent_ns = 0;
+	clear_handshake(peer);
 }
 
 void peer_reset(struct peer *peer)
@@ -66,6 +71,30 @@ void peer_reset(struct peer *peer)
 	pthread_mutex_lock(&peer->lock);
 	reset(peer);
 	pthread_mutex_unlock(&peer->lock);
+}
+
+uint64_t peer_wipe(struct peer *peer, uint64_t now_ns)
+{
+	_Atomic(struct keypair *) *const slots[] = { &peer->session.current,
+		                                     &peer->session.previous, &peer->session.next };
+	struct keypair *gone[3];
+	uint64_t newest_ns = 0;
+
+	pthread_mutex_lock(&peer->lock);
+	for (size_t i = 0; i < sizeof(slots) / sizeof(*slots); i++) {
+		const struct keypair *kp = atomic_load_explicit(slots[i], memory_order_relaxed);
+
+		if (kp && kp->birth_ns > newest_ns)
+			newest_ns = kp->birth_ns;
+	}
+	if (newest_ns && peer_age_ns(now_ns, newest_ns) >= TIMERS_WIPE_NS) {
+		peer_retire_keypairs(peer, gone, session_clear(&peer->session, gone));
+		newest_ns = 0;
+	}
+	if (!timers_handshake_pending(peer))
+		clear_handshake(peer);
+	pthread_mutex_unlock(&peer->lock);
+	return newest_ns ? newest_ns + TIMERS_WIPE_NS : 0;
 }
 
 void peer_kill(struct peer *peer)

@@ -95,6 +95,12 @@ void peer_set_keepalive(struct peer *peer, uint16_t seconds);
 void peer_set_mtu(struct peer *peer, uint32_t mtu);
 /* Sessions and handshake are given up; used when keys change. */
 void peer_reset(struct peer *peer);
+/*
+ * The same because their time is over: not while the newest key pair is younger than
+ * that (another worker just made it), and not a handshake that waits for its answer.
+ * Returns when the keys that stay are to be wiped; 0: none stays.
+ */
+uint64_t peer_wipe(struct peer *peer, uint64_t now_ns);
 
 /* Any thread. */
 void peer_set_endpoint(struct peer *peer, const struct endpoint *endpoint);

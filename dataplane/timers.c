@@ -11,6 +11,21 @@
  * Whoever arms writes the deadline and then looks at wake_ns; whoever takes a peer
  * out writes wake_ns and then looks at the deadlines. All four are sequentially
  * consistent, so one of them sees the other and no deadline is overlooked.
+ *
+ * Why no burst is sealed or opened with keys that TIMER_WIPE is wiping. What is due
+ * makes them unreachable (their slots and the index table are cleared under the
+ * peer's lock) and retires them; the bytes are wiped when the key pair goes back to
+ * its arena, and that is after every worker has begun another round (quiesce.h). A
+ * worker takes a key pair out of a slot or the table in the round in which it uses
+ * it, keeps it over none, and flushes before the round ends. Whoever still holds one
+ * then holds whole keys: and it is 540 s old, so at 180 s it was refused for sealing
+ * and opening alike.
+ *
+ * The other way round, a wipe must not take keys that were made since it fell due:
+ * between the claim and the peer's lock another worker may finish a handshake. So the
+ * keys' own age decides, under the lock, and not the timer. An initiation that awaits
+ * its answer stays as well; its retransmit timer ends in a session or in giving up,
+ * and both arm the wipe again.
  */
 #include "dataplane/timers.h"
 
@@ -311,8 +326,12 @@ static void expire(struct burst *burst, struct peer *peer)
 		peer_forget_source(peer);
 		handshake_want(burst, peer);
 	}
-	if (claim(peer, TIMER_WIPE, now_ns))
-		peer_reset(peer);
+	if (claim(peer, TIMER_WIPE, now_ns)) {
+		uint64_t again_ns = peer_wipe(peer, now_ns);
+
+		if (again_ns && !deadline(peer, TIMER_WIPE))
+			arm(peer, TIMER_WIPE, again_ns);
+	}
 	if (claim(peer, TIMER_PERSISTENT, now_ns)) {
 		any_traversal(peer, now_ns);
 		send_keepalive(burst, peer);

@@ -364,6 +364,54 @@ static void keys_are_wiped_when_due(void **state)
 	assert_int_equal(A->peer->handshake.state, NOISE_ZEROED);
 }
 
+/*
+ * Another worker finishes a handshake between the claim of the timer and the wipe:
+ * what comes of it for the timer is that it is due and the keys are young.
+ */
+static void young_keys_outlive_the_wipe(void **state)
+{
+	struct rig *rig = *state;
+	const struct keypair *kp = atomic_load(&A->peer->session.current);
+	uint64_t birth = kp->birth_ns;
+
+	clear(A);
+	set(A, TIMER_WIPE, birth + 539 * RIG_SECOND);
+	timers_hello_at(A->peer, 1); /* so that the peer is looked at */
+	atomic_store(&A->peer->hello.acked, true);
+	NOW = birth + 540 * RIG_SECOND - 1;
+	rig_round(A);
+	assert_ptr_equal(atomic_load(&A->peer->session.current), kp);
+	assert_int_equal(deadline(A, TIMER_WIPE), birth + 540 * RIG_SECOND);
+	NOW++;
+	rig_round(A);
+	assert_null(atomic_load(&A->peer->session.current));
+	assert_int_equal(deadline(A, TIMER_WIPE), 0);
+}
+
+/* The first packet in nine minutes, just before the wipe: its handshake is not taken along. */
+static void a_handshake_outlives_the_wipe(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t birth = atomic_load(&A->peer->session.current)->birth_ns;
+	uint8_t ip[64];
+
+	clear(A);
+	clear(B);
+	timers_session_derived(A->peer, birth);
+	NOW = birth + 540 * RIG_SECOND - 1;
+	rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 10));
+	rig_round(A);
+	assert_int_equal(initiations(A), 1);
+	NOW++;
+	rig_round(A);
+	assert_null(atomic_load(&A->peer->session.current));
+	assert_int_equal(A->peer->handshake.state, NOISE_INITIATION_CREATED);
+	rig_mark(B);
+	rig_pump(rig);
+	assert_int_equal(packets(B), 1);
+	assert_int_equal(deadline(A, TIMER_WIPE), NOW + 540 * RIG_SECOND);
+}
+
 static void the_source_is_forgotten_on_retry(void **state)
 {
 	struct rig *rig = *state;
@@ -565,6 +613,8 @@ int main(void)
 		rig_test(no_timer_is_forgotten_for_another),
 		rig_test(giving_up),
 		rig_connected_test(keys_are_wiped_when_due),
+		rig_connected_test(young_keys_outlive_the_wipe),
+		rig_connected_test(a_handshake_outlives_the_wipe),
 		rig_test(the_source_is_forgotten_on_retry),
 		rig_connected_test(a_stopped_peer_does_nothing),
 		rig_test(the_heap_agrees_with_a_slow_twin),
