@@ -131,8 +131,9 @@ void burst_add_frame(struct burst *burst, const struct network *network, const u
 	memcpy(out->bytes + sizeof(struct wire_vnet), frame, len);
 	out->iov =
 		(struct iovec){ .iov_base = out->bytes, .iov_len = sizeof(struct wire_vnet) + len };
-	burst->frames[burst->frame_count++] =
-		(struct ring_write){ .port = network->port, .iov_count = 1, .iov = &out->iov };
+	burst->frames[burst->frame_count++] = (struct ring_write){
+		.port = network->port, .iov_count = 1, .packets = 1, .iov = &out->iov
+	};
 }
 
 void burst_add_delivery(struct burst *burst, const struct packet *pkt,
@@ -257,9 +258,18 @@ void burst_account(struct burst *burst)
 		stats_add(&peer->tx_bytes, bytes);
 		stats_add(&peer->tx_packets, count);
 	}
-	for (unsigned int i = 0; i < burst->frame_count; i++)
-		if (burst->frames[i].error)
-			burst_drop(burst, NULL, NULL, DROP_TAP_WRITE, 1);
+	burst_account_writes(burst, burst->frames, burst->frame_count);
+}
+
+void burst_account_writes(struct burst *burst, const struct ring_write *writes, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		const struct view_network *net = burst->view->by_port[writes[i].port];
+
+		if (writes[i].error)
+			burst_drop(burst, NULL, net ? net->network : NULL, DROP_TAP_WRITE,
+			           writes[i].packets);
+	}
 }
 
 void burst_reset(struct burst *burst)

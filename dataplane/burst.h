@@ -115,6 +115,8 @@ uint8_t *burst_take(struct burst *burst, uint32_t len);
 void burst_seal(struct burst *burst);
 /* After the ring did it: counts what went and what failed. */
 void burst_account(struct burst *burst);
+/* The same for writes that are not the burst's own frames. */
+void burst_account_writes(struct burst *burst, const struct ring_write *writes, unsigned int n);
 void burst_reset(struct burst *burst);
 
 /* One drop, counted wherever it is known about; @peer and @network may be NULL. */

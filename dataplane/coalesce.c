@@ -344,6 +344,7 @@ unsigned int coalesce_finish(struct coalesce *c, struct ring_write **writes)
 			request_checksum(item);
 
 		write->port = item->port;
+		write->packets = item->count;
 		write->iov = iov;
 		write->error = 0;
 		*iov++ = (struct iovec){ &item->vnet, sizeof(item->vnet) + item->link_len };

@@ -59,6 +59,7 @@ struct ring_send {
 struct ring_write {
 	uint16_t port;
 	uint16_t iov_count;
+	uint16_t packets; /* merged in it; for whoever counts them */
 	struct iovec *iov; /* struct wire_vnet first, then the frame's pieces */
 	int error; /* out, as above; 0 or -errno */
 };

@@ -98,7 +98,7 @@ enum drop {
 	DROP_OUT_GATEWAY, /* a question for this bridge's own address, which answers itself */
 	DROP_OUT_NO_HELLO, /* the peer takes no frames of this network */
 	DROP_OUT_SEND, /* the kernel refused the datagram */
-	DROP_TAP_WRITE, /* the TAP refused the frame */
+	DROP_TAP_WRITE, /* the TAP refused the frame: each packet merged in it counts */
 
 	DROP_COUNT
 };

@@ -76,9 +76,7 @@ static void flush(struct burst *burst, void *arg)
 		ring_write(worker->ring, burst->frames, burst->frame_count);
 	if (burst->send_count || burst->frame_count || n)
 		ring_flush(worker->ring);
-	for (unsigned int i = 0; i < n; i++)
-		if (writes[i].error)
-			burst_drop(burst, NULL, NULL, DROP_TAP_WRITE, 1);
+	burst_account_writes(burst, writes, n);
 	burst_account(burst);
 	burst_reset(burst);
 }

@@ -442,9 +442,27 @@ static void tap_refuses(void **state)
 
 	B->fail_writes = -5;
 	tell_udp(rig, RIG_ADDR(0), RIG_ADDR(1));
-	assert_true(rig_only_dropped(B, DROP_TAP_WRITE, 1, RIG_NOBODY));
+	assert_true(rig_only_dropped(B, DROP_TAP_WRITE, 1, RIG_NET));
 	tell_udp(rig, RIG_ADDR(0), "172.20.102.90"); /* the ARP question this time */
-	assert_true(rig_only_dropped(B, DROP_TAP_WRITE, 1, RIG_NOBODY));
+	assert_true(rig_only_dropped(B, DROP_TAP_WRITE, 1, RIG_NET));
+}
+
+/* Packets that were merged into one write are lost with it, each of them. */
+static void tap_refuses_a_merged_write(void **state)
+{
+	enum { COUNT = 7, LEN = 16 + 48 + 16 };
+	struct rig *rig = *state;
+	uint8_t ip[256], run[COUNT * LEN];
+
+	for (unsigned int i = 0; i < COUNT; i++)
+		assert_int_equal(rig_seal(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 20),
+		                          run + i * LEN),
+		                 LEN);
+	rig_mark(B);
+	rig_give_datagram(B, &A->address, run, sizeof(run), LEN, 0);
+	B->fail_writes = -5;
+	rig_round(B);
+	assert_true(rig_only_dropped(B, DROP_TAP_WRITE, COUNT, RIG_NET));
 }
 
 int main(void)
@@ -470,6 +488,7 @@ int main(void)
 		rig_connected_test(keepalives_end_at_the_timers),
 		rig_connected_test(pitfall_15_bad_inner_packets_are_heard),
 		rig_connected_test(tap_refuses),
+		rig_connected_test(tap_refuses_a_merged_write),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
