@@ -327,6 +327,32 @@ int netlink_refresh(struct netlink *netlink, uint32_t index)
 	return transact(netlink, nlh, take_dumped, &netlink->cache);
 }
 
+static int take_link_drops(void *arg, const struct nlmsghdr *nlh)
+{
+	const struct nlattr *table[IFLA_MAX + 1];
+	struct rtnl_link_stats64 stats;
+
+	if (nlh->nlmsg_type != RTM_NEWLINK ||
+	    mnl_nlmsg_get_payload_len(nlh) < sizeof(struct ifinfomsg))
+		return 0;
+	netlink_collect(nlh, sizeof(struct ifinfomsg), table, IFLA_MAX);
+	/* Later kernels have more behind these. */
+	if (!netlink_attr_holds(table[IFLA_STATS64], offsetof(struct rtnl_link_stats64, multicast)))
+		return 0;
+	memcpy(&stats, mnl_attr_get_payload(table[IFLA_STATS64]),
+	       offsetof(struct rtnl_link_stats64, multicast));
+	*(uint64_t *)arg = stats.tx_dropped;
+	return 0;
+}
+
+int netlink_link_drops(struct netlink *netlink, uint32_t index, uint64_t *dropped)
+{
+	struct nlmsghdr *nlh = link_request(netlink, RTM_GETLINK, AF_UNSPEC, index);
+
+	*dropped = 0;
+	return transact(netlink, nlh, take_link_drops, dropped);
+}
+
 int netlink_set_master(struct netlink *netlink, uint32_t index, uint32_t bridge)
 {
 	struct nlmsghdr *nlh = link_request(netlink, RTM_NEWLINK, AF_UNSPEC, index);

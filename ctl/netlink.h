@@ -54,6 +54,9 @@ void netlink_dispatch(struct netlink *netlink);
 /* Asks for one link of which no event has come yet, one just made say. 0 or -errno. */
 int netlink_refresh(struct netlink *netlink, uint32_t index);
 
+/* Frames towards the link that the kernel dropped: a TAP's reader did not keep up. 0 or -errno. */
+int netlink_link_drops(struct netlink *netlink, uint32_t index, uint64_t *dropped);
+
 /* From the cache; the pointers hold until the next netlink_dispatch() or request. */
 const struct netlink_link *netlink_find_link(const struct netlink *netlink, const char *name);
 const struct netlink_link *netlink_get_link(const struct netlink *netlink, uint32_t index);

@@ -15,7 +15,8 @@
  *	                tunnel_mtu, features (null: a stock peer, or no session),
  *	                drops: counters that are not zero
  *	drops   drops, events: all counters by name; peers, networks: name to
- *	        counters that are not zero; texts: name to one sentence
+ *	        counters that are not zero; texts: name to one sentence. Networks
+ *	        have one more, "tap-queue", which is the kernel's
  */
 #include "ctl/show.h"
 
@@ -23,6 +24,9 @@
 #include <string.h>
 #include "crypto/aead.h"
 #include "ctl/run_network.h"
+
+#define TAP_QUEUE      "tap-queue"
+#define TAP_QUEUE_TEXT "The TAP's queue was full: the daemon did not keep up with its containers."
 
 static json_int_t number(uint64_t value)
 {
@@ -92,13 +96,18 @@ static json_t *plain_counters(const uint64_t *counters)
 	return object;
 }
 
-static json_t *network_counters(const struct network *network)
+/* The counters, and the kernel's own of what it could not give us: since the TAP was made. */
+static json_t *network_counters(const struct state *state, const struct run_network *run)
 {
-	uint64_t counters[DROP_COUNT];
+	uint64_t counters[DROP_COUNT], lost;
+	json_t *object;
 
 	for (int i = 0; i < DROP_COUNT; i++)
-		counters[i] = stats_read(&network->drops[i]);
-	return plain_counters(counters);
+		counters[i] = stats_read(&run->network->drops[i]);
+	object = plain_counters(counters);
+	if (run->tap.fd >= 0 && !netlink_link_drops(state->netlink, run->tap_index, &lost) && lost)
+		json_object_set_new(object, TAP_QUEUE, json_integer(number(lost)));
+	return object;
 }
 
 static json_t *show_device(const struct state *state)
@@ -261,9 +270,10 @@ json_t *show_drops(struct state *state)
 			json_object_set(peers, label, counters);
 		json_decref(counters);
 	}
+	json_object_set_new(texts, TAP_QUEUE, json_string(TAP_QUEUE_TEXT));
 	for (size_t i = 0; i < state->config->network_count; i++)
 		json_object_set_new(networks, state->config->networks[i].name,
-		                    network_counters(state->networks[i]->network));
+		                    network_counters(state, state->networks[i]));
 	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "ok", 1, "drops", drops, "events",
 	                 events, "peers", peers, "networks", networks, "texts", texts);
 }
