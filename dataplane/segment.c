@@ -8,7 +8,9 @@
  *	all else				put_whole
  *
  * Lengths are fixed first (lay_out: does it fit?), then the slots are written
- * front to back; nothing can fail any more by then.
+ * front to back; nothing can fail any more by then. What is in front of the
+ * packet (VXLAN, Ethernet) and behind it (padding) is finish_slot()'s; all others
+ * see the packet alone.
  *
  * A container may ask for any offload (PACKET_VNET_HDR), so a request is held
  * against our own parse. What we write behind the IP headers is only the
@@ -17,10 +19,11 @@
  */
 #include "dataplane/segment.h"
 
-/* A checksum that was left undone: its place in the packet and its value. */
+/* A checksum that was left undone: where it goes in the packet, and what it sums up from. */
 struct undone {
 	uint32_t at; /* 0: none; the field never lies in the IP header */
-	uint16_t value;
+	uint32_t start;
+	bool is_transport; /* the packet's own TCP or UDP header */
 };
 
 static uint8_t tcp_flags(const struct packet *pkt)
@@ -34,14 +37,15 @@ static uint8_t tcp_flags(const struct packet *pkt)
 static enum segment_verdict lay_out(struct segment_slots *slots, uint32_t count, uint32_t full,
                                     uint32_t last)
 {
+	uint32_t front = segment_front(slots);
 	uint64_t size;
 
 	if (count > SEGMENT_COUNT_MAX)
 		return SEGMENT_BAD;
 	slots->count = count;
-	slots->last = SEGMENT_OVERHEAD + wire_padded_len(last, slots->mtu);
-	slots->stride =
-		count == 1 ? slots->last : SEGMENT_OVERHEAD + wire_padded_len(full, slots->mtu);
+	slots->last = SEGMENT_OVERHEAD + wire_padded_len(front + last, slots->mtu);
+	slots->stride = count == 1 ? slots->last
+	                           : SEGMENT_OVERHEAD + wire_padded_len(front + full, slots->mtu);
 	size = (uint64_t)(count - 1) * slots->stride + slots->last;
 	if (size > SEGMENT_ROOM)
 		return SEGMENT_BAD;
@@ -50,18 +54,45 @@ static enum segment_verdict lay_out(struct segment_slots *slots, uint32_t count,
 
 static uint8_t *slot_packet(const struct segment_slots *slots, uint32_t index)
 {
-	return slots->buf + (size_t)index * slots->stride + SEGMENT_HEADROOM;
+	return slots->buf + (size_t)index * slots->stride + SEGMENT_HEADROOM + segment_front(slots);
 }
 
-/* Zeroes what is left of the slot behind a packet of @len bytes. */
-static void pad_slot(const struct segment_slots *slots, uint32_t index, uint32_t len)
+static void put_front(uint8_t *front, const struct segment_slots *slots, uint32_t padding)
+{
+	struct wire_vxlan vxlan = {
+		.flags = WIRE_VXLAN_FLAGS,
+		.hint = slots->undone ? WIRE_VXLAN_CHECKSUM_UNDONE : 0,
+		.vni = { (uint8_t)(slots->vni >> 16), (uint8_t)(slots->vni >> 8),
+		         (uint8_t)slots->vni },
+		.pad = (uint8_t)(padding < WIRE_PADDING ? padding : WIRE_PADDING - 1),
+	};
+
+	memcpy(front, &vxlan, sizeof(vxlan));
+	memcpy(front + sizeof(vxlan), slots->link, slots->link_len);
+}
+
+/* Around a packet of @len bytes: the front, the hint, zeros to the slot's end. */
+static void finish_slot(const struct segment_slots *slots, uint32_t index, uint32_t len)
 {
 	uint32_t slot = index + 1 == slots->count ? slots->last : slots->stride;
+	uint32_t front = segment_front(slots);
+	uint32_t padding = slot - SEGMENT_OVERHEAD - front - len;
+	uint8_t *packet = slot_packet(slots, index);
 
-	memset(slot_packet(slots, index) + len, 0, slot - SEGMENT_OVERHEAD - len);
+	memset(packet + len, 0, padding);
+	if (segment_is_framed(slots))
+		put_front(packet - front, slots, padding);
+	else if (slots->undone)
+		packet[0] += WIRE_HINT_NIBBLE;
 }
 
 /* ---- checksums ---- */
+
+/* Whether the receiver can be told that a checksum is undone. */
+static bool has_hint(const struct segment_slots *slots)
+{
+	return slots->framing == SEGMENT_IP_HINT || slots->framing == SEGMENT_FRAME_HINT;
+}
 
 static uint32_t checksum_field(const struct packet *pkt)
 {
@@ -88,34 +119,43 @@ static bool may_write_checksum(const struct packet *pkt, uint32_t start, uint32_
  * way a network card does, from a field that holds the pseudo-header's sum.
  */
 static bool find_undone(const struct packet *pkt, const struct wire_vnet *vnet,
-                        struct undone *undone)
+                        const struct segment_slots *slots, struct undone *undone)
 {
+	uint32_t link_len =
+		segment_is_framed(slots) ? slots->link_len : (uint32_t)sizeof(struct wire_ethernet);
 	uint32_t start = vnet->csum_start;
-	uint64_t sum;
 
 	if (pkt->flags & PACKET_FRAGMENT)
 		return false;
-	start -= start < sizeof(struct wire_ethernet) ? start
-	                                              : (uint32_t)sizeof(struct wire_ethernet);
-	if (pkt->flags & PACKET_L4 && start <= pkt->l4) {
-		uint32_t at = checksum_field(pkt);
+	start -= start < link_len ? start : link_len;
+	undone->is_transport = pkt->flags & PACKET_L4 && start <= pkt->l4;
+	if (undone->is_transport) {
+		undone->start = pkt->l4;
+		undone->at = checksum_field(pkt);
+		return true;
+	}
+	undone->start = start;
+	undone->at = start + vnet->csum_offset;
+	return undone->at + 2 <= pkt->len && may_write_checksum(pkt, start, undone->at);
+}
 
-		undone->at = at;
+static uint16_t undone_value(const struct packet *pkt, const struct undone *undone)
+{
+	uint32_t at = undone->at;
+	uint16_t value;
+	uint64_t sum;
+
+	if (undone->is_transport) {
 		sum = checksum_pseudo(pkt, pkt->proto, pkt->len - pkt->l4);
 		sum = checksum_add(sum, pkt->data + pkt->l4, at - pkt->l4);
 		sum = checksum_add(sum, pkt->data + at + 2, pkt->len - at - 2);
-		undone->value = checksum_fold(sum);
-		if (!undone->value && pkt->proto == IPPROTO_WIRE_UDP)
-			undone->value = 0xffff;
-		return true;
+	} else {
+		sum = checksum_add(0, pkt->data + undone->start, pkt->len - undone->start);
 	}
-	undone->at = start + vnet->csum_offset;
-	if (undone->at + 2 > pkt->len || !may_write_checksum(pkt, start, undone->at))
-		return false;
-	undone->value = checksum_fold(checksum_add(0, pkt->data + start, pkt->len - start));
-	if (!undone->value)
-		undone->value = 0xffff;
-	return true;
+	value = checksum_fold(sum);
+	if (!value && !(undone->is_transport && pkt->proto == IPPROTO_WIRE_TCP))
+		value = 0xffff;
+	return value;
 }
 
 static void finish_tcp_checksum(uint8_t *tcp, uint32_t len, uint64_t pseudo)
@@ -261,6 +301,7 @@ static enum segment_verdict cut_tcp(const struct packet *pkt, uint32_t part,
 
 	if (verdict != SEGMENT_OK)
 		return verdict;
+	slots->undone = has_hint(slots);
 	for (uint32_t i = 0; i < count; i++) {
 		uint8_t *copy = slot_packet(slots, i);
 		bool is_last = i + 1 == count;
@@ -272,8 +313,9 @@ static enum segment_verdict cut_tcp(const struct packet *pkt, uint32_t part,
 		memcpy(copy + headers, pkt->data + headers + i * part, len - headers);
 		set_ip_lengths(copy, pkt->family, len, (uint16_t)(id + i));
 		set_tcp_part(copy + pkt->l4, i * part, is_last);
-		finish_tcp_checksum(copy + pkt->l4, len - pkt->l4, pseudo);
-		pad_slot(slots, i, len);
+		if (!slots->undone)
+			finish_tcp_checksum(copy + pkt->l4, len - pkt->l4, pseudo);
+		finish_slot(slots, i, len);
 	}
 	return SEGMENT_OK;
 }
@@ -287,7 +329,10 @@ struct datagram {
 	uint32_t head_len;
 	const uint8_t *body;
 	uint32_t body_len;
-	struct undone undone; /* its place counted from the start of @body */
+	/* a checksum that goes there, counted from the start of @body */
+	bool has_checksum;
+	uint32_t checksum_at;
+	uint16_t checksum;
 };
 
 /* The header of fragments but the first: RFC 791, options without the copy bit go. */
@@ -322,7 +367,6 @@ static uint32_t make_later_header(uint8_t out[60], const struct packet *pkt)
 
 static void copy_datagram(uint8_t *out, const struct datagram *dgram, uint32_t offset, uint32_t len)
 {
-	const struct undone *undone = &dgram->undone;
 	uint32_t head = 0;
 
 	if (offset < dgram->head_len) {
@@ -330,14 +374,14 @@ static void copy_datagram(uint8_t *out, const struct datagram *dgram, uint32_t o
 		memcpy(out, dgram->head + offset, head);
 	}
 	memcpy(out + head, dgram->body + offset + head - dgram->head_len, len - head);
-	if (!undone->at)
+	if (!dgram->has_checksum)
 		return;
 	/* A nested checksum may lie across two fragments. */
 	for (uint32_t i = 0; i < 2; i++) {
-		uint32_t at = undone->at + i;
+		uint32_t at = dgram->checksum_at + i;
 
 		if (at >= offset && at - offset < len)
-			out[at - offset] = (uint8_t)(undone->value >> (8 - 8 * i));
+			out[at - offset] = (uint8_t)(dgram->checksum >> (8 - 8 * i));
 	}
 }
 
@@ -363,7 +407,7 @@ static uint32_t put_fragments(const struct packet *pkt, const struct datagram *d
 		store_be16(copy + offsetof(struct wire_ipv4, fragment), value);
 		set_ip_lengths(copy, 4, header_len + len, dgram->id);
 		copy_datagram(copy + header_len, dgram, offset, len);
-		pad_slot(slots, index + n, header_len + len);
+		finish_slot(slots, index + n, header_len + len);
 	}
 	return n;
 }
@@ -401,7 +445,7 @@ static enum segment_verdict fragment(const struct packet *pkt, const struct undo
 {
 	uint32_t header_len = (pkt->data[0] & 0xfu) * 4;
 	uint32_t total = pkt->len - header_len;
-	uint32_t part = fragment_part(pkt, total, slots->mtu);
+	uint32_t part = fragment_part(pkt, total, segment_packet_mtu(slots));
 	struct datagram dgram = {
 		.id = packet_id(pkt),
 		.body = pkt->data + header_len,
@@ -410,8 +454,9 @@ static enum segment_verdict fragment(const struct packet *pkt, const struct undo
 	enum segment_verdict verdict;
 
 	if (undone->at) {
-		dgram.undone.at = undone->at - header_len;
-		dgram.undone.value = undone->value;
+		dgram.has_checksum = true;
+		dgram.checksum_at = undone->at - header_len;
+		dgram.checksum = undone_value(pkt, undone);
 	}
 	verdict = lay_out(slots, (total + part - 1) / part, header_len + part,
 	                  last_fragment_len(pkt, total, part));
@@ -426,15 +471,18 @@ static enum segment_verdict fragment(const struct packet *pkt, const struct undo
 
 /* Makes the UDP header of the datagram that carries @len bytes from @payload. */
 static void make_udp_header(struct wire_udp *udp, const struct packet *pkt, const uint8_t *payload,
-                            uint32_t len)
+                            uint32_t len, bool undone)
 {
 	uint32_t udp_len = (uint32_t)sizeof(*udp) + len;
-	uint64_t sum = checksum_pseudo(pkt, IPPROTO_WIRE_UDP, udp_len);
+	uint64_t sum;
 	uint16_t value;
 
 	memcpy(udp, pkt->data + pkt->l4, sizeof(*udp));
 	store_be16(&udp->length, (uint16_t)udp_len);
 	store_be16(&udp->checksum, 0);
+	if (undone)
+		return;
+	sum = checksum_pseudo(pkt, IPPROTO_WIRE_UDP, udp_len);
 	sum = checksum_add(sum, udp, sizeof(*udp));
 	value = checksum_fold(checksum_add(sum, payload, len));
 	store_be16(&udp->checksum, value ? value : 0xffff);
@@ -447,7 +495,7 @@ static enum segment_verdict fragment_udp(const struct packet *pkt, uint32_t part
 	uint32_t header_len = pkt->l4;
 	uint32_t total = (uint32_t)sizeof(struct wire_udp) + part;
 	uint32_t last = pkt->len - pkt->l4 - (count - 1) * part;
-	uint32_t piece = fragment_part(pkt, total, slots->mtu);
+	uint32_t piece = fragment_part(pkt, total, segment_packet_mtu(slots));
 	uint32_t slot = 0;
 	enum segment_verdict verdict;
 
@@ -466,7 +514,7 @@ static enum segment_verdict fragment_udp(const struct packet *pkt, uint32_t part
 			.body_len = (i + 1 == count ? last : total) - (uint32_t)sizeof(udp),
 		};
 
-		make_udp_header(&udp, pkt, dgram.body, dgram.body_len);
+		make_udp_header(&udp, pkt, dgram.body, dgram.body_len, false);
 		slot += put_fragments(pkt, &dgram, piece, slots, slot);
 	}
 	slots->fragmented = true;
@@ -483,6 +531,7 @@ static enum segment_verdict put_udp(const struct packet *pkt, uint32_t part, uin
 
 	if (verdict != SEGMENT_OK)
 		return verdict;
+	slots->undone = has_hint(slots);
 	for (uint32_t i = 0; i < count; i++) {
 		uint8_t *copy = slot_packet(slots, i);
 		uint32_t len = i + 1 == count ? last : part;
@@ -490,8 +539,9 @@ static enum segment_verdict put_udp(const struct packet *pkt, uint32_t part, uin
 		memcpy(copy, pkt->data, headers);
 		memcpy(copy + headers, pkt->data + headers + i * part, len);
 		set_ip_lengths(copy, pkt->family, headers + len, (uint16_t)(id + i));
-		make_udp_header((struct wire_udp *)(copy + pkt->l4), pkt, copy + headers, len);
-		pad_slot(slots, i, headers + len);
+		make_udp_header((struct wire_udp *)(copy + pkt->l4), pkt, copy + headers, len,
+		                slots->undone);
+		finish_slot(slots, i, headers + len);
 	}
 	return SEGMENT_OK;
 }
@@ -516,12 +566,13 @@ static enum segment_verdict cut_udp(const struct packet *pkt, uint32_t part,
 	uint32_t payload = pkt->len - pkt->payload;
 	uint32_t count = payload <= part ? 1 : (payload + part - 1) / part;
 	uint32_t longest = pkt->payload + (count == 1 ? payload : part);
+	uint32_t mtu = segment_packet_mtu(slots);
 	enum segment_verdict refused;
 	enum segment_verdict verdict;
 
-	if (longest <= slots->mtu)
+	if (longest <= mtu)
 		return put_udp(pkt, part, count, slots);
-	if (!(pkt->flags & PACKET_DF) && fragment_part(pkt, longest - pkt->l4, slots->mtu))
+	if (!(pkt->flags & PACKET_DF) && fragment_part(pkt, longest - pkt->l4, mtu))
 		return fragment_udp(pkt, longest - pkt->payload, count, slots);
 	refused = refuse(pkt, longest);
 	if (refused != SEGMENT_OVERSIZE)
@@ -539,11 +590,13 @@ static enum segment_verdict put_whole(const struct packet *pkt, const struct und
 	if (verdict != SEGMENT_OK)
 		return verdict;
 	memcpy(copy, pkt->data, pkt->len);
-	if (undone->at)
-		store_be16(copy + undone->at, undone->value);
+	slots->undone = undone->is_transport && has_hint(slots);
+	if (undone->at && !slots->undone)
+		store_be16(copy + undone->at, undone_value(pkt, undone));
+	/* An undone checksum is mended too, which does no harm: nobody reads it. */
 	if (pkt->flags & PACKET_L4 && pkt->proto == IPPROTO_WIRE_TCP && tcp_flags(pkt) & TCP_SYN)
-		slots->clamped = clamp_mss(copy, pkt, slots->mtu);
-	pad_slot(slots, 0, pkt->len);
+		slots->clamped = clamp_mss(copy, pkt, segment_packet_mtu(slots));
+	finish_slot(slots, 0, pkt->len);
 	return SEGMENT_OK;
 }
 
@@ -551,23 +604,24 @@ static enum segment_verdict put_whole(const struct packet *pkt, const struct und
 static enum segment_verdict take_single(const struct packet *pkt, const struct wire_vnet *vnet,
                                         struct segment_slots *slots)
 {
+	uint32_t mtu = segment_packet_mtu(slots);
 	struct undone undone = { 0 };
 	enum segment_verdict verdict;
 
-	if (pkt->len > slots->mtu && may_split_tcp(pkt, slots->mtu)) {
+	if (pkt->len > mtu && may_split_tcp(pkt, mtu)) {
 		/* A new checksum must not cover up what the old one would have shown. */
 		if (!(vnet->flags & VNET_F_NEEDS_CSUM) && !packet_l4_checksum_ok(pkt))
 			return SEGMENT_BAD;
-		verdict = cut_tcp(pkt, slots->mtu - pkt->payload, slots);
+		verdict = cut_tcp(pkt, mtu - pkt->payload, slots);
 		slots->cut = verdict == SEGMENT_OK;
 		return verdict;
 	}
-	if (vnet->flags & VNET_F_NEEDS_CSUM && !find_undone(pkt, vnet, &undone))
+	if (vnet->flags & VNET_F_NEEDS_CSUM && !find_undone(pkt, vnet, slots, &undone))
 		return SEGMENT_BAD;
-	if (pkt->len <= slots->mtu)
+	if (pkt->len <= mtu)
 		return put_whole(pkt, &undone, slots);
 	if (!(pkt->flags & PACKET_DF) &&
-	    fragment_part(pkt, pkt->len - (pkt->data[0] & 0xfu) * 4, slots->mtu))
+	    fragment_part(pkt, pkt->len - (pkt->data[0] & 0xfu) * 4, mtu))
 		return fragment(pkt, &undone, slots);
 	verdict = refuse(pkt, pkt->len);
 	if (verdict == SEGMENT_OVERSIZE && put_whole(pkt, &undone, slots) != SEGMENT_OK)
@@ -578,16 +632,28 @@ static enum segment_verdict take_single(const struct packet *pkt, const struct w
 static enum segment_verdict take_tcp(const struct packet *pkt, uint32_t gso_size,
                                      struct segment_slots *slots)
 {
+	uint32_t mtu = segment_packet_mtu(slots);
 	uint32_t fits;
 
 	if (tcp_flags(pkt) & (TCP_SYN | TCP_RST))
 		return SEGMENT_BAD;
-	if (pkt->payload >= slots->mtu)
+	if (pkt->payload >= mtu)
 		return SEGMENT_TOO_BIG;
-	fits = slots->mtu - pkt->payload;
+	fits = mtu - pkt->payload;
 	if (gso_size <= fits)
 		return cut_tcp(pkt, gso_size, slots);
-	return may_split_tcp(pkt, slots->mtu) ? cut_tcp(pkt, fits, slots) : SEGMENT_TOO_BIG;
+	return may_split_tcp(pkt, mtu) ? cut_tcp(pkt, fits, slots) : SEGMENT_TOO_BIG;
+}
+
+static void begin(struct segment_slots *slots)
+{
+	slots->count = 0;
+	slots->stride = 0;
+	slots->last = 0;
+	slots->cut = false;
+	slots->fragmented = false;
+	slots->clamped = false;
+	slots->undone = false;
 }
 
 enum segment_verdict segment_packet(const struct packet *pkt, const struct wire_vnet *vnet,
@@ -596,13 +662,7 @@ enum segment_verdict segment_packet(const struct packet *pkt, const struct wire_
 	uint8_t type = vnet->gso_type & (uint8_t)~VNET_GSO_ECN;
 	uint8_t proto = type == VNET_GSO_UDP_L4 ? IPPROTO_WIRE_UDP : IPPROTO_WIRE_TCP;
 
-	slots->count = 0;
-	slots->stride = 0;
-	slots->last = 0;
-	slots->cut = false;
-	slots->fragmented = false;
-	slots->clamped = false;
-
+	begin(slots);
 	if (type == VNET_GSO_NONE)
 		return take_single(pkt, vnet, slots);
 	if (!(pkt->flags & PACKET_L4) || pkt->proto != proto || vnet->gso_size == 0)
@@ -617,4 +677,24 @@ enum segment_verdict segment_packet(const struct packet *pkt, const struct wire_
 	default:
 		return SEGMENT_BAD;
 	}
+}
+
+enum segment_verdict segment_frame(const struct frame *frame, const struct wire_vnet *vnet,
+                                   struct segment_slots *slots)
+{
+	uint32_t len = frame->len - frame->link_len;
+	enum segment_verdict verdict;
+
+	begin(slots);
+	if (vnet->flags & VNET_F_NEEDS_CSUM || vnet->gso_type != VNET_GSO_NONE)
+		return SEGMENT_BAD;
+	slots->framing = SEGMENT_FRAME;
+	slots->link = frame->data;
+	slots->link_len = frame->link_len;
+	verdict = lay_out(slots, 1, len, len);
+	if (verdict != SEGMENT_OK)
+		return verdict;
+	memcpy(slot_packet(slots, 0), frame->data + frame->link_len, len);
+	finish_slot(slots, 0, len);
+	return len > segment_packet_mtu(slots) ? SEGMENT_OVERSIZE : SEGMENT_OK;
 }

@@ -23,6 +23,7 @@ enum wire_kind {
 	WIRE_KIND_IPV6 = 0x6,
 	WIRE_KIND_IPV6_HINT = 0x7,
 };
+#define WIRE_HINT_NIBBLE 0x10 /* added to the first byte of a packet with its checksum undone */
 
 /* Control message: this header, then type-length-values up to @length. */
 struct wire_control {

@@ -697,8 +697,9 @@ static void segment_then_coalesce_is_the_identity(void **state)
 				.fragment = build_random(&random) % 2 ? IPV4_DF : 0,
 				.seed = build_random(&random),
 			};
-			struct segment_slots slots = { room, sizeof(room), 1420,  0,    0,
-				                       0,    false,        false, false };
+			struct segment_slots slots = { .buf = room,
+				                       .room = sizeof(room),
+				                       .mtu = 1420 };
 			uint32_t len = build_packet(&b, whole);
 			struct wire_vnet vnet = { .flags = VNET_F_NEEDS_CSUM };
 			struct packet pkt;
