@@ -136,19 +136,34 @@ void burst_add_frame(struct burst *burst, const struct network *network, const u
 	};
 }
 
+/* The coalescer is full: flushes, but keeps the @len bytes at @data, still on their way. */
+static void flush_but(struct burst *burst, const uint8_t *data, uint32_t len)
+{
+	uintptr_t at = (uintptr_t)data - (uintptr_t)burst->buffer;
+
+	burst->flush(burst, burst->flush_arg);
+	/* The flush gave the buffer back; they may lie in it. */
+	if (at < BURST_BUFFER)
+		burst->used = ((uint32_t)at + len + 63) & ~63u;
+}
+
 void burst_add_delivery(struct burst *burst, const struct packet *pkt,
                         const struct coalesce_target *target, bool csum_undone)
 {
-	uintptr_t at = (uintptr_t)pkt->data - (uintptr_t)burst->buffer;
-
 	if (coalesce_push(burst->coalesce, pkt, target, csum_undone))
 		return;
-	burst->flush(burst, burst->flush_arg);
-	/* The flush gave the buffer back; a packet that lies in it is still on its way. */
-	if (at < BURST_BUFFER)
-		burst->used = ((uint32_t)at + pkt->len + 63) & ~63u;
+	flush_but(burst, pkt->data, pkt->len);
 	/* Empty now, so this cannot fail. */
 	if (!coalesce_push(burst->coalesce, pkt, target, csum_undone))
+		burst_drop(burst, NULL, NULL, DROP_TAP_WRITE, 1);
+}
+
+void burst_add_frame_delivery(struct burst *burst, const struct frame *frame, uint16_t port)
+{
+	if (coalesce_push_frame(burst->coalesce, frame, port))
+		return;
+	flush_but(burst, frame->data, frame->len);
+	if (!coalesce_push_frame(burst->coalesce, frame, port))
 		burst_drop(burst, NULL, NULL, DROP_TAP_WRITE, 1);
 }
 

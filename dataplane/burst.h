@@ -107,6 +107,8 @@ void burst_add_frame(struct burst *burst, const struct network *network, const u
 /* An IP packet for a container. It must stay where it is until the flush. */
 void burst_add_delivery(struct burst *burst, const struct packet *pkt,
                         const struct coalesce_target *target, bool csum_undone);
+/* The same for a frame that is not IP, whole. */
+void burst_add_frame_delivery(struct burst *burst, const struct frame *frame, uint16_t port);
 
 /* Room for @len bytes that stay until the flush; burst_make_room() was called. */
 uint8_t *burst_take(struct burst *burst, uint32_t len);

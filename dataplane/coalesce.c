@@ -32,7 +32,7 @@ struct piece {
 	uint16_t next;
 };
 
-enum checksum_state { CHECKSUM_UNKNOWN, CHECKSUM_GOOD, CHECKSUM_BAD, CHECKSUM_UNDONE };
+enum checksum_state { CHECKSUM_UNKNOWN, CHECKSUM_GOOD, CHECKSUM_BAD };
 
 struct item {
 	/* These two are written as they lie. */
@@ -48,6 +48,7 @@ struct item {
 	uint16_t piece; /* chain of the packets behind the first */
 	uint16_t last_piece;
 	uint8_t checksum; /* enum checksum_state of the first packet */
+	bool undone; /* the first packet's checksum is not there */
 	bool open; /* may still grow */
 	bool push; /* the last packet had PSH */
 };
@@ -179,7 +180,7 @@ static enum checksum_state check(const struct packet *pkt, bool csum_undone)
 	if (!packet_ipv4_checksum_ok(pkt))
 		return CHECKSUM_BAD;
 	if (csum_undone)
-		return CHECKSUM_UNDONE;
+		return CHECKSUM_GOOD;
 	if (pkt->proto == IPPROTO_WIRE_UDP &&
 	    load_be16(pkt->data + pkt->l4 + offsetof(struct wire_udp, checksum)) == 0)
 		return CHECKSUM_BAD; /* none: the kernel would add one */
@@ -198,8 +199,8 @@ static bool may_append(struct item *item, const struct packet *pkt, bool csum_un
 	if (pkt->proto == IPPROTO_WIRE_TCP && !same_tcp(item, pkt))
 		return false;
 	if (item->checksum == CHECKSUM_UNKNOWN)
-		item->checksum = (uint8_t)check(&item->first, false);
-	return item->checksum != CHECKSUM_BAD && check(pkt, csum_undone) != CHECKSUM_BAD;
+		item->checksum = (uint8_t)check(&item->first, item->undone);
+	return item->checksum == CHECKSUM_GOOD && check(pkt, csum_undone) == CHECKSUM_GOOD;
 }
 
 /* ---- items ---- */
@@ -241,12 +242,12 @@ static struct item *start(struct coalesce *c, const struct packet *pkt,
 	item->count = 1;
 	item->piece = NONE;
 	item->checksum = CHECKSUM_UNKNOWN;
+	item->undone = false;
 	item->open = false;
 	item->push = false;
 	if (!(pkt->flags & PACKET_L4))
 		return item;
-	if (csum_undone)
-		item->checksum = packet_ipv4_checksum_ok(pkt) ? CHECKSUM_UNDONE : CHECKSUM_BAD;
+	item->undone = csum_undone;
 	item->part = (uint16_t)(pkt->len - pkt->payload);
 	item->push = has_push(pkt);
 	item->open = is_mergeable(pkt, target->merge_udp) && !item->push;
@@ -282,6 +283,28 @@ bool coalesce_push(struct coalesce *c, const struct packet *pkt,
 	}
 	c->table[hash] = (uint16_t)c->items_used;
 	start(c, pkt, target, csum_undone);
+	return true;
+}
+
+bool coalesce_push_frame(struct coalesce *c, const struct frame *frame, uint16_t port)
+{
+	struct item *item;
+
+	if (c->packets == COALESCE_PACKETS)
+		return false;
+	c->packets++;
+	item = &c->items[c->items_used++];
+	memcpy(item->link, frame->data, frame->link_len);
+	item->link_len = frame->link_len;
+	item->first = (struct packet){ .data = frame->data + frame->link_len,
+		                       .len = frame->len - frame->link_len };
+	item->port = port;
+	item->count = 1;
+	item->piece = NONE;
+	item->undone = false;
+	item->open = false;
+	/* What it has to do with packets of IP is not known either. */
+	c->barrier = c->items_used;
 	return true;
 }
 
@@ -340,7 +363,7 @@ unsigned int coalesce_finish(struct coalesce *c, struct ring_write **writes)
 		memset(&item->vnet, 0, sizeof(item->vnet));
 		if (item->count > 1)
 			finish_merged(item);
-		else if (item->checksum == CHECKSUM_UNDONE)
+		else if (item->undone)
 			request_checksum(item);
 
 		write->port = item->port;
@@ -348,7 +371,8 @@ unsigned int coalesce_finish(struct coalesce *c, struct ring_write **writes)
 		write->iov = iov;
 		write->error = 0;
 		*iov++ = (struct iovec){ &item->vnet, sizeof(item->vnet) + item->link_len };
-		*iov++ = (struct iovec){ item->first.data, item->first.len };
+		if (item->first.len) /* not so in a frame that is all header */
+			*iov++ = (struct iovec){ item->first.data, item->first.len };
 		for (uint16_t p = item->piece; p != NONE; p = c->pieces[p].next)
 			*iov++ = (struct iovec){ c->pieces[p].data, c->pieces[p].len };
 		write->iov_count = (uint16_t)(iov - write->iov);

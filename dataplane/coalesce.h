@@ -37,11 +37,19 @@ struct coalesce_target {
 
 /*
  * Takes @pkt (parsed, checked, ECN done). @csum_undone: its TCP or UDP checksum
- * is missing and need not be verified. False: COALESCE_PACKETS are in already;
+ * is missing and need not be verified (it must have PACKET_L4): merged or not, the
+ * TAP is asked to make it. False: COALESCE_PACKETS are in already;
  * write, flush, reset, push again.
  */
 bool coalesce_push(struct coalesce *c, const struct packet *pkt,
                    const struct coalesce_target *target, bool csum_undone)
+	__attribute__((warn_unused_result));
+
+/*
+ * Takes a frame that is not IP: written whole, as it is, behind all that was
+ * pushed for any port before it and before all that comes after. False as above.
+ */
+bool coalesce_push_frame(struct coalesce *c, const struct frame *frame, uint16_t port)
 	__attribute__((warn_unused_result));
 
 /* Finishes headers; *@writes stay valid until coalesce_reset(). Returns their number. */
