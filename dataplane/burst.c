@@ -105,6 +105,7 @@ static void add_send(struct burst *burst, struct peer *peer, const struct endpoi
 	*send = (struct ring_send){
 		.to = *to, .data = data, .len = len, .segment = len, .tos = tos
 	};
+	send->single = peer && burst->now_ns < stats_read(&peer->gso_retry_ns);
 }
 
 void burst_add_message(struct burst *burst, struct peer *peer, const struct endpoint *to,
@@ -266,8 +267,15 @@ void burst_account(struct burst *burst)
 		}
 		if (send->gso_fallback)
 			device_event(burst->device, EVENT_GSO_FALLBACK, 1);
+		if (send->single && send->segment < send->len)
+			device_event(burst->device, EVENT_GSO_AVOIDED, 1);
 		if (!peer)
 			continue;
+		/* If one by one did not go either, it was not the segments. */
+		if (send->gso_fallback && count)
+			atomic_store_explicit(&peer->gso_retry_ns,
+			                      burst->now_ns + PEER_GSO_RETRY_NS,
+			                      memory_order_relaxed);
 		if (send->source_stale)
 			peer_forget_source(peer);
 		stats_add(&peer->tx_bytes, bytes);

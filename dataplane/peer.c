@@ -138,7 +138,8 @@ void peer_set_keepalive(struct peer *peer, uint16_t seconds)
 
 void peer_set_mtu(struct peer *peer, uint32_t mtu)
 {
-	atomic_store_explicit(&peer->tunnel_mtu, mtu, memory_order_relaxed);
+	if (atomic_exchange_explicit(&peer->tunnel_mtu, mtu, memory_order_relaxed) != mtu)
+		atomic_store_explicit(&peer->gso_retry_ns, 0, memory_order_relaxed);
 }
 
 /*
@@ -177,7 +178,12 @@ void peer_get_endpoint(const struct peer *peer, struct endpoint *endpoint)
 
 void peer_set_endpoint(struct peer *peer, const struct endpoint *endpoint)
 {
+	struct endpoint old;
+
 	pthread_mutex_lock(&peer->lock);
+	peer_get_endpoint(peer, &old);
+	if (!endpoint_same_remote(&old, endpoint))
+		atomic_store_explicit(&peer->gso_retry_ns, 0, memory_order_relaxed);
 	write_endpoint(peer, endpoint);
 	pthread_mutex_unlock(&peer->lock);
 }

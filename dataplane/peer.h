@@ -32,8 +32,9 @@
 #include "dataplane/stats.h"
 #include "dataplane/timers.h"
 
-#define PEER_STAGED_MAX  128
-#define PEER_MTU_DEFAULT 1420
+#define PEER_STAGED_MAX   128
+#define PEER_MTU_DEFAULT  1420
+#define PEER_GSO_RETRY_NS (600 * TIMERS_SECOND_NS)
 
 struct device;
 struct burst;
@@ -68,6 +69,12 @@ struct peer {
 
 	_Atomic uint32_t endpoint_sequence; /* odd: being written */
 	_Atomic uint64_t endpoint_words[(sizeof(struct endpoint) + 7) / 8];
+
+	/*
+	 * The way there took no UDP_SEGMENT: not tried again before that time, or with
+	 * another endpoint or MTU.
+	 */
+	_Atomic uint64_t gso_retry_ns;
 
 	_Atomic uint32_t tunnel_mtu; /* plaintext bytes a message to this peer may have */
 	_Atomic uint16_t keepalive_s;

@@ -49,11 +49,12 @@ struct ring_send {
 	uint32_t len; /* at most RING_SEND_MAX when segmented */
 	uint32_t segment; /* as in struct ring_event; == len: one datagram */
 	uint8_t tos;
+	bool single; /* its way took no UDP_SEGMENT lately: send one by one at once */
 	/* out, valid after ring_flush() */
 	uint32_t failed; /* datagrams that were not sent */
 	int error; /* -errno of the last that was not, or 0 */
 	bool source_stale; /* it went only after forgetting @to's source */
-	bool gso_fallback; /* it was sent one by one */
+	bool gso_fallback; /* it was sent one by one after UDP_SEGMENT was refused */
 };
 
 struct ring_write {

@@ -201,6 +201,7 @@ static const char *const events[] = {
 	[EVENT_ANNOUNCED] = "announced",
 	[EVENT_OVERSIZE_SENT] = "oversize-sent",
 	[EVENT_GSO_FALLBACK] = "gso-fallback",
+	[EVENT_GSO_AVOIDED] = "gso-avoided",
 	[EVENT_RCV_OVERFLOW] = "rcv-overflow",
 };
 _Static_assert(ARRAY_SIZE(events) == EVENT_COUNT, "every event has a name");

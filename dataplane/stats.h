@@ -127,6 +127,7 @@ enum event {
 	EVENT_ANNOUNCED, /* messages about stations sent */
 	EVENT_OVERSIZE_SENT, /* went out whole and IP-fragmented outside */
 	EVENT_GSO_FALLBACK, /* a UDP_SEGMENT send repeated one by one */
+	EVENT_GSO_AVOIDED, /* sent one by one, as it was refused on this way before */
 	EVENT_RCV_OVERFLOW, /* datagrams the socket's buffer lost */
 	EVENT_COUNT
 };

@@ -437,7 +437,6 @@ static void send_one_by_one(int fd, struct ring_send *send)
 	struct ring_send piece = *send;
 	uint32_t done = 0;
 
-	send->gso_fallback = true;
 	while (done < send->len) {
 		int error;
 
@@ -469,6 +468,7 @@ void udp_send_again(int fd, struct ring_send *send, int error)
 	if (!error)
 		return;
 	if (send->segment < send->len && error_is_gso(error)) {
+		send->gso_fallback = true;
 		send_one_by_one(fd, send);
 		return;
 	}
@@ -495,13 +495,22 @@ int udp_send_fd(int fd4, int fd6, struct ring_send *send)
 	return fd;
 }
 
+/* Its segments go one by one at once. */
+static bool is_single(const struct ring_send *send)
+{
+	return send->single && send->segment < send->len;
+}
+
 /* The longest run from @sends on that one socket takes; at most SEND_BATCH, at least 1. */
 static unsigned int run_length(int fd4, int fd6, struct ring_send **sends, unsigned int n, int *fd)
 {
 	unsigned int run = 1;
 
 	*fd = udp_send_fd(fd4, fd6, sends[0]);
-	while (*fd >= 0 && run < n && run < SEND_BATCH && udp_send_fd(fd4, fd6, sends[run]) == *fd)
+	if (is_single(sends[0]))
+		return run;
+	while (*fd >= 0 && run < n && run < SEND_BATCH && !is_single(sends[run]) &&
+	       udp_send_fd(fd4, fd6, sends[run]) == *fd)
 		run++;
 	return run;
 }
@@ -517,7 +526,11 @@ void udp_send_all(int fd4, int fd6, struct ring_send **sends, unsigned int n)
 		unsigned int run = run_length(fd4, fd6, sends, n, &fd);
 		unsigned int done = 0;
 
-		for (unsigned int i = 0; fd >= 0 && i < run; i++)
+		if (fd >= 0 && is_single(sends[0])) {
+			send_one_by_one(fd, sends[0]);
+			done = run;
+		}
+		for (unsigned int i = done; fd >= 0 && i < run; i++)
 			udp_message_fill(&messages[i].msg_hdr, &iovs[i], control[i], sends[i]);
 		while (fd >= 0 && done < run) {
 			int ret = sendmmsg(fd, messages + done, run - done,

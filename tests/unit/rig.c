@@ -99,7 +99,8 @@ static void ring_rig_send(struct ring *base, struct ring_send *sends, unsigned i
 		             (send->len + send->segment - 1) / send->segment <= RING_SEGMENTS_MAX,
 		     "a send breaks ring.h");
 		send->source_stale = host->sends_are_stale;
-		send->gso_fallback = host->sends_fall_back;
+		send->gso_fallback =
+			host->sends_fall_back && send->segment < send->len && !send->single;
 		if (host->fail_sends) {
 			send->error = host->fail_sends;
 			send->failed = (send->len + send->segment - 1) / send->segment;
@@ -115,6 +116,7 @@ static void ring_rig_send(struct ring *base, struct ring_send *sends, unsigned i
 				                   .len = size,
 				                   .sends = host->send_calls,
 				                   .tos = send->tos,
+				                   .single = send->single,
 				                   .to = send->to };
 			memcpy(to->data, send->data + at, size);
 		}

@@ -50,6 +50,7 @@ struct rig_record {
 	uint32_t sends; /* datagrams: which ring_send, counted from 0, it was part of */
 	uint16_t port;
 	uint8_t tos;
+	bool single;
 	struct endpoint to;
 };
 

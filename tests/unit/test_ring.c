@@ -398,6 +398,45 @@ static void segments_over_the_mtu_go_one_by_one(void **state)
 	close_end(&end);
 }
 
+/* Where that is known it is not tried, and what lies around it keeps its place. */
+static void known_to_be_refused_goes_one_by_one(void **state)
+{
+	enum { SENDS = 5 };
+	static uint8_t data[SENDS][3000];
+	struct ring_send sends[SENDS];
+	struct tunnel_end end;
+
+	open_end(state, &end);
+	for (unsigned int i = 0; i < SENDS; i++) {
+		memset(data[i], (int)i, sizeof(data[i]));
+		sends[i] = (struct ring_send){ .data = data[i], .len = 2900, .segment = 1000 };
+		sends[i].to = to_v4("127.0.0.1", end.udp.port);
+		/* Two runs, one of them of a single datagram that wants nothing special. */
+		sends[i].single = i == 1 || i == 3 || i == 4;
+		if (i == 3)
+			sends[i].segment = 2900;
+	}
+	ring_send(end.ring, sends, SENDS);
+	ring_flush(end.ring);
+	for (unsigned int i = 0; i < SENDS; i++) {
+		bool alone = i == 1 || i >= 3;
+		uint32_t got = 0;
+
+		assert_int_equal(sends[i].error, 0);
+		assert_int_equal(sends[i].failed, 0);
+		assert_false(sends[i].gso_fallback);
+		while (got < 2900) {
+			struct ring_event event = next_event(end.ring);
+
+			assert_int_equal(event.data[0], i);
+			assert_int_equal(event.len == event.segment, alone);
+			got += event.len;
+		}
+		assert_int_equal(got, 2900);
+	}
+	close_end(&end);
+}
+
 /*
  * Frames for a neighbour that does not answer stay in the socket's send buffer:
  * once it is full the rest fails at once, and nothing goes out later.
@@ -603,6 +642,7 @@ static const struct ring_test tests[] = {
 	{ "pitfall_25_stale_source_is_forgotten", stale_source_is_forgotten },
 	{ "unreachable_keeps_source", unreachable_keeps_source },
 	{ "segments_over_the_mtu_go_one_by_one", segments_over_the_mtu_go_one_by_one },
+	{ "known_to_be_refused_goes_one_by_one", known_to_be_refused_goes_one_by_one },
 	{ "full_buffer_fails_at_once", full_buffer_fails_at_once },
 	{ "events_stay_valid", events_stay_valid },
 	{ "deadlines_hold", deadlines_hold },

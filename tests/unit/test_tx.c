@@ -577,13 +577,69 @@ static void what_the_kernel_did_instead(void **state)
 	assert_int_equal(stats_read(&A->device->stats.events[EVENT_GSO_FALLBACK]), 0);
 	/* It went only without the source, which is forgotten then. */
 	A->sends_are_stale = true;
-	A->sends_fall_back = true;
 	say_udp(rig, RIG_ADDR(0), RIG_ADDR(1));
 	peer_get_endpoint(A->peer, &now);
 	assert_true(endpoint_same_remote(&now, &B->address));
 	assert_int_equal(now.source_ifindex, 0);
 	assert_int_equal(now.source.in.s_addr, 0);
-	assert_int_equal(stats_read(&A->device->stats.events[EVENT_GSO_FALLBACK]), 1);
+}
+
+/* Five packets that leave as one send. Whether it was asked to go one by one. */
+static bool say_together(struct rig *rig)
+{
+	uint8_t ip[256];
+
+	rig_mark(A);
+	for (unsigned int i = 0; i < 5; i++)
+		rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 68));
+	rig_round(A);
+	if (!A->fail_sends) {
+		assert_int_equal(A->sent_count, 5);
+		assert_int_equal(A->sent[0].sends, A->sent[4].sends);
+	}
+	return A->sent_count && A->sent[0].single;
+}
+
+/* Where UDP_SEGMENT was refused it is not tried again for ten minutes, or until the way changes. */
+static void refused_segments_are_remembered(void **state)
+{
+	struct rig *rig = *state;
+	const _Atomic uint64_t *events = A->device->stats.events;
+	struct endpoint moved = B->address;
+
+	/* Not when nothing went one by one either: it was not the segments then. */
+	A->sends_fall_back = true;
+	A->fail_sends = -90;
+	(void)say_together(rig);
+	A->fail_sends = 0;
+	assert_false(say_together(rig));
+	assert_int_equal(stats_read(&events[EVENT_GSO_FALLBACK]), 2);
+	assert_int_equal(stats_read(&events[EVENT_GSO_AVOIDED]), 0);
+	for (uint64_t i = 1; i <= 3; i++) {
+		assert_true(say_together(rig));
+		assert_int_equal(stats_read(&events[EVENT_GSO_FALLBACK]), 2);
+		assert_int_equal(stats_read(&events[EVENT_GSO_AVOIDED]), i);
+	}
+	/* Another way there: a new endpoint, a new MTU. */
+	peer_set_endpoint(A->peer, &moved);
+	assert_true(say_together(rig));
+	moved.remote.in.sin_port ^= 1;
+	peer_roam(A->peer, &moved);
+	assert_false(say_together(rig));
+	assert_true(say_together(rig));
+	peer_set_mtu(A->peer, PEER_MTU_DEFAULT);
+	assert_true(say_together(rig));
+	peer_set_mtu(A->peer, PEER_MTU_DEFAULT - 20);
+	assert_false(say_together(rig));
+	assert_int_equal(stats_read(&events[EVENT_GSO_FALLBACK]), 4);
+	/* And when its time is over, which is later than the session's. */
+	assert_int_equal(atomic_load(&A->peer->gso_retry_ns), rig->now_ns + 600 * RIG_SECOND);
+	A->sends_fall_back = false;
+	atomic_store(&A->peer->gso_retry_ns, rig->now_ns + 1);
+	assert_true(say_together(rig));
+	rig->now_ns++;
+	assert_false(say_together(rig));
+	assert_int_equal(stats_read(&events[EVENT_GSO_FALLBACK]), 4);
 }
 
 /* ---- without a session ---- */
@@ -857,6 +913,7 @@ int main(void)
 		rig_connected_test(key_used_up),
 		rig_connected_test(the_kernel_refuses),
 		rig_connected_test(what_the_kernel_did_instead),
+		rig_connected_test(refused_segments_are_remembered),
 		rig_test(staged_until_the_session_is_up),
 		rig_test(staged_packets_expire),
 		rig_test(staged_packets_take_the_new_route),
