@@ -54,6 +54,7 @@ int device_open(struct device **out, const struct environment *env)
 	if (err)
 		goto out;
 	device->env = env;
+	device->boot = env->wall_ns(env->arg);
 	env->random(env->arg, key, sizeof(key));
 	limiter_init(device->limiter, key);
 	quiesce_init(&device->quiesce);

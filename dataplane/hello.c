@@ -3,7 +3,8 @@
  * Hello on the wire: struct wire_control of type HELLO, then TLVs. VERSION must
  * be there; all else may be missing, and what is unknown is skipped, so that a
  * newer peer may say more. An acknowledgement is a hello of one's own with the
- * ACK TLV: it says what one has and that the other's arrived, in one message.
+ * ACK TLV: it says what one has and that the other's arrived, in one message. A
+ * hello without it wants to be answered.
  */
 #include "dataplane/hello.h"
 
@@ -11,7 +12,7 @@
 #include "dataplane/burst.h"
 #include "dataplane/device.h"
 #include "dataplane/peer.h"
-#include "dataplane/wire.h"
+#include "dataplane/tx.h"
 
 #define SECOND_NS 1000000000ULL
 
@@ -28,21 +29,47 @@ static uint32_t put(uint8_t *out, uint32_t at, enum wire_tlv_type type, const vo
 uint32_t hello_format(uint8_t out[HELLO_SIZE_MAX], const struct hello_message *msg)
 {
 	struct be16 version, mtu;
-	struct be64 features;
+	struct be64 features, boot;
+	struct be32 vnis[HELLO_VNIS_MAX];
 	uint32_t at = sizeof(struct wire_control);
 
 	store_be16(version.b, (uint16_t)msg->version);
 	store_be64(features.b, msg->features);
 	store_be16(mtu.b, (uint16_t)msg->tunnel_mtu);
+	store_be64(boot.b, msg->boot);
+	for (uint32_t i = 0; i < msg->vni_count; i++)
+		store_be32(vnis[i].b, msg->vnis[i]);
 	at = put(out, at, WIRE_TLV_VERSION, &version, sizeof(version));
 	at = put(out, at, WIRE_TLV_FEATURES, &features, sizeof(features));
 	at = put(out, at, WIRE_TLV_TUNNEL_MTU, &mtu, sizeof(mtu));
+	if (msg->vni_count)
+		at = put(out, at, WIRE_TLV_VNIS, vnis,
+		         (uint16_t)(msg->vni_count * sizeof(struct be32)));
+	if (msg->boot)
+		at = put(out, at, WIRE_TLV_BOOT, &boot, sizeof(boot));
 	if (msg->ack)
 		at = put(out, at, WIRE_TLV_ACK, NULL, 0);
 	out[0] = WIRE_CONTROL_FIRST;
 	out[1] = WIRE_CONTROL_HELLO;
 	store_be16(out + 2, (uint16_t)(at - sizeof(struct wire_control)));
 	return at;
+}
+
+/* More than there is room for are of a newer version, and no network of ours. */
+static bool take_vnis(struct hello_message *msg, const uint8_t *value, uint16_t len)
+{
+	if (len % sizeof(struct be32))
+		return false;
+	msg->vni_count = 0;
+	for (uint32_t at = 0; at < len; at += (uint32_t)sizeof(struct be32)) {
+		uint32_t vni = load_be32(value + at);
+
+		if (vni == 0 || vni > WIRE_VNI_MAX)
+			return false;
+		if (msg->vni_count < HELLO_VNIS_MAX)
+			msg->vnis[msg->vni_count++] = vni;
+	}
+	return true;
 }
 
 /* One TLV; a length that its type cannot have makes the message malformed. */
@@ -63,6 +90,13 @@ static bool take(struct hello_message *msg, uint16_t type, const uint8_t *value,
 		if (len != 2)
 			return false;
 		msg->tunnel_mtu = load_be16(value);
+		return true;
+	case WIRE_TLV_VNIS:
+		return take_vnis(msg, value, len);
+	case WIRE_TLV_BOOT:
+		if (len != 8)
+			return false;
+		msg->boot = load_be64(value);
 		return true;
 	case WIRE_TLV_ACK:
 		msg->ack = true;
@@ -98,45 +132,141 @@ bool hello_parse(const uint8_t *data, uint32_t len, struct hello_message *msg)
 	return msg->version != 0;
 }
 
-static void send_hello(struct burst *burst, struct peer *peer)
+static void list_vnis(struct hello_message *msg, const struct peer *peer)
+{
+	/* The newest view, not the round's: a change is said by what came after it. */
+	const struct view *view = atomic_load_explicit(&peer->device->view, memory_order_acquire);
+
+	for (size_t i = 0; i < view->vni_count && msg->vni_count < HELLO_VNIS_MAX; i++)
+		if (view_find_member(view->by_vni[i], peer))
+			msg->vnis[msg->vni_count++] = view->by_vni[i]->vni;
+}
+
+static void send_hello(struct burst *burst, struct peer *peer, bool ack)
 {
 	uint8_t out[HELLO_SIZE_MAX];
 	struct hello_message msg = {
 		.version = WIRE_HELLO_VERSION,
 		.features = HELLO_FEATURES,
 		.tunnel_mtu = atomic_load_explicit(&peer->tunnel_mtu, memory_order_relaxed),
-		.ack = atomic_load_explicit(&peer->hello.version, memory_order_relaxed) != 0,
+		.boot = burst->device->boot,
+		.ack = ack,
 	};
 
-	if (peer_send_keypair(peer, burst->now_ns))
-		burst_add_packet(burst, peer, out, hello_format(out, &msg), BURST_CONTROL);
+	if (!peer_send_keypair(peer, burst->now_ns))
+		return;
+	list_vnis(&msg, peer);
+	burst_add_packet(burst, peer, out, hello_format(out, &msg), BURST_CONTROL);
+}
+
+static bool has_slot(const struct hello *hello, uint32_t vni)
+{
+	uint32_t count = atomic_load_explicit(&hello->vni_count, memory_order_acquire);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (atomic_load_explicit(&hello->vnis[i], memory_order_relaxed) == vni)
+			return true;
+	return false;
+}
+
+static bool is_listed(const uint32_t *vnis, uint32_t count, uint32_t vni)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (vnis[i] == vni)
+			return true;
+	return false;
+}
+
+/* Peer's lock held. There is a slot for each, as both sides have room for as many. */
+static bool set_vnis(struct hello *hello, const uint32_t *vnis, uint32_t count)
+{
+	bool changed = false;
+	uint32_t slot = 0;
+
+	for (uint32_t i = 0; i < HELLO_VNIS_MAX; i++) {
+		uint32_t vni = atomic_load_explicit(&hello->vnis[i], memory_order_relaxed);
+
+		if (vni == 0 || is_listed(vnis, count, vni))
+			continue;
+		atomic_store_explicit(&hello->vnis[i], 0, memory_order_relaxed);
+		changed = true;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		if (has_slot(hello, vnis[i]))
+			continue;
+		while (atomic_load_explicit(&hello->vnis[slot], memory_order_relaxed))
+			slot++;
+		atomic_store_explicit(&hello->vnis[slot], vnis[i], memory_order_relaxed);
+		if (slot >= atomic_load_explicit(&hello->vni_count, memory_order_relaxed))
+			atomic_store_explicit(&hello->vni_count, slot + 1, memory_order_release);
+		changed = true;
+	}
+	return changed;
+}
+
+/* The last session is still good, and so is what it agreed upon. */
+static bool is_carried(const struct peer *peer, uint64_t now_ns)
+{
+	const struct hello *hello = &peer->hello;
+	const struct keypair *last =
+		atomic_load_explicit(&peer->session.previous, memory_order_acquire);
+
+	if (!last || peer_age_ns(now_ns, last->birth_ns) >= SESSION_REJECT_AFTER_NS)
+		return false;
+	return atomic_load_explicit(&hello->version, memory_order_relaxed) != 0 ||
+	       (atomic_load_explicit(&hello->carried, memory_order_relaxed) &&
+	        now_ns < atomic_load_explicit(&hello->settled_ns, memory_order_relaxed));
 }
 
 void hello_begin(struct burst *burst, struct peer *peer)
 {
 	struct hello *hello = &peer->hello;
+	bool carried;
 
-	atomic_store_explicit(&hello->version, 0, memory_order_relaxed);
-	atomic_store_explicit(&hello->tunnel_mtu, 0, memory_order_relaxed);
-	atomic_store_explicit(&hello->features, 0, memory_order_relaxed);
+	pthread_mutex_lock(&peer->lock);
+	carried = is_carried(peer, burst->now_ns);
+	if (!carried) {
+		atomic_store_explicit(&hello->tunnel_mtu, 0, memory_order_relaxed);
+		atomic_store_explicit(&hello->features, 0, memory_order_relaxed);
+		set_vnis(hello, NULL, 0);
+	}
 	atomic_store_explicit(&hello->acked, false, memory_order_relaxed);
-	atomic_store_explicit(&hello->sends_left, HELLO_SENDS_MAX - 1, memory_order_relaxed);
+	atomic_store_explicit(&hello->carried, carried, memory_order_relaxed);
+	atomic_store_explicit(&hello->settled_ns, burst->now_ns + HELLO_SETTLED_NS,
+	                      memory_order_relaxed);
+	atomic_store_explicit(&hello->version, 0, memory_order_release);
+	atomic_store_explicit(&hello->sends_left, HELLO_SENDS_MAX, memory_order_relaxed);
 	atomic_store_explicit(&hello->answers_left, HELLO_ANSWERS_MAX, memory_order_relaxed);
-	send_hello(burst, peer);
-	timers_hello_at(peer, burst->now_ns + SECOND_NS);
+	pthread_mutex_unlock(&peer->lock);
+	hello_due(burst, peer);
 }
 
+void hello_changed(struct peer *peer)
+{
+	struct hello *hello = &peer->hello;
+
+	pthread_mutex_lock(&peer->lock);
+	atomic_store_explicit(&hello->sends_left, HELLO_SENDS_MAX, memory_order_relaxed);
+	atomic_store_explicit(&hello->answers_left, HELLO_ANSWERS_MAX, memory_order_relaxed);
+	pthread_mutex_unlock(&peer->lock);
+	timers_hello_at(peer, device_now(peer->device));
+}
+
+/* After 0, 1 and 3 seconds it is sent, after 4 it is settled. */
 void hello_due(struct burst *burst, struct peer *peer)
 {
 	struct hello *hello = &peer->hello;
 	uint32_t left = atomic_load_explicit(&hello->sends_left, memory_order_relaxed);
+	bool middle = left > 1 && left < HELLO_SENDS_MAX;
 
-	if (left == 0 || atomic_load_explicit(&hello->acked, memory_order_relaxed))
+	if (left == 0) {
+		/* What waited for the peer's hello waited in vain, and is dropped by that. */
+		tx_release(burst, peer);
 		return;
+	}
 	atomic_store_explicit(&hello->sends_left, left - 1, memory_order_relaxed);
-	send_hello(burst, peer);
-	if (left > 1)
-		timers_hello_at(peer, burst->now_ns + 2 * SECOND_NS);
+	send_hello(burst, peer, false);
+	timers_hello_at(peer, burst->now_ns + (middle ? 2 : 1) * SECOND_NS);
 }
 
 /* Two workers may both give the last one; the limit is not that exact. */
@@ -148,14 +278,50 @@ static void answer(struct burst *burst, struct peer *peer)
 	if (left == 0)
 		return;
 	atomic_store_explicit(&hello->answers_left, left - 1, memory_order_relaxed);
-	send_hello(burst, peer);
+	send_hello(burst, peer, true);
+}
+
+enum news { NEWS_NONE, NEWS_CHANGED, NEWS_FIRST, NEWS_STALE };
+
+/* What @msg says is from here on so. */
+static enum news believe(struct peer *peer, const struct hello_message *msg)
+{
+	struct hello *hello = &peer->hello;
+	enum news news;
+	uint64_t boot;
+
+	pthread_mutex_lock(&peer->lock);
+	boot = atomic_load_explicit(&hello->boot, memory_order_relaxed);
+	news = atomic_load_explicit(&hello->version, memory_order_relaxed) ? NEWS_NONE : NEWS_FIRST;
+	/*
+	 * Within a session a life of the peer never follows a later one: this was
+	 * long on its way. The first is taken whatever it says, as clocks are set back.
+	 */
+	if (news != NEWS_FIRST && msg->boot && msg->boot < boot) {
+		news = NEWS_STALE;
+		goto out;
+	}
+	if (set_vnis(hello, msg->vnis, msg->vni_count) || msg->boot != boot)
+		news = news == NEWS_FIRST ? NEWS_FIRST : NEWS_CHANGED;
+	atomic_store_explicit(&hello->boot, msg->boot, memory_order_relaxed);
+	atomic_store_explicit(&hello->tunnel_mtu, msg->tunnel_mtu, memory_order_relaxed);
+	atomic_store_explicit(&hello->features, msg->features & HELLO_FEATURES,
+	                      memory_order_relaxed);
+	if (msg->ack) {
+		atomic_store_explicit(&hello->acked, true, memory_order_relaxed);
+		atomic_store_explicit(&hello->sends_left, 0, memory_order_relaxed);
+		timers_hello_at(peer, 0);
+	}
+	atomic_store_explicit(&hello->version, msg->version, memory_order_release);
+out:
+	pthread_mutex_unlock(&peer->lock);
+	return news;
 }
 
 bool hello_receive(struct burst *burst, struct peer *peer, const uint8_t *data, uint32_t len)
 {
-	struct hello *hello = &peer->hello;
 	struct hello_message msg;
-	bool first;
+	enum news news;
 
 	if (len < sizeof(struct wire_control))
 		return false;
@@ -163,26 +329,61 @@ bool hello_receive(struct burst *burst, struct peer *peer, const uint8_t *data, 
 		return true; /* of a version to come: ignored */
 	if (!hello_parse(data, len, &msg))
 		return false;
-	first = atomic_exchange_explicit(&hello->version, msg.version, memory_order_relaxed) == 0;
-	atomic_store_explicit(&hello->tunnel_mtu, msg.tunnel_mtu, memory_order_relaxed);
-	atomic_store_explicit(&hello->features, msg.features & HELLO_FEATURES,
-	                      memory_order_relaxed);
-	if (msg.ack) {
-		atomic_store_explicit(&hello->acked, true, memory_order_relaxed);
-		timers_hello_at(peer, 0);
-	}
+	news = believe(peer, &msg);
+	if (news == NEWS_STALE)
+		return true;
 	/*
-	 * Answered when it is the first of this session, and when it did not know of
-	 * ours. Each side has one first, so the exchange ends.
+	 * Answered when it is the first of this session, and when it wants to be.
+	 * Each side has one first, so the exchange ends.
 	 */
-	if (first || !msg.ack)
+	if (news == NEWS_FIRST || !msg.ack)
 		answer(burst, peer);
+	if (news != NEWS_NONE)
+		tx_release(burst, peer);
 	return true;
+}
+
+enum hello_state hello_has_vni(const struct hello *hello, uint32_t vni, uint64_t now_ns)
+{
+	bool has_hello = atomic_load_explicit(&hello->version, memory_order_acquire) != 0;
+
+	if (!has_hello && now_ns >= atomic_load_explicit(&hello->settled_ns, memory_order_relaxed))
+		return HELLO_NO;
+	if (hello_has_feature(hello, WIRE_FEATURE_FRAMES) && has_slot(hello, vni))
+		return HELLO_YES;
+	return has_hello ? HELLO_NO : HELLO_AWAITED;
+}
+
+bool hello_has_feature(const struct hello *hello, uint64_t feature)
+{
+	return atomic_load_explicit(&hello->features, memory_order_relaxed) & feature;
+}
+
+bool hello_may_send(const struct hello *hello, uint64_t feature)
+{
+	return atomic_load_explicit(&hello->version, memory_order_relaxed) != 0 &&
+	       atomic_load_explicit(&hello->acked, memory_order_relaxed) &&
+	       hello_has_feature(hello, feature);
 }
 
 void hello_get_info(const struct hello *hello, struct hello_info *info)
 {
-	info->version = atomic_load_explicit(&hello->version, memory_order_relaxed);
+	uint32_t count = atomic_load_explicit(&hello->vni_count, memory_order_acquire);
+
+	info->version = atomic_load_explicit(&hello->version, memory_order_acquire);
 	info->tunnel_mtu = atomic_load_explicit(&hello->tunnel_mtu, memory_order_relaxed);
 	info->features = atomic_load_explicit(&hello->features, memory_order_relaxed);
+	info->boot = atomic_load_explicit(&hello->boot, memory_order_relaxed);
+	info->vni_count = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t vni = atomic_load_explicit(&hello->vnis[i], memory_order_relaxed);
+		uint32_t at = info->vni_count;
+
+		if (vni == 0)
+			continue;
+		for (; at > 0 && info->vnis[at - 1] > vni; at--)
+			info->vnis[at] = info->vnis[at - 1];
+		info->vnis[at] = vni;
+		info->vni_count++;
+	}
 }

@@ -17,10 +17,16 @@ static void parse_table(void **state)
 		{ "1001001c0005000000030002058c0002000800000000000000ff000100020001",
 		  true,
 		  { .version = 1, .tunnel_mtu = 1420, .features = 255, .ack = true } },
-		/* a newer version, with types we do not know; VNIs are skipped so far */
+		/* a newer version, with VNIs, and a type we do not know */
 		{ "1001001a00010002000700040008000000010000000277770004deadbeef",
 		  true,
-		  { .version = 7 } },
+		  { .version = 7, .vni_count = 2, .vnis = { 1, 2 } } },
+		/* the greatest VNI, and which life it is */
+		{ "1001001a0001000200010004000400ffffff00060008fffffffffffffffe",
+		  true,
+		  { .version = 1, .boot = UINT64_MAX - 1, .vni_count = 1, .vnis = { 0xffffff } } },
+		/* no VNIs, after some */
+		{ "10010012000100020001000400040000000700040000", true, { .version = 1 } },
 		/* an empty TLV of a type unknown, at the end */
 		{ "1001000a00010002000199990000", true, { .version = 1 } },
 		/* padding behind the message's own length is not read */
@@ -53,6 +59,11 @@ static void parse_table(void **state)
 		{ "1001000e0001000200010003000401000100", false, { 0 } },
 		{ "1001000e000100020001000200040000000f", false, { 0 } },
 		{ "1001000b00010002000100050001aa", false, { 0 } },
+		{ "1001000d00010002000100040003000001", false, { 0 } },
+		{ "10010011000100020001000600070000000000000001", false, { 0 } },
+		/* VNIs that there are none of */
+		{ "1001000e0001000200010004000400000000", false, { 0 } },
+		{ "1001000e0001000200010004000401000000", false, { 0 } },
 	};
 
 	(void)state;
@@ -73,6 +84,10 @@ static void parse_table(void **state)
 			assert_int_equal(msg.tunnel_mtu, rows[i].msg.tunnel_mtu);
 			assert_int_equal(msg.features, rows[i].msg.features);
 			assert_int_equal(msg.ack, rows[i].msg.ack);
+			assert_int_equal(msg.boot, rows[i].msg.boot);
+			assert_int_equal(msg.vni_count, rows[i].msg.vni_count);
+			for (uint32_t v = 0; v < msg.vni_count; v++)
+				assert_int_equal(msg.vnis[v], rows[i].msg.vnis[v]);
 		}
 		test_free(data);
 	}
@@ -88,10 +103,15 @@ static void format_and_parse_agree(void **state)
 		struct hello_message in = { .version = 1 + (uint32_t)(unit_random(&seed) % 65535),
 			                    .tunnel_mtu = (uint16_t)unit_random(&seed),
 			                    .features = unit_random(&seed),
+			                    .boot = unit_random(&seed),
 			                    .ack = unit_random(&seed) & 1 };
 		struct hello_message back;
-		uint32_t len = hello_format(out, &in);
+		uint32_t len;
 
+		in.vni_count = (uint32_t)(unit_random(&seed) % (HELLO_VNIS_MAX + 1));
+		for (uint32_t v = 0; v < in.vni_count; v++)
+			in.vnis[v] = 1 + (uint32_t)(unit_random(&seed) % WIRE_VNI_MAX);
+		len = hello_format(out, &in);
 		assert_true(len <= HELLO_SIZE_MAX);
 		assert_int_equal(out[0], WIRE_CONTROL_FIRST);
 		assert_true(hello_parse(out, len, &back));
@@ -99,6 +119,9 @@ static void format_and_parse_agree(void **state)
 		assert_int_equal(back.tunnel_mtu, in.tunnel_mtu);
 		assert_int_equal(back.features, in.features);
 		assert_int_equal(back.ack, in.ack);
+		assert_int_equal(back.boot, in.boot);
+		assert_int_equal(back.vni_count, in.vni_count);
+		assert_memory_equal(back.vnis, in.vnis, in.vni_count * sizeof(*in.vnis));
 		/* Cut short anywhere it is no hello any more. */
 		for (uint32_t cut = 0; cut < len; cut++)
 			assert_false(hello_parse(out, cut, &back));
@@ -249,6 +272,241 @@ static void what_was_agreed_ends_with_the_session(void **state)
 	assert_false(atomic_load(&A->peer->hello.acked));
 }
 
+/* ---- networks ---- */
+
+/* A message from A with this and no more; B has rounded it up. */
+static void say(struct rig *rig, const struct hello_message *msg)
+{
+	uint8_t out[HELLO_SIZE_MAX];
+
+	rig_tell(A, out, hello_format(out, msg), 0);
+}
+
+static enum hello_state has(const struct rig_host *host, uint32_t vni)
+{
+	return hello_has_vni(&host->peer->hello, vni, host->rig->now_ns);
+}
+
+static void vnis_are_what_the_last_hello_said(void **state)
+{
+	struct hello_message msg = { .version = 1,
+		                     .features = WIRE_FEATURE_FRAMES,
+		                     .boot = UINT64_MAX,
+		                     .ack = true,
+		                     .vni_count = 3,
+		                     .vnis = { 42, 7, 9 } };
+	struct rig *rig = *state;
+	struct hello_info info;
+
+	rig_connect(rig, 0);
+	assert_int_equal(has(B, 7), HELLO_NO);
+	say(rig, &msg);
+	assert_int_equal(has(B, 42), HELLO_YES);
+	assert_int_equal(has(B, 7), HELLO_YES);
+	assert_int_equal(has(B, 9), HELLO_YES);
+	assert_int_equal(has(B, 8), HELLO_NO);
+	hello_get_info(&B->peer->hello, &info);
+	assert_int_equal(info.boot, UINT64_MAX);
+	assert_int_equal(info.vni_count, 3);
+	assert_int_equal(info.vnis[0], 7);
+	assert_int_equal(info.vnis[1], 9);
+	assert_int_equal(info.vnis[2], 42);
+	/* Two go, two others come, and one of them twice. */
+	msg.vni_count = 4;
+	memcpy(msg.vnis, (const uint32_t[]){ 9, 11, 12, 11 }, 16);
+	say(rig, &msg);
+	assert_int_equal(has(B, 42), HELLO_NO);
+	assert_int_equal(has(B, 7), HELLO_NO);
+	hello_get_info(&B->peer->hello, &info);
+	assert_int_equal(info.vni_count, 3);
+	assert_int_equal(info.vnis[0], 9);
+	assert_int_equal(info.vnis[1], 11);
+	assert_int_equal(info.vnis[2], 12);
+	/* Without the feature they are no use. */
+	msg.features = 0;
+	say(rig, &msg);
+	assert_int_equal(has(B, 9), HELLO_NO);
+	/* All there is room for, and then all others. */
+	msg.features = WIRE_FEATURE_FRAMES;
+	msg.vni_count = HELLO_VNIS_MAX;
+	for (uint32_t base = 100; base < 300; base += 100) {
+		for (uint32_t i = 0; i < HELLO_VNIS_MAX; i++)
+			msg.vnis[i] = base + i;
+		say(rig, &msg);
+		for (uint32_t i = 0; i < HELLO_VNIS_MAX; i++)
+			assert_int_equal(has(B, base + i), HELLO_YES);
+	}
+	assert_int_equal(has(B, 100), HELLO_NO);
+}
+
+/* Slots stay: whoever reads while others are written never misses one that remains. */
+static void a_vni_that_stays_keeps_its_slot(void **state)
+{
+	struct hello_message msg = { .version = 1,
+		                     .features = WIRE_FEATURE_FRAMES,
+		                     .ack = true,
+		                     .vni_count = 3,
+		                     .vnis = { 1, 2, 3 } };
+	struct rig *rig = *state;
+
+	rig_connect(rig, 0);
+	msg.boot = A->device->boot;
+	say(rig, &msg);
+	assert_int_equal(atomic_load(&B->peer->hello.vnis[2]), 3);
+	msg.vni_count = 2;
+	memcpy(msg.vnis, (const uint32_t[]){ 3, 4 }, 8);
+	say(rig, &msg);
+	assert_int_equal(atomic_load(&B->peer->hello.vnis[2]), 3);
+	assert_int_equal(atomic_load(&B->peer->hello.vnis[0]), 4);
+}
+
+/* A delayed hello of a life before this one changes nothing; a session's first always does. */
+static void a_former_life_is_not_heard(void **state)
+{
+	struct hello_message msg = {
+		.version = 1, .features = WIRE_FEATURE_FRAMES, .vni_count = 1, .vnis = { 7 }
+	};
+	struct rig *rig = *state;
+
+	rig_connect(rig, 0);
+	assert_int_equal(atomic_load(&B->peer->hello.boot), A->device->boot);
+	msg.boot = A->device->boot - 1;
+	say(rig, &msg);
+	assert_int_equal(B->sent_count, 0);
+	assert_int_equal(has(B, 7), HELLO_NO);
+	assert_int_equal(atomic_load(&B->peer->hello.boot), A->device->boot);
+	atomic_store(&B->peer->hello.version, 0);
+	say(rig, &msg);
+	assert_int_equal(has(B, 7), HELLO_YES);
+	assert_int_equal(atomic_load(&B->peer->hello.boot), msg.boot);
+}
+
+static void waits_until_settled(void **state)
+{
+	struct rig *rig = *state;
+	struct hello *hello = &A->peer->hello;
+	struct burst *burst;
+
+	rig_connect(rig, 0);
+	burst = burst_open(A->device);
+	assert_non_null(burst);
+	burst->now_ns = rig->now_ns;
+	hello_begin(burst, A->peer);
+	burst_close(burst);
+	assert_int_equal(has(A, 7), HELLO_AWAITED);
+	rig->now_ns += HELLO_SETTLED_NS - 1;
+	assert_int_equal(has(A, 7), HELLO_AWAITED);
+	rig->now_ns++;
+	assert_int_equal(has(A, 7), HELLO_NO);
+	/* Then what waited is looked at again, once. */
+	rig->now_ns -= HELLO_SETTLED_NS;
+	for (unsigned int i = 1; i <= 3; i += i == 1 ? 2 : 1) {
+		assert_int_equal(deadline(A, TIMER_HELLO),
+		                 hello->settled_ns - (4 - i) * RIG_SECOND);
+		rig->now_ns = deadline(A, TIMER_HELLO);
+		rig_round(A);
+	}
+	assert_int_equal(deadline(A, TIMER_HELLO), hello->settled_ns);
+	rig->now_ns = hello->settled_ns;
+	rig_round(A);
+	assert_int_equal(deadline(A, TIMER_HELLO), 0);
+}
+
+/* One key follows the other: frames need not wait, and what is under way is still understood. */
+static void a_new_key_carries_over(void **state)
+{
+	struct hello_message msg = { .version = 1,
+		                     .features = HELLO_FEATURES,
+		                     .tunnel_mtu = 1400,
+		                     .ack = true,
+		                     .vni_count = 1,
+		                     .vnis = { 7 } };
+	struct rig *rig = *state;
+	struct hello *hello = &B->peer->hello;
+	struct burst *burst;
+
+	rig_connect(rig, 0);
+	msg.boot = A->device->boot;
+	say(rig, &msg);
+	assert_true(hello_may_send(hello, WIRE_FEATURE_CHECKSUM_HINT));
+	atomic_store(&B->peer->session.previous, atomic_load(&B->peer->session.current));
+	burst = burst_open(B->device);
+	assert_non_null(burst);
+	/* Twice: the second follows one that was itself carried over. */
+	for (int i = 0; i < 2; i++) {
+		burst->now_ns = rig->now_ns;
+		hello_begin(burst, B->peer);
+		assert_int_equal(has(B, 7), HELLO_YES);
+		assert_int_equal(has(B, 8), HELLO_AWAITED);
+		assert_int_equal(atomic_load(&hello->tunnel_mtu), 1400);
+		assert_true(hello_has_feature(hello, WIRE_FEATURE_CHECKSUM_HINT));
+		/* A stock peer may have taken its place. */
+		assert_false(hello_may_send(hello, WIRE_FEATURE_CHECKSUM_HINT));
+		rig->now_ns += RIG_SECOND;
+	}
+	rig->now_ns += HELLO_SETTLED_NS;
+	assert_int_equal(has(B, 7), HELLO_NO);
+	/* Too old to be a reason: the next session begins from nothing. */
+	rig->now_ns += SESSION_REJECT_AFTER_NS;
+	burst->now_ns = rig->now_ns;
+	atomic_store(&hello->version, 1);
+	hello_begin(burst, B->peer);
+	assert_int_equal(has(B, 7), HELLO_AWAITED);
+	assert_false(hello_has_feature(hello, WIRE_FEATURE_CHECKSUM_HINT));
+	burst_close(burst);
+	atomic_store(&B->peer->session.previous, NULL);
+}
+
+/* No hints before the peer has said that it knows of them. */
+static void hints_need_an_acknowledgement(void **state)
+{
+	struct hello_message msg = { .version = 1, .features = HELLO_FEATURES };
+	struct rig *rig = *state;
+	struct hello *hello = &B->peer->hello;
+
+	rig_connect(rig, 0);
+	msg.boot = A->device->boot;
+	atomic_store(&hello->acked, false);
+	say(rig, &msg);
+	assert_true(hello_has_feature(hello, WIRE_FEATURE_CHECKSUM_HINT));
+	assert_false(hello_may_send(hello, WIRE_FEATURE_CHECKSUM_HINT));
+	msg.ack = true;
+	say(rig, &msg);
+	assert_true(hello_may_send(hello, WIRE_FEATURE_CHECKSUM_HINT));
+}
+
+/* A change is said, answered, and said no more. */
+static void a_change_is_said_on_a_live_session(void **state)
+{
+	struct rig *rig = *state;
+	struct hello_message msg;
+
+	rig_connect(rig, 0);
+	hello_changed(A->peer);
+	rig_round(A);
+	assert_int_equal(A->sent_count, 1);
+	assert_true(is_hello(A, &A->sent[0], &msg));
+	assert_false(msg.ack);
+	assert_int_equal(msg.boot, A->device->boot);
+	rig_pump(rig);
+	assert_int_equal(deadline(A, TIMER_HELLO), 0);
+	rig_mark(A);
+	rig_advance(rig, 9 * RIG_SECOND);
+	assert_int_equal(A->sent_count, 0);
+	/* Unanswered it is said three times. */
+	hello_changed(A->peer);
+	for (int i = 0; i < 90; i++)
+		rig_advance(rig, 100 * RIG_MS);
+	assert_int_equal(hellos(A), 3);
+	/* Without a session, not at all. */
+	peer_reset(A->peer);
+	rig_mark(A);
+	hello_changed(A->peer);
+	for (int i = 0; i < 90; i++)
+		rig_advance(rig, 100 * RIG_MS);
+	assert_int_equal(A->sent_count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +518,13 @@ int main(void)
 		rig_test(answers_end),
 		rig_test(features_are_those_of_both),
 		rig_test(what_was_agreed_ends_with_the_session),
+		rig_test(vnis_are_what_the_last_hello_said),
+		rig_test(a_vni_that_stays_keeps_its_slot),
+		rig_test(a_former_life_is_not_heard),
+		rig_test(waits_until_settled),
+		rig_test(a_new_key_carries_over),
+		rig_test(hints_need_an_acknowledgement),
+		rig_test(a_change_is_said_on_a_live_session),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
