@@ -92,7 +92,7 @@ static int open_tap(struct state *state, struct run_network *run,
 		run->tap.fd = -1;
 		return ret;
 	}
-	run->network->merge_udp = run->tap.uso;
+	atomic_store_explicit(&run->network->merge_udp, run->tap.uso, memory_order_relaxed);
 	bridge.tap_index = run->tap_index;
 	network_derive_mac(bridge.tap_mac, state->device->identity.public_key, config->name, true);
 	memcpy(bridge.router_mac, run->network->router_mac, ETHER_ADDR_SIZE);

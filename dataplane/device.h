@@ -44,7 +44,7 @@ struct network {
 	struct retired retired;
 	char name[64];
 	uint16_t port; /* of the rings */
-	bool merge_udp; /* the TAP takes UDP superframes */
+	_Atomic bool merge_udp; /* the TAP takes UDP superframes; workers see a new one made */
 	uint8_t router_mac[ETHER_ADDR_SIZE];
 	struct neigh_table *neigh; /* routed networks */
 	struct fdb *fdb; /* bridged networks; NULL in routed ones */
@@ -162,6 +162,12 @@ const struct view_network *view_find_vni(const struct view *view, uint32_t vni);
 /* NULL: that peer may not carry this network. */
 struct member *view_find_member(const struct view_network *net, const struct peer *peer);
 bool view_is_bridge_mac(const struct view_network *net, const uint8_t mac[ETHER_ADDR_SIZE]);
+
+/* A worker that has an older answer writes at worst what the TAP refuses. */
+static inline bool network_merges_udp(const struct network *network)
+{
+	return atomic_load_explicit(&network->merge_udp, memory_order_relaxed);
+}
 
 static inline uint64_t device_now(const struct device *device)
 {

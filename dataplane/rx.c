@@ -120,7 +120,7 @@ static bool find_target(struct inbound *in, const struct packet *pkt)
 	}
 	network = net->network;
 	target = (struct coalesce_target){ .port = network->port,
-		                           .merge_udp = network->merge_udp,
+		                           .merge_udp = network_merges_udp(network),
 		                           .link_len = sizeof(target.ethernet) };
 	memcpy(target.ethernet.source, network->router_mac, ETHER_ADDR_SIZE);
 	store_be16(target.ethernet.type.b,

@@ -71,7 +71,7 @@ static void deliver_waiting(struct outbound *out, const struct neigh_addr *addr,
 	struct burst *burst = out->burst;
 	struct network *network = out->net->network;
 	struct coalesce_target target = { .port = network->port,
-		                          .merge_udp = network->merge_udp,
+		                          .merge_udp = network_merges_udp(network),
 		                          .link_len = sizeof(target.ethernet) };
 	struct packet pkt;
 	uint32_t len;

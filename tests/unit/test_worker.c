@@ -331,6 +331,9 @@ static void change(struct end *end)
 		break;
 	case 6:
 		on_all_workers(end, detach_tap);
+		/* As for a TAP that was made again, with other offloads. */
+		atomic_store_explicit(&end->network->merge_udp,
+		                      end->tap.uso && unit_random(&seed) & 1, memory_order_relaxed);
 		on_all_workers(end, attach_tap);
 		break;
 	case 7:
