@@ -189,6 +189,7 @@ static bool begin_session(struct burst *burst, struct peer *peer, bool initiator
 	if (!new)
 		return false;
 	new->peer = peer;
+	new->arena = &device->keypair_arena;
 	if (noise_derive_keypair(&peer->handshake, &new->keypair, burst->now_ns) != NOISE_OK ||
 	    !index_replace(&device->indices, &peer->handshake_entry, &new->entry, INDEX_KEYPAIR)) {
 		arena_put(&device->keypair_arena, new);

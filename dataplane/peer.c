@@ -29,7 +29,7 @@ static void release_keypair(struct retired *retired)
 {
 	struct peer_keypair *kp = container_of(retired, struct peer_keypair, retired);
 
-	arena_put(&kp->peer->device->keypair_arena, kp);
+	arena_put(kp->arena, kp);
 }
 
 static uint64_t lost_of(const struct keypair *kp)

@@ -36,15 +36,22 @@
 #define PEER_MTU_DEFAULT  1420
 #define PEER_GSO_RETRY_NS (600 * TIMERS_SECOND_NS)
 
-struct device;
+struct arena;
 struct burst;
+struct device;
 
-/* A key pair in the index table. From the device's key pair arena. */
+/*
+ * A key pair in the index table. From the device's key pair arena. @peer may be used
+ * by whoever found the key pair by its slot or index, between two quiescent states:
+ * a peer is retired after its key pairs. Its release may come before theirs, when two
+ * threads collect at once, so theirs does not look at it.
+ */
 struct peer_keypair {
 	struct keypair keypair;
 	struct index_entry entry;
 	_Atomic bool rekeyed_on_receive;
 	struct peer *peer;
+	struct arena *arena; /* where it goes back to; lasts as long as the device */
 	struct retired retired;
 };
 

@@ -117,6 +117,43 @@ static void losses(void **state)
 	assert_int_equal(info.lost, 4);
 }
 
+/*
+ * Two threads may collect at once, and then a peer can go before the key pairs that
+ * were retired before it.
+ */
+static void keypairs_may_be_released_after_their_peer(void **state)
+{
+	static const struct rig_options options = { .without_peer = true };
+	struct rig *rig = *state;
+	struct quiesce *q = &A->device->quiesce;
+	struct retired *list, *next, *reversed = NULL;
+	unsigned int n = 0;
+	void *kp;
+
+	rig_connect(rig, 0);
+	kp = atomic_load(&A->peer->session.current);
+	rig_publish(A, &options);
+	while (quiesce_collect(q))
+		rig_round(A);
+	assert_null(q->oldest);
+	peer_kill(A->peer);
+	peer_retire(A->peer);
+	list = q->oldest;
+	q->oldest = q->newest = NULL;
+	for (; list; list = next, n++) {
+		next = list->next;
+		list->next = reversed;
+		reversed = list;
+	}
+	assert_int_equal(n, 2); /* one key pair and the peer */
+	for (list = reversed; list; list = next) {
+		next = list->next;
+		list->release(list);
+	}
+	/* It went back to the arena that it came from. */
+	assert_ptr_equal(arena_get(&A->device->keypair_arena), kp);
+}
+
 static void a_peer_is_found_by_its_key_alone(void **state)
 {
 	struct rig *rig = *state;
@@ -176,6 +213,7 @@ int main(void)
 		rig_test(info_before_any_session),
 		rig_test(info_of_a_session),
 		rig_test(losses),
+		rig_test(keypairs_may_be_released_after_their_peer),
 		rig_test(a_peer_is_found_by_its_key_alone),
 		rig_test(router_macs),
 	};
