@@ -621,6 +621,7 @@ void __wrap_free(void *p)
 {
 	size_t len = p && watch_frees ? malloc_usable_size(p) : 0;
 
+	unit_take_for_written(p, len);
 	if (len > 0 && (holds(p, len, private_text) || holds(p, len, psk_text)))
 		fail_msg("a key lies in freed memory");
 	__real_free(p);

@@ -480,13 +480,13 @@ static void changes_under_traffic(enum worker_io io)
 	close_taps();
 }
 
-static void changes_under_traffic_poll(void **state)
+static void pitfall_20_changes_under_traffic_poll(void **state)
 {
 	(void)state;
 	changes_under_traffic(WORKER_IO_POLL);
 }
 
-static void changes_under_traffic_uring(void **state)
+static void pitfall_20_changes_under_traffic_uring(void **state)
 {
 	struct device *device;
 	struct worker *worker;
@@ -494,6 +494,10 @@ static void changes_under_traffic_uring(void **state)
 	int err;
 
 	(void)state;
+	if (UNIT_VALGRIND) {
+		print_message("skipped: io_uring and threads under valgrind\n");
+		skip();
+	}
 	assert_int_equal(device_open(&device, &environment_system), 0);
 	err = worker_start(&worker, device, WORKER_IO_URING, why);
 	if (!err)
@@ -583,8 +587,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(calls_run_on_the_workers_thread),
 		cmocka_unit_test(pitfall_21_workers_come_and_go),
 		cmocka_unit_test(pitfall_21_devices_come_and_go),
-		cmocka_unit_test(changes_under_traffic_poll),
-		cmocka_unit_test(changes_under_traffic_uring),
+		cmocka_unit_test(pitfall_20_changes_under_traffic_poll),
+		cmocka_unit_test(pitfall_20_changes_under_traffic_uring),
 	};
 
 	if (argc > 1)

@@ -23,6 +23,20 @@
 #define UNIT_SANITIZED 0
 #endif
 
+/*
+ * valgrind is the machine: no limit of memory holds it, and no thread runs while
+ * another waits in io_uring_enter(2), which it does not take for a call that waits.
+ */
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#define UNIT_VALGRIND (RUNNING_ON_VALGRIND != 0)
+/* For a test that looks at all of a memory, never written parts included. */
+#define unit_take_for_written(memory, len) ((void)VALGRIND_MAKE_MEM_DEFINED(memory, len))
+#else
+#define UNIT_VALGRIND                      false
+#define unit_take_for_written(memory, len) ((void)(memory), (void)(len))
+#endif
+
 /* "0011ff" → bytes; the text is the test's own and well-formed. Returns the number of bytes. */
 static inline size_t unit_hex(uint8_t *out, const char *text)
 {
