@@ -7,14 +7,17 @@
 A suite is a command with a budget. "ci" is what every change has to pass, in
 under 15 minutes altogether; "long" is the same with every seed, hours of fuzzing
 and sessions that live through their real two minutes. What a machine lacks is
-reported as skipped, with its reason. The last line is the sum.
+reported as skipped, with its reason. What is counted are cases: functions of a
+C program, of Python's, or a program that has none. The last line is the sum.
 """
 import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree
 
@@ -32,6 +35,28 @@ class Outcome:
 
     def __str__(self):
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def count_cases(text, good):
+    """Of a program that has ended, well or not: its cases, or itself where it tells of none (not cmocka)."""
+    def told(word):
+        return sum(map(int, re.findall(rf"^\[ *{word} *\] (?:\S+: )?(\d+) test\(s\)", text, re.MULTILINE)))
+
+    outcome = Outcome(told("PASSED"), told("FAILED"), told("SKIPPED"))
+    if good and not (outcome.passed or outcome.skipped):
+        outcome.passed = 1
+    if not good and not outcome.failed:
+        # It ended in the middle, or a sanitizer found something behind the last case.
+        outcome.failed = 1
+    return outcome
+
+
+def list_skipped(name, text):
+    """What was skipped in a program that ended well, and why."""
+    cases = re.findall(r"^\[ *SKIPPED *\] (?!(?:\S+: )?\d+ test\(s\))(.+)$", text, re.MULTILINE)
+    reasons = dict.fromkeys(re.findall(r"^skipped: (.+)$", text, re.MULTILINE))
+    for case in dict.fromkeys(cases):
+        print(f"    skipped: {name}: {case}" + (f" ({'; '.join(reasons)})" if reasons else ""))
 
 
 def run(command, seconds, **kwargs):
@@ -65,7 +90,7 @@ def meson_tests(folder, suites, seconds, options=(), names=(), compiler=None, wr
     for suite in suites:
         command += ["--suite", suite]
     if wrap:
-        command += ["--wrap", wrap, "--timeout-multiplier", "20"]
+        command += ["--wrap", wrap, "--timeout-multiplier", "5"]
     log = folder / "meson-logs" / ("testlog-valgrind.json" if wrap else "testlog.json")
     log.unlink(missing_ok=True)
     run(command + list(names), seconds)
@@ -75,15 +100,28 @@ def meson_tests(folder, suites, seconds, options=(), names=(), compiler=None, wr
         return Outcome(failed=1)
     for line in log.read_text().splitlines():
         test = json.loads(line)
+        said = (test.get("stdout") or "") + "\n" + (test.get("stderr") or "")
         if test["result"] in ("OK", "EXPECTEDFAIL"):
-            outcome.passed += 1
+            outcome += count_cases(said, True)
+            list_skipped(test["name"], said)
         elif test["result"] == "SKIP":
             outcome.skipped += 1
-            print(f"    skipped: {test['name']}: {(test.get('stdout') or test.get('stderr') or '').strip()[-200:]}")
+            print(f"    skipped: {test['name']}: {said.strip()[-200:]}")
         else:
-            outcome.failed += 1
+            outcome += count_cases(said, False)
             print(f"    {test['result']}: {test['name']}")
     return outcome
+
+
+def program(command, seconds):
+    """One test program, with what it says kept for its count."""
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        good = run(command, seconds, stdout=said, stderr=subprocess.STDOUT)
+        said.seek(0)
+        text = said.read()
+    if not good:
+        print(text[-4000:])
+    return count_cases(text, good)
 
 
 def pytest(paths, seconds, *options, environment=None):
@@ -109,8 +147,7 @@ def unit(tier, seconds):
     if tier == "long" and not outcome.failed:
         # pitfall_21: 10,000 starts and stops. Where it is skipped (77), it was above too.
         worker = BUILD / "tests" / "unit" / "test_worker"
-        ok = run(["sh", "-c", f"{worker} 10000 10000 || test $? = 77"], seconds)
-        outcome += Outcome(passed=1) if ok else Outcome(failed=1)
+        outcome += program(["sh", "-c", f"{worker} 10000 10000 || test $? = 77"], seconds)
     return outcome
 
 
@@ -123,7 +160,7 @@ def sanitizers(tier, seconds):
 
 def valgrind(tier, seconds):
     """Over all that handles keys; the rest of the unit tests in the long tier."""
-    suites = ["crypto"] if tier == "ci" else ["crypto", "dataplane", "ctl"]
+    suites = ["crypto", "ctl"] + (["dataplane", "vectors"] if tier == "long" else [])
     return meson_tests(BUILD, suites, seconds, wrap="valgrind -q --error-exitcode=9 --leak-check=full "
                        "--errors-for-leak-kinds=definite")
 
@@ -133,8 +170,10 @@ def sim(tier, seconds):
         return meson_tests(TOP / "build-asan", ["sim"], seconds,
                            ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"])
     problem = build(BUILD)
-    ok = not problem and run([BUILD / "tests" / "sim" / "test_sim", "10000"], seconds)
-    return Outcome(passed=1) if ok else Outcome(failed=1)
+    if problem:
+        print("    " + problem)
+        return Outcome(failed=1)
+    return program([BUILD / "tests" / "sim" / "test_sim", "10000"], seconds)
 
 
 def system(tier, seconds):
@@ -160,7 +199,7 @@ THREADED = ["session", "quiesce", "index", "ring", "worker", "apply"]
 SUITES = [
     ("unit", "unit tests and known answers", unit, 120, 120),
     ("sanitizers", "the same under ASan and UBSan, threads under TSan", sanitizers, 240, 600),
-    ("valgrind", "what handles keys, under valgrind", valgrind, 120, 7200),
+    ("valgrind", "what handles keys (ci) or all unit tests (long), under valgrind", valgrind, 120, 900),
     ("sim", "engines in memory under a virtual clock", sim, 120, 1800),
     ("fuzz", "each target from its corpus, with a floor of coverage", fuzz, 240, 40000),
     ("system", "hosts, containers, Docker engines and stock peers", system, 600, 2400),

@@ -306,7 +306,7 @@ def tcp_rate(a, b, seconds):
             min(i["sum"]["bits_per_second"] for i in result["intervals"]) / 1e6)
 
 
-def test_fifty_thousand_bad_handshakes_a_second(lab3, io, record_property):
+def test_pitfall_11_fifty_thousand_bad_handshakes_a_second(lab3, io, record_property):
     """TCP goes on, memory stays flat, and no reply is longer than its request."""
     overlay = Overlay(lab3, io)
     a, b, _ = overlay.containers
