@@ -12,6 +12,10 @@
 /* A longer chain is nobody's but an attacker's: each header costs a step. */
 #define EXTENSIONS_MAX 8
 
+/* RFC 4861, 4.1 and 4.2: where the options begin. */
+#define ROUTER_SOLICIT_LEN 8
+#define ROUTER_ADVERT_LEN  16
+
 /* ---- IP ---- */
 
 /* Checks the transport header at pkt->l4 and finds its payload. */
@@ -352,6 +356,14 @@ static bool nd_addresses_ok(const struct packet *pkt, const struct packet_nd *nd
 	return !(nd->flags & ND_SOLICITED) || !addr_is_multicast(pkt->destination, 6);
 }
 
+static bool icmpv6_checksum_ok(const struct packet *pkt)
+{
+	uint32_t len = pkt->len - pkt->l4;
+	uint64_t sum = checksum_pseudo(pkt, IPPROTO_WIRE_ICMPV6, len);
+
+	return checksum_fold(checksum_add(sum, pkt->data + pkt->l4, len)) == 0;
+}
+
 bool packet_parse_nd(const struct packet *pkt, struct packet_nd *nd)
 {
 	const struct wire_nd *message;
@@ -368,8 +380,7 @@ bool packet_parse_nd(const struct packet *pkt, struct packet_nd *nd)
 		return false;
 	if (message->code != 0 || pkt->data[offsetof(struct wire_ipv6, hop_limit)] != 255)
 		return false;
-	if (checksum_fold(checksum_add(checksum_pseudo(pkt, IPPROTO_WIRE_ICMPV6, len), message,
-	                               len)) != 0)
+	if (!icmpv6_checksum_ok(pkt))
 		return false;
 
 	nd->type = message->type;
@@ -380,6 +391,29 @@ bool packet_parse_nd(const struct packet *pkt, struct packet_nd *nd)
 	                      len - (uint32_t)sizeof(*message), wanted, &nd->link))
 		return false;
 	return nd_addresses_ok(pkt, nd);
+}
+
+bool packet_parse_router(const struct packet *pkt, const uint8_t **link)
+{
+	const uint8_t *message = pkt->data + pkt->l4;
+	uint32_t len = pkt->len - pkt->l4;
+	bool solicit;
+	uint32_t fixed;
+
+	*link = NULL;
+	if (pkt->family != 6 || pkt->proto != IPPROTO_WIRE_ICMPV6 || pkt->flags & PACKET_FRAGMENT ||
+	    len < sizeof(struct wire_icmp))
+		return false;
+	solicit = message[0] == ICMPV6_ROUTER_SOLICIT;
+	fixed = solicit ? ROUTER_SOLICIT_LEN : ROUTER_ADVERT_LEN;
+	if ((!solicit && message[0] != ICMPV6_ROUTER_ADVERT) || len < fixed || message[1] != 0 ||
+	    pkt->data[offsetof(struct wire_ipv6, hop_limit)] != 255 || !icmpv6_checksum_ok(pkt))
+		return false;
+	if (!parse_nd_options(message + fixed, len - fixed, ND_OPTION_SOURCE_LINK, link))
+		return false;
+	if (solicit)
+		return !*link || !is_zero(pkt->source, 16);
+	return pkt->source[0] == 0xfe && (pkt->source[1] & 0xc0) == 0x80;
 }
 
 /* The ICMP type, or -1 when the packet does not show one. */
@@ -412,8 +446,8 @@ bool packet_is_dhcp_answer(const struct packet *pkt)
 	/* A first fragment's transport was not parsed: its ports may be cut off. */
 	if (pkt->proto != IPPROTO_WIRE_UDP || pkt->l4 == 0 || pkt->len - pkt->l4 < 4u)
 		return false;
-	return load_be16(&udp->source) == (v4 ? DHCPV4_SERVER : DHCPV6_SERVER) &&
-	       load_be16(&udp->destination) == (v4 ? DHCPV4_CLIENT : DHCPV6_CLIENT);
+	/* Clients look at the port it comes to; from which it comes is the server's choice. */
+	return load_be16(&udp->destination) == (v4 ? DHCPV4_CLIENT : DHCPV6_CLIENT);
 }
 
 /* ---- errors about packets ---- */

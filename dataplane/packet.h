@@ -83,11 +83,17 @@ struct packet_nd {
  */
 bool packet_parse_nd(const struct packet *pkt, struct packet_nd *nd)
 	__attribute__((warn_unused_result));
+/*
+ * A router solicitation or advertisement valid by RFC 4861, 6.1; *@link: its
+ * source link-layer address, or NULL. False for anything else.
+ */
+bool packet_parse_router(const struct packet *pkt, const uint8_t **link)
+	__attribute__((warn_unused_result));
 /* ICMPv6 of neighbour or router discovery at all (types 133 to 137). */
 bool packet_is_discovery(const struct packet *pkt);
 /* An ICMP redirect of IPv4; those of IPv6 are discovery. */
 bool packet_is_redirect(const struct packet *pkt);
-/* From a DHCP server's port to a client's (RFC 2131, 4.1; RFC 8415, 7.2). First fragments too. */
+/* To a DHCP client's port (RFC 2131, 4.1; RFC 8415, 7.2), be it from which port it may. First fragments too. */
 bool packet_is_dhcp_answer(const struct packet *pkt);
 
 /* One's complement sum in the machine's byte order, not folded; @sum continues an earlier part of even length. */

@@ -629,7 +629,7 @@ void rig_set_ports(uint8_t *ip, uint16_t from, uint16_t to)
 const struct rig_dhcp_row rig_dhcp_rows[10] = {
 	{ false, 67, 68, true },   { true, 547, 546, true }, { false, 68, 67, false },
 	{ true, 546, 547, false }, { false, 67, 67, false }, { true, 547, 547, false },
-	{ false, 67, 69, false },  { false, 66, 68, false }, { false, 547, 546, false },
+	{ false, 67, 69, false },  { false, 66, 68, true },  { false, 547, 546, false },
 	{ true, 67, 68, false },
 };
 
