@@ -32,8 +32,7 @@ enum guard_vlans { GUARD_VLANS_NONE, GUARD_VLANS_ALL, GUARD_VLANS_LIST };
 struct guards {
 	enum guard_mode mode;
 	enum guard_vlans vlans;
-	uint64_t vlan_list
-		[GUARD_VLAN_WORDS]; /* the outer tag's identifier must be in it; tags of 0 pass */
+	uint64_t vlan_list[GUARD_VLAN_WORDS]; /* the first tag's that is not 0 must be in it */
 	bool link_control; /* STP, LLDP, 802.1X, pause frames pass */
 	bool any_router, any_dhcp; /* pass from every member, not just the permitted */
 	bool arp_mismatch; /* ARP and ND may lie about their sender's MAC */
@@ -42,13 +41,13 @@ struct guards {
 
 enum guard_verdict {
 	GUARD_PASS,
-	GUARD_SOURCE_MAC, /* multicast, zero, or a local bridge's */
+	GUARD_SOURCE_MAC, /* multicast, zero, the daemon's own; of a peer: the local bridge's */
 	GUARD_LINK_CONTROL,
 	GUARD_VLAN,
 	GUARD_MALFORMED, /* the ethertype says IP or ARP, the bytes do not */
-	GUARD_ARP, /* ARP or ND whose sender is not who sent the frame */
+	GUARD_ARP, /* ARP or ND whose sender is not who sent the frame, or invalid by RFC 4861 */
 	GUARD_GATEWAY, /* from a peer: claims an address of a local bridge */
-	GUARD_ROUTER, /* router advertisement or redirect */
+	GUARD_ROUTER, /* router advertisement or redirect, not permitted */
 	GUARD_DHCP, /* a DHCP server's message */
 	GUARD_MARTIAN, /* IP source that nobody has */
 	GUARD_COUNT
@@ -65,7 +64,10 @@ struct guarded {
 	const struct wire_arp *arp; /* or NULL */
 	bool has_nd;
 	struct packet_nd nd;
-	/* ARP or ND says that @claim_ip is at the frame's source MAC; family 0: nothing is claimed. */
+	/*
+	 * ARP or ND says that @claim_ip is at the frame's source MAC; family 0: nothing is
+	 * claimed. Points into this struct or the frame.
+	 */
 	uint8_t claim_family;
 	const uint8_t *claim_ip;
 };
