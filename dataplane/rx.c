@@ -213,9 +213,13 @@ static bool is_data(const uint8_t *plaintext, uint32_t len)
 	return len && WIRE_KIND(plaintext[0]) != WIRE_KIND_CONTROL;
 }
 
-/* What follows from a run of which @good messages were authentic. */
+/*
+ * What follows from a run with something authentic in it. @newest: one message
+ * came later than all before it. Others were on their way while the peer moved,
+ * perhaps, and say where it was.
+ */
 static void heard(struct inbound *in, struct peer_keypair *kp, const struct session_op *ops,
-                  unsigned int n)
+                  unsigned int n, bool newest)
 {
 	struct burst *burst = in->burst;
 	struct peer *peer = in->peer;
@@ -229,7 +233,8 @@ static void heard(struct inbound *in, struct peer_keypair *kp, const struct sess
 		bytes += ops[i].len + MESSAGE_DATA_OVERHEAD;
 		data |= is_data(ops[i].packet + sizeof(struct message_data), ops[i].len);
 	}
-	peer_roam(peer, &in->event->from);
+	if (newest)
+		peer_roam(peer, &in->event->from);
 	if (atomic_load_explicit(&peer->session.next, memory_order_acquire) == &kp->keypair)
 		handshake_confirm(burst, kp);
 	stats_add(&peer->rx_packets, good);
@@ -252,6 +257,7 @@ static void open_run(struct burst *burst, const struct ring_event *event, uint32
 	struct inbound in = { .burst = burst, .event = event };
 	struct index_entry *entry;
 	struct peer_keypair *kp;
+	uint64_t highest;
 
 	entry = index_lookup(&burst->device->indices, index, INDEX_KEYPAIR);
 	if (!entry) {
@@ -264,8 +270,9 @@ static void open_run(struct burst *burst, const struct ring_event *event, uint32
 		burst_drop(burst, in.peer, NULL, DROP_RX_KEY_EXPIRED, n);
 		return;
 	}
+	highest = stats_read(&kp->keypair.highest);
 	if (session_open_burst(&kp->keypair, ops, n))
-		heard(&in, kp, ops, n);
+		heard(&in, kp, ops, n, stats_read(&kp->keypair.highest) > highest);
 	for (unsigned int i = 0; i < n; i++) {
 		switch (ops[i].verdict) {
 		case SESSION_OK:

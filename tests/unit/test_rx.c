@@ -436,6 +436,32 @@ static void pitfall_15_bad_inner_packets_are_heard(void **state)
 	assert_int_equal(deadline(B, TIMER_KEEPALIVE), rig->now_ns + TIMERS_KEEPALIVE_NS);
 }
 
+/* What was under way when the peer moved comes later, and does not call it back. */
+static void stragglers_move_no_endpoint(void **state)
+{
+	struct rig *rig = *state;
+	struct endpoint moved = A->address, now;
+	uint8_t sealed[3][64];
+	uint32_t len = 0;
+
+	for (int i = 0; i < 3; i++)
+		len = rig_seal(A, NULL, 0, sealed[i]);
+	moved.remote.in.sin_port = htons(4242);
+	rig_give_datagram(B, &moved, sealed[1], len, 0, 0);
+	rig_round(B);
+	peer_get_endpoint(B->peer, &now);
+	assert_true(endpoint_same_remote(&now, &moved));
+	rig_give_datagram(B, &A->address, sealed[0], len, 0, 0);
+	rig_round(B);
+	assert_true(rig_only_dropped(B, DROP_NONE, 0, RIG_NOBODY));
+	peer_get_endpoint(B->peer, &now);
+	assert_true(endpoint_same_remote(&now, &moved));
+	rig_give_datagram(B, &A->address, sealed[2], len, 0, 0);
+	rig_round(B);
+	peer_get_endpoint(B->peer, &now);
+	assert_true(endpoint_same_remote(&now, &A->address));
+}
+
 static void tap_refuses(void **state)
 {
 	struct rig *rig = *state;
@@ -487,6 +513,7 @@ int main(void)
 		rig_connected_test(what_is_delivered),
 		rig_connected_test(keepalives_end_at_the_timers),
 		rig_connected_test(pitfall_15_bad_inner_packets_are_heard),
+		rig_connected_test(stragglers_move_no_endpoint),
 		rig_connected_test(tap_refuses),
 		rig_connected_test(tap_refuses_a_merged_write),
 	};
