@@ -37,17 +37,15 @@ _Static_assert((BUCKETS & (BUCKETS - 1)) == 0, "the low bits of the hash choose 
 enum due_list {
 	DUE_NOTHING,
 	DUE_ASKED, /* INCOMPLETE: an answer to the last question */
-	DUE_PROBED, /* PROBING: the same */
-	DUE_CONTESTED,
+	DUE_PROBED, /* PROBING, CONTESTED: the same */
 	DUE_FAILED,
 	DUE_WANT_UNKNOWN, /* INCOMPLETE: leave to be asked for */
-	DUE_WANT_KNOWN, /* PROBING: the same */
+	DUE_WANT_KNOWN, /* PROBING, CONTESTED: the same */
 	DUE_LISTS,
 };
 static const uint64_t due_after_ns[DUE_LISTS] = {
 	[DUE_ASKED] = 1000 * MS_NS,
 	[DUE_PROBED] = 250 * MS_NS,
-	[DUE_CONTESTED] = 500 * MS_NS,
 	[DUE_FAILED] = 1000 * MS_NS,
 };
 
@@ -417,7 +415,7 @@ static bool hear_known(struct neigh_table *table, struct entry *entry, const uin
 		return false;
 	memcpy(entry->challenger, mac, ETHER_ADDR_SIZE);
 	set_state(table, entry, NEIGH_CONTESTED, DUE_NOTHING, now_ns);
-	ask(table, entry, DUE_CONTESTED, now_ns, question);
+	ask(table, entry, DUE_PROBED, now_ns, question);
 	return true;
 }
 
@@ -493,7 +491,11 @@ static void expire(struct neigh_table *table, struct entry *entry, uint64_t now_
 			ask_everyone(table, entry, now_ns);
 		break;
 	case NEIGH_CONTESTED:
-		confirm(table, entry, entry->challenger, now_ns);
+		/* One answer may be lost: a container is not robbed for that. */
+		if (entry->questions < QUESTIONS)
+			move_due(table, entry, DUE_WANT_KNOWN, now_ns);
+		else
+			confirm(table, entry, entry->challenger, now_ns);
 		break;
 	case NEIGH_FAILED:
 		forget(table, entry);
@@ -542,7 +544,7 @@ unsigned int neigh_tick(struct neigh_table *table, uint64_t now_ns,
                         struct neigh_question *questions, unsigned int max, uint64_t *next_ns,
                         unsigned int *lost)
 {
-	static const enum due_list timed[] = { DUE_CONTESTED, DUE_PROBED, DUE_ASKED, DUE_FAILED };
+	static const enum due_list timed[] = { DUE_PROBED, DUE_ASKED, DUE_FAILED };
 	uint64_t next = UINT64_MAX;
 	unsigned int n = 0;
 

@@ -16,8 +16,8 @@
  *	PROBING     used; up to three unicast questions 250 ms apart → REACHABLE or
  *	            INCOMPLETE
  *	CONTESTED   used with the old MAC; another MAC claimed the address and the
- *	            old was asked → REACHABLE with the old when it answers within
- *	            500 ms, with the new otherwise
+ *	            old is asked up to three times, 250 ms apart → REACHABLE with the
+ *	            old when it answers, with the new when it kept silent
  *	FAILED      nobody answered; not asked again for a second; packets drop
  *
  * So a container that was restarted with another MAC, and says nothing itself, is
