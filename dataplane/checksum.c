@@ -133,6 +133,28 @@ bool packet_l4_checksum_ok(const struct packet *pkt)
 	return checksum_fold(checksum_add(sum, pkt->data + pkt->l4, l4_len)) == 0;
 }
 
+uint32_t packet_l4_checksum_at(const struct packet *pkt)
+{
+	return pkt->l4 + (uint32_t)(pkt->proto == IPPROTO_WIRE_TCP
+	                                    ? offsetof(struct wire_tcp, checksum)
+	                                    : offsetof(struct wire_udp, checksum));
+}
+
+void packet_l4_checksum_fill(struct packet *pkt)
+{
+	uint32_t l4_len = pkt->len - pkt->l4;
+	uint8_t *field = pkt->data + packet_l4_checksum_at(pkt);
+	uint64_t sum = checksum_pseudo(pkt, pkt->proto, l4_len);
+	uint16_t value;
+
+	store_be16(field, 0);
+	value = checksum_fold(checksum_add(sum, pkt->data + pkt->l4, l4_len));
+	/* RFC 768: zero would say that there is none. */
+	if (!value && pkt->proto == IPPROTO_WIRE_UDP)
+		value = 0xffff;
+	store_be16(field, value);
+}
+
 void packet_ipv4_checksum_fill(uint8_t *ip)
 {
 	uint8_t *field = ip + offsetof(struct wire_ipv4, checksum);

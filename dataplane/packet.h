@@ -104,6 +104,8 @@ uint64_t checksum_pseudo(const struct packet *pkt, uint8_t proto, uint32_t l4_le
 uint16_t checksum_update(uint16_t field, uint16_t old_word, uint16_t new_word);
 
 bool packet_l4_checksum_ok(const struct packet *pkt); /* TCP or UDP; UDP/IPv4 with 0: true */
+uint32_t packet_l4_checksum_at(const struct packet *pkt); /* offset; @pkt has PACKET_L4 */
+void packet_l4_checksum_fill(struct packet *pkt); /* likewise */
 void packet_ipv4_checksum_fill(uint8_t *ip);
 bool packet_ipv4_checksum_ok(const struct packet *pkt);
 

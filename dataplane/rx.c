@@ -100,7 +100,7 @@ static bool same_flow(const struct inbound *in, const struct packet *pkt)
 }
 
 /* Fills in->net and in->target for @pkt's addresses. False: dropped, or waiting. */
-static bool find_target(struct inbound *in, const struct packet *pkt)
+static bool find_target(struct inbound *in, struct packet *pkt, bool csum_undone)
 {
 	struct burst *burst = in->burst;
 	struct neigh_addr addr = { .family = pkt->family };
@@ -136,6 +136,9 @@ static bool find_target(struct inbound *in, const struct packet *pkt)
 		if (verdict == NEIGH_WAIT) {
 			/* Whether asked or not yet: the table has something to do soon. */
 			burst->neigh_next_ns = burst->now_ns;
+			/* Whoever takes it up again knows the packet alone. */
+			if (csum_undone)
+				packet_l4_checksum_fill(pkt);
 			lost = neigh_hold(network->neigh, &addr, pkt->data, pkt->len);
 			if (lost)
 				burst_drop(burst, in->peer, network, DROP_IN_UNRESOLVED, lost);
@@ -156,13 +159,14 @@ static bool find_target(struct inbound *in, const struct packet *pkt)
 	return true;
 }
 
-static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len)
+static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len, bool csum_undone)
 {
 	struct burst *burst = in->burst;
 	struct packet pkt;
 	int ecn;
 
-	if (!packet_parse_ip(data, len, &pkt)) {
+	/* The hint is for what the receiver's kernel can do again: TCP and UDP, not fragmented. */
+	if (!packet_parse_ip(data, len, &pkt) || (csum_undone && !(pkt.flags & PACKET_L4))) {
 		burst_drop(burst, in->peer, NULL, DROP_IN_MALFORMED, 1);
 		return;
 	}
@@ -183,9 +187,9 @@ static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len)
 	}
 	if (ecn != (pkt.tos & ECN_MASK))
 		packet_set_ecn(&pkt, (uint8_t)ecn);
-	if (!same_flow(in, &pkt) && !find_target(in, &pkt))
+	if (!same_flow(in, &pkt) && !find_target(in, &pkt, csum_undone))
 		return;
-	burst_add_delivery(burst, &pkt, &in->target, false);
+	burst_add_delivery(burst, &pkt, &in->target, csum_undone);
 	in->packets++;
 	in->bytes += pkt.len;
 }
@@ -196,7 +200,16 @@ static void rx_plaintext(struct inbound *in, uint8_t *data, uint32_t len)
 	switch (WIRE_KIND(data[0])) {
 	case WIRE_KIND_IPV4:
 	case WIRE_KIND_IPV6:
-		rx_ip(in, data, len);
+		rx_ip(in, data, len, false);
+		break;
+	case WIRE_KIND_IPV4_HINT:
+	case WIRE_KIND_IPV6_HINT:
+		if (!hello_has_feature(&in->peer->hello, WIRE_FEATURE_CHECKSUM_HINT)) {
+			burst_drop(in->burst, in->peer, NULL, DROP_IN_KIND, 1);
+			break;
+		}
+		data[0] = (uint8_t)(data[0] - WIRE_HINT_NIBBLE);
+		rx_ip(in, data, len, true);
 		break;
 	case WIRE_KIND_CONTROL:
 		if (!hello_receive(in->burst, in->peer, data, len))

@@ -94,13 +94,6 @@ static bool has_hint(const struct segment_slots *slots)
 	return slots->framing == SEGMENT_IP_HINT || slots->framing == SEGMENT_FRAME_HINT;
 }
 
-static uint32_t checksum_field(const struct packet *pkt)
-{
-	return pkt->l4 + (uint32_t)(pkt->proto == IPPROTO_WIRE_TCP
-	                                    ? offsetof(struct wire_tcp, checksum)
-	                                    : offsetof(struct wire_udp, checksum));
-}
-
 /*
  * Whether writing a checksum at @at leaves what was checked as it was: lengths
  * and header sizes of the transport, the type of an ICMP message.
@@ -108,7 +101,7 @@ static uint32_t checksum_field(const struct packet *pkt)
 static bool may_write_checksum(const struct packet *pkt, uint32_t start, uint32_t at)
 {
 	if (pkt->proto == IPPROTO_WIRE_TCP || pkt->proto == IPPROTO_WIRE_UDP)
-		return start >= pkt->payload || at == checksum_field(pkt);
+		return start >= pkt->payload || at == packet_l4_checksum_at(pkt);
 	return start >= pkt->l4 && at >= pkt->l4 + 2u;
 }
 
@@ -131,7 +124,7 @@ static bool find_undone(const struct packet *pkt, const struct wire_vnet *vnet,
 	undone->is_transport = pkt->flags & PACKET_L4 && start <= pkt->l4;
 	if (undone->is_transport) {
 		undone->start = pkt->l4;
-		undone->at = checksum_field(pkt);
+		undone->at = packet_l4_checksum_at(pkt);
 		return true;
 	}
 	undone->start = start;

@@ -247,9 +247,14 @@ static void cut(struct outbound *out, struct peer *peer)
 	if (out->net->mtu && out->net->mtu < mtu)
 		mtu = out->net->mtu;
 	burst_make_room(burst);
-	slots = (struct segment_slots){ .buf = burst->buffer + burst->used,
-		                        .room = SEGMENT_ROOM,
-		                        .mtu = mtu };
+	slots = (struct segment_slots){
+		.buf = burst->buffer + burst->used,
+		.room = SEGMENT_ROOM,
+		.mtu = mtu,
+		.framing = hello_may_send(&peer->hello, WIRE_FEATURE_CHECKSUM_HINT)
+		                   ? SEGMENT_IP_HINT
+		                   : SEGMENT_IP,
+	};
 	switch (segment_packet(&out->pkt, &out->vnet, &slots)) {
 	case SEGMENT_OVERSIZE:
 		device_event(device, EVENT_OVERSIZE_SENT, 1);

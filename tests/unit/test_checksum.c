@@ -176,6 +176,39 @@ static void ecn_is_set_and_nothing_else(void **state)
 	}
 }
 
+static void transport_checksum_is_filled(void **state)
+{
+	static uint8_t ip[BUILD_MAX], copy[BUILD_MAX];
+
+	(void)state;
+	for (uint32_t row = 0; row < 4 * 300; row++) {
+		struct build b = { .family = row & 1 ? 6 : 4,
+			           .proto = row & 2 ? IPPROTO_WIRE_UDP : IPPROTO_WIRE_TCP,
+			           .payload = row / 4,
+			           .seed = row };
+		uint32_t len = build_packet(&b, ip);
+		struct packet pkt;
+		uint32_t at;
+
+		memcpy(copy, ip, len);
+		assert_true(packet_parse_ip(copy, len, &pkt));
+		at = packet_l4_checksum_at(&pkt);
+		assert_int_equal(at, pkt.l4 + (row & 2 ? 6 : 16));
+		store_be16(copy + at, (uint16_t)row);
+		packet_l4_checksum_fill(&pkt);
+		assert_memory_equal(copy, ip, len);
+		if (!(row & 2) || row / 4 < 2)
+			continue;
+		/* Payload that makes the sum zero: UDP has all ones then, or none. */
+		store_be16(copy + pkt.payload, load_be16(copy + at));
+		store_be16(ip + pkt.payload, 0);
+		build_checksum(ip, pkt.l4, pkt.proto, len);
+		store_be16(copy + pkt.payload, load_be16(ip + at));
+		packet_l4_checksum_fill(&pkt);
+		assert_int_equal(load_be16(copy + at), 0xffff);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +217,7 @@ int main(void)
 		cmocka_unit_test(checksum_update_agrees_with_a_new_sum),
 		cmocka_unit_test(transport_checksums_are_verified),
 		cmocka_unit_test(udp_without_checksum_is_right_in_ipv4_only),
+		cmocka_unit_test(transport_checksum_is_filled),
 		cmocka_unit_test(ipv4_header_checksum),
 		cmocka_unit_test(ecn_is_set_and_nothing_else),
 	};

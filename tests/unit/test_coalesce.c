@@ -41,6 +41,16 @@ static void reset_target(void)
 	};
 }
 
+/* What a bridged network has in front of its packets. */
+static void tag_target(uint16_t tags)
+{
+	reset_target();
+	for (uint16_t i = 0; i < tags; i++)
+		store_be32(target.link + 12 + 4 * i, 0x81000005u + i);
+	target.link_len = (uint16_t)(14 + 4 * tags);
+	store_be16(target.link + target.link_len - 2, 0x0800);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -91,14 +101,14 @@ static void emit(const uint8_t *ip, uint32_t len)
 static void kernel_cut(uint8_t *ip, uint32_t len, const struct wire_vnet *vnet)
 {
 	static uint8_t part[BUILD_MAX];
-	uint32_t l4 = vnet->csum_start - 14u;
+	uint32_t l4 = vnet->csum_start - target.link_len;
 	bool is_udp = vnet->gso_type == VNET_GSO_UDP_L4;
 	uint32_t headers = l4 + (is_udp ? 8u : (ip[l4 + 12] >> 4) * 4u);
 	uint32_t n = 0;
 
 	assert_int_equal(vnet->flags, VNET_F_NEEDS_CSUM);
 	assert_int_equal(vnet->csum_offset, is_udp ? 6 : 16);
-	assert_int_equal(vnet->hdr_len, 14 + headers);
+	assert_int_equal(vnet->hdr_len, target.link_len + headers);
 	assert_true(len - headers > vnet->gso_size); /* else it would not be cut */
 	assert_true(len <= 65535);
 	for (uint32_t at = headers; at < len; at += vnet->gso_size, n++) {
@@ -131,6 +141,8 @@ static void kernel_cut(uint8_t *ip, uint32_t len, const struct wire_vnet *vnet)
 
 static void take_write(const struct ring_write *write)
 {
+	uint32_t front = 10u + target.link_len;
+	uint8_t *ip = frame + front;
 	struct wire_vnet vnet;
 	uint32_t len = 0;
 
@@ -139,12 +151,11 @@ static void take_write(const struct ring_write *write)
 		memcpy(frame + len, write->iov[i].iov_base, write->iov[i].iov_len);
 		len += (uint32_t)write->iov[i].iov_len;
 	}
-	assert_true(len > 24);
+	assert_true(len > front);
 	memcpy(&vnet, frame, 10);
-	len -= 24;
+	len -= front;
 	if (vnet.flags & VNET_F_NEEDS_CSUM) {
-		uint8_t *ip = frame + 24;
-		uint32_t start = vnet.csum_start - 14u;
+		uint32_t start = (uint32_t)vnet.csum_start - target.link_len;
 		uint8_t proto = vnet.csum_offset == 6 ? IPPROTO_WIRE_UDP : IPPROTO_WIRE_TCP;
 
 		/* The promise the kernel relies upon. */
@@ -156,9 +167,9 @@ static void take_write(const struct ring_write *write)
 		}
 	}
 	if (vnet.gso_type != VNET_GSO_NONE)
-		kernel_cut(frame + 24, len, &vnet);
+		kernel_cut(ip, len, &vnet);
 	else if (!(vnet.flags & VNET_F_NEEDS_CSUM))
-		emit(frame + 24, len);
+		emit(ip, len);
 }
 
 static void finish(void)
@@ -261,7 +272,8 @@ static void udp_is_left_alone_where_the_tap_cannot(void **state)
 static void undone_checksums_are_asked_for(void **state)
 {
 	(void)state;
-	for (uint32_t row = 0; row < 4; row++) {
+	for (uint32_t row = 0; row < 4 * 3; row++) {
+		tag_target((uint16_t)(row / 4));
 		for (uint32_t n = 1; n <= 3; n++) {
 			for (uint32_t i = 0; i < n; i++) {
 				struct build b = row & 1 ? datagram_of(row & 2 ? 6 : 4, i)
@@ -275,7 +287,43 @@ static void undone_checksums_are_asked_for(void **state)
 			for (uint32_t i = 0; i < n; i++)
 				push_raw(true);
 			writes_are(1);
+			assert_int_equal(((struct wire_vnet *)writes[0].iov[0].iov_base)->flags,
+			                 VNET_F_NEEDS_CSUM);
+			assert_memory_equal(frame + 10, target.link, target.link_len);
 		}
+	}
+}
+
+/* What else is wrong with a packet does not matter to that. */
+static void undone_checksum_of_an_odd_packet_is_asked_for(void **state)
+{
+	struct build b = segment_of(4, 0);
+
+	(void)state;
+	push(&b);
+	coalesce_reset(coalesce);
+	pushed = 0;
+	sent[0][10] ^= 1; /* the IP header's own checksum */
+	push_raw(true);
+	writes_are(1);
+	assert_int_equal(((struct wire_vnet *)writes[0].iov[0].iov_base)->flags, VNET_F_NEEDS_CSUM);
+}
+
+/* Either of two that might be merged has its checksum, or both, or none. */
+static void undone_and_done_are_merged(void **state)
+{
+	(void)state;
+	for (uint32_t row = 0; row < 16; row++) {
+		for (uint32_t i = 0; i < 4; i++) {
+			struct build b = segment_of(4, i);
+
+			push(&b);
+		}
+		coalesce_reset(coalesce);
+		pushed = 0;
+		for (uint32_t i = 0; i < 4; i++)
+			push_raw(row >> i & 1);
+		writes_are(1);
 	}
 }
 
@@ -484,13 +532,17 @@ static void flags_that_end_or_begin_are_never_merged(void **state)
 static void unlike_targets_are_not_merged(void **state)
 {
 	(void)state;
-	for (uint32_t row = 0; row < 4; row++) {
+	for (uint32_t row = 0; row < 6; row++) {
 		struct build a = segment_of(4, 0);
 		struct build b = segment_of(4, 1);
 
-		reset_target();
+		tag_target(row < 4 ? 0 : 1);
 		push(&a);
-		if (row == 0)
+		if (row == 4)
+			target.link[15]++; /* another VLAN */
+		else if (row == 5)
+			target.link[14] ^= 0x20; /* another priority */
+		else if (row == 0)
 			target.port++;
 		else if (row == 1)
 			target.ethernet.destination[5]++;
@@ -641,6 +693,84 @@ static void icmp_does_not_disturb(void **state)
 	assert_int_equal(out_count, 9);
 }
 
+/* ---- frames that are not IP ---- */
+
+static void push_frame(uint8_t *bytes, uint32_t len)
+{
+	struct frame other;
+
+	memset(bytes, 0x22, len);
+	store_be16(bytes + 12, 0x8863);
+	assert_true(packet_parse_frame(bytes, len, &other));
+	assert_true(coalesce_push_frame(coalesce, &other, 9));
+}
+
+static void frame_is_written_whole_and_in_its_place(void **state)
+{
+	static const struct wire_vnet nothing;
+	static const uint32_t lens_of[] = { 14, 15, 60, 1514, 9014 };
+	static uint8_t bytes[9014], got[9014 + 10];
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(lens_of) / sizeof(lens_of[0]); k++) {
+		uint32_t at = 0;
+
+		for (uint32_t i = 0; i < 4; i++) {
+			struct build b = segment_of(4, i);
+
+			push(&b);
+			if (i == 1)
+				push_frame(bytes, lens_of[k]);
+		}
+		write_count = coalesce_finish(coalesce, &writes);
+		/* Nothing passes it, even though the flow could be one write. */
+		assert_int_equal(write_count, 3);
+		assert_int_equal(writes[0].packets, 2);
+		assert_int_equal(writes[1].packets, 1);
+		assert_int_equal(writes[1].port, 9);
+		for (uint32_t i = 0; i < writes[1].iov_count; i++) {
+			assert_true(writes[1].iov[i].iov_len > 0);
+			memcpy(got + at, writes[1].iov[i].iov_base, writes[1].iov[i].iov_len);
+			at += (uint32_t)writes[1].iov[i].iov_len;
+		}
+		assert_int_equal(at, 10 + lens_of[k]);
+		assert_memory_equal(got, &nothing, 10);
+		assert_memory_equal(got + 10, bytes, lens_of[k]);
+		coalesce_reset(coalesce);
+		pushed = 0;
+	}
+}
+
+/* Items are used again; what they were before must not show. */
+static void frame_in_the_place_of_a_packet(void **state)
+{
+	uint8_t bytes[100];
+
+	(void)state;
+	for (uint32_t i = 0; i < 3; i++) {
+		struct build b = segment_of(4, i);
+
+		push(&b);
+		coalesce_reset(coalesce);
+	}
+	pushed = 0;
+	for (uint32_t i = 0; i < 3; i++)
+		push_raw(true);
+	writes_are(1);
+	push_frame(bytes, sizeof(bytes));
+	write_count = coalesce_finish(coalesce, &writes);
+	assert_int_equal(write_count, 1);
+	assert_int_equal(writes[0].iov_count, 2);
+	assert_int_equal(((struct wire_vnet *)writes[0].iov[0].iov_base)->flags, 0);
+	coalesce_reset(coalesce);
+	for (uint32_t i = 0; i < COALESCE_PACKETS; i++)
+		push_frame(bytes, sizeof(bytes));
+	struct frame other;
+
+	assert_true(packet_parse_frame(bytes, sizeof(bytes), &other));
+	assert_false(coalesce_push_frame(coalesce, &other, 9));
+}
+
 /* ---- segment, then coalesce ---- */
 
 /* Orders by flow, keeps the order within: what "in order within a flow" compares. */
@@ -682,6 +812,7 @@ static void segment_then_coalesce_is_the_identity(void **state)
 	for (uint32_t round = 0; round < 300; round++) {
 		uint32_t sequence = build_random(&random);
 
+		tag_target((uint16_t)(round % 3));
 		while (pushed < 200) {
 			struct build b = {
 				.family = build_random(&random) % 2 ? 4 : 6,
@@ -768,6 +899,8 @@ int main(void)
 		TEST(udp_datagrams_of_a_flow_are_one_write),
 		TEST(udp_is_left_alone_where_the_tap_cannot),
 		TEST(undone_checksums_are_asked_for),
+		TEST(undone_checksum_of_an_odd_packet_is_asked_for),
+		TEST(undone_and_done_are_merged),
 		TEST(single_packet_is_written_with_no_flags),
 		TEST(a_write_ends_at_64_packets),
 		TEST(a_write_ends_at_65535_bytes),
@@ -782,6 +915,8 @@ int main(void)
 		TEST(order_within_a_flow_is_kept),
 		TEST(interleaved_flows_are_merged_each),
 		TEST(icmp_does_not_disturb),
+		TEST(frame_is_written_whole_and_in_its_place),
+		TEST(frame_in_the_place_of_a_packet),
 		TEST(segment_then_coalesce_is_the_identity),
 		TEST(random_mixtures_come_out_as_they_went_in),
 	};

@@ -31,11 +31,22 @@ static uint32_t count;
 static uint8_t frame[RING_BUFFER_SIZE];
 static uint8_t room[SEGMENT_ROOM];
 
-static const struct coalesce_target target = {
-	.merge_udp = true,
-	.link_len = 14,
-	.ethernet = { { 2, 0, 0, 0, 0, 2 }, { 2, 0, 0, 0, 0, 1 }, { { 0x08, 0 } } },
-};
+static const uint8_t addresses[12] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1 };
+static struct coalesce_target target;
+
+/* Of the flows to come: the tags, outer first. */
+static void set_target(uint8_t family, uint32_t tags)
+{
+	static const uint32_t rows[2][2] = { { 0x81000005 }, { 0x88a80007, 0x81002005 } };
+
+	target = (struct coalesce_target){ .merge_udp = true };
+	memcpy(target.link, addresses, sizeof(addresses));
+	for (uint32_t i = 0; i < tags; i++)
+		store_be32(target.link + 12 + 4 * i, rows[tags - 1][i]);
+	target.link_len = (uint16_t)(14 + 4 * tags);
+	store_be16(target.link + target.link_len - 2,
+	           family == 4 ? ETHERTYPE_WIRE_IPV4 : ETHERTYPE_WIRE_IPV6);
+}
 
 static int open_plain(void)
 {
@@ -57,7 +68,7 @@ static uint32_t read_frame(int fd, uint32_t header)
 		(void)poll(&poll_fd, 1, 100);
 		len = read(fd, frame, sizeof(frame));
 		if (len >= (ssize_t)header + 14 &&
-		    memcmp(frame + header, &target.ethernet, 12) == 0)
+		    memcmp(frame + header, addresses, sizeof(addresses)) == 0)
 			return (uint32_t)len - header;
 	}
 	return 0;
@@ -67,11 +78,9 @@ static uint32_t read_frame(int fd, uint32_t header)
 static void send_flow(uint8_t family, uint8_t proto, uint32_t payload, uint32_t n, bool undone)
 {
 	static const uint8_t stamps[12] = { 1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 1 };
-	struct coalesce_target to = target;
 	struct ring_write *writes;
 	unsigned int write_count;
 
-	store_be16(&to.ethernet.type, family == 4 ? ETHERTYPE_WIRE_IPV4 : ETHERTYPE_WIRE_IPV6);
 	for (count = 0; count < n; count++) {
 		struct build b = {
 			.family = family,
@@ -95,7 +104,7 @@ static void send_flow(uint8_t family, uint8_t proto, uint32_t payload, uint32_t 
 		lens[count] = build_packet(&b, sent[count]);
 		memcpy(buffer[count], sent[count], lens[count]);
 		assert_true(packet_parse_ip(buffer[count], lens[count], &pkt));
-		assert_true(coalesce_push(coalesce, &pkt, &to, undone));
+		assert_true(coalesce_push(coalesce, &pkt, &target, undone));
 	}
 	write_count = coalesce_finish(coalesce, &writes);
 	assert_int_equal(write_count, 1);
@@ -110,26 +119,37 @@ static void came_out_cut(const char *what)
 
 		if (len == 0)
 			fail_msg("%s: packet %u of %u did not come", what, i, count);
-		assert_int_equal(len, 14 + lens[i]);
-		assert_memory_equal(frame + 14, sent[i], lens[i]);
+		assert_int_equal(len, target.link_len + lens[i]);
+		assert_memory_equal(frame, target.link, target.link_len);
+		assert_memory_equal(frame + target.link_len, sent[i], lens[i]);
 	}
 }
 
 static void came_out_whole(void)
 {
-	struct segment_slots slots = { .buf = room, .room = sizeof(room), .mtu = 1500 };
+	struct segment_slots slots = {
+		.buf = room, .room = sizeof(room), .mtu = 1550, .framing = SEGMENT_FRAME
+	};
 	uint32_t len = read_frame(able.fd, sizeof(struct wire_vnet));
 	struct wire_vnet vnet;
+	struct frame parsed;
 	struct packet pkt;
 
-	assert_true(len > 14);
+	assert_true(packet_parse_frame(frame + sizeof(vnet), len, &parsed));
+	assert_int_equal(parsed.link_len, target.link_len);
 	memcpy(&vnet, frame, sizeof(vnet));
 	assert_int_equal(count > 1, vnet.gso_type != VNET_GSO_NONE);
-	assert_true(packet_parse_ip(frame + sizeof(vnet) + 14, len - 14, &pkt));
+	assert_true(packet_parse_ip(parsed.data + parsed.link_len, len - parsed.link_len, &pkt));
+	slots.link = parsed.data;
+	slots.link_len = parsed.link_len;
 	assert_int_equal(segment_packet(&pkt, &vnet, &slots), SEGMENT_OK);
 	assert_int_equal(slots.count, count);
-	for (uint32_t i = 0; i < count; i++)
-		assert_memory_equal(room + i * slots.stride + SEGMENT_HEADROOM, sent[i], lens[i]);
+	for (uint32_t i = 0; i < count; i++) {
+		const uint8_t *text = room + i * slots.stride + SEGMENT_HEADROOM + 8;
+
+		assert_memory_equal(text, target.link, target.link_len);
+		assert_memory_equal(text + target.link_len, sent[i], lens[i]);
+	}
 }
 
 static void kernel_gives_back_what_was_merged(void **state)
@@ -138,7 +158,8 @@ static void kernel_gives_back_what_was_merged(void **state)
 	static const uint32_t counts[] = { 1, 2, 3, 17, 45, 64 };
 
 	(void)state;
-	for (uint32_t row = 0; row < 8; row++) {
+	for (uint32_t row = 0; row < 8 * 3; row++) {
+		uint32_t tags = row / 8;
 		uint8_t family = row & 1 ? 6 : 4;
 		uint8_t proto = row & 2 ? IPPROTO_WIRE_UDP : IPPROTO_WIRE_TCP;
 
@@ -151,8 +172,10 @@ static void kernel_gives_back_what_was_merged(void **state)
 
 			if (payload * n > 63000)
 				continue;
-			snprintf(what, sizeof(what), "IPv%u, protocol %u, %u packets of %u bytes",
-			         family, proto, n, payload);
+			snprintf(what, sizeof(what),
+			         "IPv%u, protocol %u, %u tags, %u packets of %u bytes", family,
+			         proto, tags, n, payload);
+			set_target(family, tags);
 			send_flow(family, proto, payload, n, row & 4);
 			came_out_cut(what);
 			came_out_whole();

@@ -761,6 +761,70 @@ static void no_error_is_made_about_what_must_have_none(void **state)
 	no_error_about(&pkt);
 }
 
+/* ---- frames ---- */
+
+struct frame_row {
+	uint8_t tags; /* as they lie there */
+	uint16_t tpid[4], tci[4];
+	uint16_t type;
+	uint16_t vlan;
+	bool good;
+};
+
+static uint32_t make_frame(const struct frame_row *row, uint8_t *out)
+{
+	memset(out, 0x11, 12);
+	for (uint32_t i = 0; i < row->tags; i++) {
+		store_be16(out + 12 + 4 * i, row->tpid[i]);
+		store_be16(out + 14 + 4 * i, row->tci[i]);
+	}
+	store_be16(out + 12 + 4 * row->tags, row->type);
+	return 14 + 4u * row->tags;
+}
+
+static void frames_are_parsed_through_their_tags(void **state)
+{
+	static const struct frame_row rows[] = {
+		{ 0, { 0 }, { 0 }, 0x0800, 0, true },
+		{ 0, { 0 }, { 0 }, 0x0026, 0, true }, /* 802.3: a length */
+		{ 0, { 0 }, { 0 }, 0x9100, 0, true }, /* no tag of ours */
+		{ 1, { 0x8100 }, { 5 }, 0x86dd, 5, true },
+		{ 1, { 0x88a8 }, { 0xffff }, 0x0800, 4095, true },
+		{ 1, { 0x8100 }, { 0xe000 }, 0x0806, 0, true }, /* priority alone */
+		{ 2, { 0x88a8, 0x8100 }, { 0x3123, 5 }, 0x0800, 0x123, true },
+		{ 2, { 0x8100, 0x8100 }, { 0, 5 }, 0x88cc, 0, true },
+		{ 3, { 0x88a8, 0x8100, 0x8100 }, { 1, 2, 3 }, 0x0800, 0, false },
+		{ 4, { 0x8100, 0x8100, 0x8100, 0x8100 }, { 1, 2, 3, 4 }, 0x0800, 0, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t bytes[64] = { 0 };
+		uint32_t header = make_frame(&rows[i], bytes);
+
+		for (uint32_t len = 0; len <= sizeof(bytes); len++) {
+			/* Exactly as long, so that a sanitizer sees every byte too many. */
+			uint8_t *copy = malloc(len ? len : 1);
+			struct frame frame;
+
+			assert_non_null(copy);
+			memcpy(copy, bytes, len);
+			if (packet_parse_frame(copy, len, &frame) !=
+			    (rows[i].good && len >= header))
+				fail_msg("row %zu, %u bytes", i, len);
+			if (rows[i].good && len >= header) {
+				assert_ptr_equal(frame.data, copy);
+				assert_int_equal(frame.len, len);
+				assert_int_equal(frame.link_len, header);
+				assert_int_equal(frame.ethertype, rows[i].type);
+				assert_int_equal(frame.vlan, rows[i].vlan);
+				assert_int_equal(frame.tags, rows[i].tags);
+			}
+			free(copy);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -774,6 +838,7 @@ int main(void)
 		cmocka_unit_test(ipv4_fragments_have_no_transport),
 		cmocka_unit_test(pitfall_31_ipv6_extension_header_lengths),
 		cmocka_unit_test(martians_and_multicast_are_known),
+		cmocka_unit_test(frames_are_parsed_through_their_tags),
 		cmocka_unit_test(arp_is_parsed),
 		cmocka_unit_test(insane_arp_is_refused),
 		cmocka_unit_test(neighbour_discovery_is_parsed),

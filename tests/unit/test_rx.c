@@ -261,7 +261,9 @@ static void every_first_byte(void **state)
 		plain[0] = (uint8_t)first;
 		if (first == 0x45)
 			continue;
-		if (first >> 4 == 4 || first >> 4 == 6)
+		if (first == 0x55) /* agreed upon in this rig: test_hint.c */
+			continue;
+		if (first >> 4 >= 4 && first >> 4 <= 7)
 			reason = DROP_IN_MALFORMED;
 		if (first >> 4 == 1)
 			reason = DROP_NONE; /* of a type to come */
@@ -282,6 +284,7 @@ static void vxlan_and_hints_before_any_agreement(void **state)
 	struct rig *rig = *state;
 	uint8_t plain[128] = { 0x08, 0, 0, 0, 0, 0, 1, 0 };
 
+	atomic_store(&B->peer->hello.features, 0);
 	rig_tell(A, plain, sizeof(plain), 0);
 	assert_true(rig_only_dropped(B, DROP_IN_KIND, 1, RIG_PEER));
 	for (unsigned int v6 = 0; v6 < 2; v6++) {

@@ -423,6 +423,112 @@ static void udp_superframe_of_datagrams_over_the_mtu_needs_df_clear(void **state
 	assert_int_equal(segment(&pkt, gso(&pkt, 1392)), SEGMENT_OK);
 }
 
+/* ---- frames that are not IP ---- */
+
+static struct frame make_frame(uint32_t tags, uint32_t len)
+{
+	struct frame frame;
+
+	for (uint32_t i = 0; i < len; i++)
+		input[i] = (uint8_t)(i * 5 + 1);
+	for (uint32_t i = 0; i < tags; i++)
+		store_be32(input + 12 + 4 * i, 0x81000005);
+	store_be16(input + 12 + 4 * tags, 0x8863);
+	assert_true(packet_parse_frame(input, len, &frame));
+	return frame;
+}
+
+static enum segment_verdict segment_whole(const struct frame *frame, struct wire_vnet vnet)
+{
+	memset(room, 0xa5, sizeof(room));
+	/* Whatever framing was set, and whatever link. */
+	slots = (struct segment_slots){
+		.buf = room, .room = sizeof(room), .mtu = MTU, .vni = 7, .link_len = 99
+	};
+	return segment_frame(frame, &vnet, &slots);
+}
+
+static void frame_is_copied_whole(void **state)
+{
+	(void)state;
+	for (uint32_t tags = 0; tags <= 2; tags++) {
+		for (uint32_t len = 14 + 4 * tags; len <= 4000; len += len < 1400 ? 1 : 7) {
+			struct frame frame = make_frame(tags, len);
+			bool fits = len + 8 <= MTU;
+			uint32_t padded = wire_padded_len(8 + len, MTU);
+			const uint8_t *text = room + 16;
+
+			assert_int_equal(segment_whole(&frame, plain),
+			                 fits ? SEGMENT_OK : SEGMENT_OVERSIZE);
+			assert_int_equal(slots.count, 1);
+			assert_int_equal(slots.last, 32 + padded);
+			assert_int_equal(slots.stride, slots.last);
+			assert_false(slots.undone || slots.cut || slots.fragmented);
+			assert_memory_equal(text, ((uint8_t[]){ 8, 0, 0, 0, 0, 0, 7 }), 7);
+			assert_int_equal(text[7], padded - 8 - len);
+			assert_true(text[7] < 16);
+			assert_memory_equal(text + 8, input, len);
+			for (uint32_t k = 8 + len; k < padded; k++)
+				assert_int_equal(text[k], 0);
+			assert_int_equal(text[padded], 0xa5);
+			assert_int_equal(room[15], 0xa5);
+		}
+	}
+}
+
+static void frame_with_a_request_is_bad(void **state)
+{
+	struct frame frame = make_frame(1, 200);
+	struct wire_vnet vnet = { .flags = VNET_F_NEEDS_CSUM };
+
+	(void)state;
+	assert_int_equal(segment_whole(&frame, vnet), SEGMENT_BAD);
+	vnet = (struct wire_vnet){ .gso_type = VNET_GSO_TCPV4, .gso_size = 100 };
+	assert_int_equal(segment_whole(&frame, vnet), SEGMENT_BAD);
+	vnet = (struct wire_vnet){ .flags = VNET_F_DATA_VALID };
+	assert_int_equal(segment_whole(&frame, vnet), SEGMENT_OK);
+	slots = (struct segment_slots){ .buf = room, .room = 100, .mtu = MTU };
+	assert_int_equal(segment_frame(&frame, &plain, &slots), SEGMENT_NO_ROOM);
+}
+
+/* ---- framings: check_framings() sees to the rest ---- */
+
+/* 1,420 less 8 and 18: the figures once by hand, that the rest compares with itself. */
+static void front_counts_towards_the_mtu(void **state)
+{
+	static const uint8_t mss[4] = { 2, 4, 0xff, 0xff };
+	struct segment_slots got = { .buf = room,
+		                     .room = sizeof(room),
+		                     .mtu = MTU,
+		                     .framing = SEGMENT_FRAME_HINT,
+		                     .link = check_link,
+		                     .link_len = 18 };
+	struct packet pkt = build(&(struct build){ .payload = 1394 - 40 });
+
+	(void)state;
+	assert_int_equal(segment_packet_mtu(&got), 1394);
+	assert_int_equal(segment_packet(&pkt, &plain, &got), SEGMENT_OK);
+	assert_int_equal(got.count, 1);
+	assert_int_equal(got.last, 32 + MTU);
+	assert_int_equal(room[16 + 7], 0);
+	pkt = build(&(struct build){ .payload = 1394 - 40 + 1, .fragment = IPV4_DF });
+	assert_int_equal(segment_packet(&pkt, &plain, &got), SEGMENT_OK);
+	assert_int_equal(got.count, 2);
+	assert_true(got.cut);
+	pkt = build(&(struct build){
+		.proto = IPPROTO_WIRE_UDP, .payload = 1394 - 28 + 1, .fragment = IPV4_DF });
+	assert_int_equal(segment_packet(&pkt, &plain, &got), SEGMENT_TOO_BIG);
+	pkt = build(&(struct build){ .flags = TCP_SYN, .tcp_options = mss, .tcp_options_len = 4 });
+	assert_int_equal(segment_packet(&pkt, &plain, &got), SEGMENT_OK);
+	assert_int_equal(load_be16(room + 16 + 26 + 42), 1394 - 40);
+	/* Nothing fits at all. */
+	got.mtu = 26;
+	assert_int_equal(segment_packet_mtu(&got), 0);
+	assert_int_equal(segment_packet(&pkt, &plain, &got), SEGMENT_TOO_BIG);
+	got.mtu = 20;
+	assert_int_equal(segment_packet_mtu(&got), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -443,6 +549,9 @@ int main(void)
 		cmocka_unit_test(overlong_syn_and_rst_are_not_split),
 		cmocka_unit_test(udp_superframe_is_cut),
 		cmocka_unit_test(udp_superframe_of_datagrams_over_the_mtu_needs_df_clear),
+		cmocka_unit_test(frame_is_copied_whole),
+		cmocka_unit_test(frame_with_a_request_is_bad),
+		cmocka_unit_test(front_counts_towards_the_mtu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
