@@ -6,8 +6,9 @@
  *
  * Order of the commit. Peers that go are killed, so that nothing new begins with
  * them; the new view is published; only then is what the old view alone held
- * retired (quiesce.h). A network's TAP leaves the ring after the view without it
- * was published: until then the worker may write to it.
+ * retired (quiesce.h), members before their peers and networks. A network's TAP
+ * leaves the ring after the view without it was published: until then the worker
+ * may write to it.
  */
 #include "ctl/apply.h"
 
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "ctl/members.h"
 #include "ctl/run_network.h"
 
 #define NOT_THERE SIZE_MAX
@@ -35,6 +37,7 @@ struct plan {
 	struct run_network **networks;
 	size_t *network_from;
 	bool *network_stays;
+	struct run_members *members;
 
 	struct view *view;
 	bool udp_changes;
@@ -145,7 +148,8 @@ static int plan_peers(struct plan *plan)
 
 static bool same_network(const struct config_network *a, const struct config_network *b)
 {
-	return strcmp(a->name, b->name) == 0 && strcmp(a->bridge, b->bridge) == 0;
+	return strcmp(a->name, b->name) == 0 && strcmp(a->bridge, b->bridge) == 0 &&
+	       a->bridged == b->bridged && a->vni == b->vni;
 }
 
 /* The lowest port of the rings that neither configuration uses; they change hands later. */
@@ -248,6 +252,26 @@ static int plan_networks(struct plan *plan)
 	return 0;
 }
 
+/* After peers and networks. */
+static int plan_members(struct plan *plan)
+{
+	const struct state *state = plan->state;
+	size_t count = plan->config->network_count;
+
+	plan->members = calloc(count + 1, sizeof(*plan->members));
+	if (!plan->members)
+		return out_of_memory(plan);
+	for (size_t i = 0; i < count; i++) {
+		size_t from = plan->network_from[i];
+
+		if (members_plan(&plan->members[i], plan->config, i, plan->peers,
+		                 plan->networks[i]->network,
+		                 from == NOT_THERE ? NULL : &state->members[from]))
+			return out_of_memory(plan);
+	}
+	return 0;
+}
+
 /* Sockets. The last step that can fail, since the old ones stop here. */
 
 static int set_udp(struct ring *ring, void *arg)
@@ -300,6 +324,12 @@ static void plan_give_up(struct plan *plan)
 {
 	if (plan->view)
 		view_free(plan->view);
+	for (size_t i = 0; plan->members && i < plan->config->network_count; i++) {
+		size_t from = plan->network_from[i];
+
+		members_end(&plan->members[i],
+		            from == NOT_THERE ? NULL : &plan->state->members[from]);
+	}
 	for (size_t i = 0; plan->peers && i < plan->config->peer_count; i++) {
 		if (plan->peers[i].peer && plan->peer_from[i] == NOT_THERE) {
 			peer_kill(plan->peers[i].peer);
@@ -324,6 +354,7 @@ static void plan_free(struct plan *plan)
 	free(plan->networks);
 	free(plan->network_from);
 	free(plan->network_stays);
+	free(plan->members);
 }
 
 /* The commit */
@@ -340,6 +371,14 @@ static bool same_allowed(const struct config_peer *a, const struct config_peer *
 
 	return a->allowed_count == b->allowed_count &&
 	       (!size || memcmp(a->allowed, b->allowed, size) == 0);
+}
+
+static bool same_vnis(const struct config_peer *a, const struct config_peer *b)
+{
+	for (size_t i = 0; i < a->vni_count; i++)
+		if (!config_peer_has_vni(b, a->vnis[i]))
+			return false;
+	return a->vni_count == b->vni_count; /* none is there twice */
 }
 
 static void set_endpoint(struct run_peer *run, const struct config_peer *config)
@@ -369,7 +408,8 @@ static bool commit_peer(struct run_peer *run, const struct config_peer *new,
 		set_endpoint(run, new);
 		changed = true;
 	}
-	return changed || new->keepalive_s != old->keepalive_s || !same_allowed(new, old);
+	return changed || new->keepalive_s != old->keepalive_s || !same_allowed(new, old) ||
+	       !same_vnis(new, old);
 }
 
 static void commit_identity(struct plan *plan, struct apply_summary *summary)
@@ -414,6 +454,44 @@ static void commit_keepalives(struct plan *plan)
 	}
 }
 
+/* Behind the view: what the old one's members held is let go of. */
+static void commit_members(struct plan *plan)
+{
+	struct state *state = plan->state;
+
+	for (size_t i = 0; i < plan->config->network_count; i++) {
+		size_t from = plan->network_from[i];
+
+		members_permit(&plan->members[i], &plan->config->networks[i],
+		               plan->networks[i]->network);
+		if (from != NOT_THERE)
+			members_end(&state->members[from], &plan->members[i]);
+	}
+	for (size_t i = 0; i < plan->old_network_count; i++) {
+		if (!plan->network_stays[i])
+			members_end(&state->members[i], NULL);
+	}
+}
+
+/* What this host's hello says has changed, or what it was told of a network is void. */
+static void commit_hellos(const struct plan *plan)
+{
+	const struct config *new = plan->config, *old = plan->state->config;
+
+	for (size_t i = 0; i < new->peer_count; i++) {
+		size_t from = plan->peer_from[i];
+
+		if (from != NOT_THERE && !same_vnis(&new->peers[i], &old->peers[from]))
+			hello_changed(plan->peers[i].peer);
+	}
+	for (size_t i = 0; i < new->network_count; i++) {
+		const struct run_members *members = &plan->members[i];
+
+		for (size_t j = 0; plan->network_from[i] == NOT_THERE && j < members->count; j++)
+			hello_changed(members->list[j]->peer);
+	}
+}
+
 static void commit_view(struct plan *plan, struct apply_summary *summary)
 {
 	struct state *state = plan->state;
@@ -424,6 +502,7 @@ static void commit_view(struct plan *plan, struct apply_summary *summary)
 	}
 	device_publish(state->device, plan->view);
 	plan->view = NULL;
+	commit_members(plan);
 	for (size_t i = 0; i < plan->old_peer_count; i++) {
 		if (plan->peer_stays[i])
 			continue;
@@ -457,14 +536,18 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 	commit_view(plan, summary);
 	/* The device gives the new key to the peers of its view: behind the view. */
 	commit_identity(plan, summary);
+	commit_hellos(plan);
 	commit_keepalives(plan);
 
 	free(state->peers);
 	free(state->networks);
+	free(state->members);
 	state->peers = plan->peers;
 	state->networks = plan->networks;
+	state->members = plan->members;
 	plan->peers = NULL;
 	plan->networks = NULL;
+	plan->members = NULL;
 	/* Another mark may mean other routes. New peers are asked for anyway. */
 	if (state->config && state->config->fwmark != plan->config->fwmark)
 		state->paths_changed = true;
@@ -498,7 +581,11 @@ int apply_config(struct state *state, struct config *config, struct apply_summar
 	ret = plan_networks(&plan);
 	if (ret)
 		goto out;
-	plan.view = apply_make_view(config, plan.peers, plan.networks);
+	ret = plan_members(&plan);
+	if (ret)
+		goto out;
+	plan.view = apply_make_view(
+		config, &(struct apply_parts){ plan.peers, plan.networks, plan.members });
 	if (!plan.view) {
 		ret = out_of_memory(&plan);
 		goto out;
@@ -516,7 +603,8 @@ out:
 
 int apply_view(struct state *state)
 {
-	struct view *view = apply_make_view(state->config, state->peers, state->networks);
+	const struct apply_parts parts = { state->peers, state->networks, state->members };
+	struct view *view = apply_make_view(state->config, &parts);
 
 	if (!view)
 		return -ENOMEM;
@@ -536,6 +624,8 @@ void apply_end(struct state *state)
 	if (empty && view_finish(empty, NULL, 0) == 0) {
 		device_publish(state->device, empty);
 		empty = NULL;
+		for (size_t i = 0; i < state->config->network_count; i++)
+			members_end(&state->members[i], NULL);
 		for (size_t i = 0; i < state->config->peer_count; i++)
 			peer_retire(state->peers[i].peer);
 	}
@@ -547,10 +637,15 @@ void apply_end(struct state *state)
 out:
 	if (empty)
 		view_free(empty);
+	/* Those of a view that stayed are the device's to retire. */
+	for (size_t i = 0; state->config && i < state->config->network_count; i++)
+		free(state->members[i].list);
 	free(state->peers);
 	free(state->networks);
+	free(state->members);
 	config_free(state->config);
 	config_free(state->base);
+	state->members = NULL;
 	state->peers = NULL;
 	state->networks = NULL;
 	state->config = NULL;

@@ -26,9 +26,15 @@ int apply_config(struct state *state, struct config *config, struct apply_summar
 /* The same configuration, a new view: when a bridge changed. 0 or -ENOMEM. */
 int apply_view(struct state *state);
 
+/* What a configuration runs by; arrays in the order of its peers and networks. */
+struct apply_parts {
+	const struct run_peer *peers;
+	struct run_network *const *networks;
+	const struct run_members *members;
+};
+
 /* For the above: the view of a configuration and what runs for it. NULL: out of memory. */
-struct view *apply_make_view(const struct config *config, const struct run_peer *peers,
-                             struct run_network *const *networks);
+struct view *apply_make_view(const struct config *config, const struct apply_parts *parts);
 
 /* Ends all that apply_config() made. */
 void apply_end(struct state *state);

@@ -27,8 +27,26 @@ static bool copy_prefixes(struct prefix **out, size_t *out_count, const struct p
 	return true;
 }
 
+/* All that a bridged network has and a routed one has not. */
+static bool fill_bridged(struct view_network *net, const struct config_network *config,
+                         const struct run_members *members)
+{
+	void *list = NULL;
+
+	net->mode = NETWORK_BRIDGED;
+	net->vni = config->vni;
+	net->guards = config->guards;
+	net->guards.any_router = config->routers.all;
+	net->guards.any_dhcp = config->dhcp_servers.all;
+	if (!copy(&list, members->list, members->count, sizeof(struct member *)))
+		return false;
+	net->members = list;
+	net->member_count = members->count;
+	return true;
+}
+
 static bool fill_network(struct view_network *net, const struct config_network *config,
-                         const struct run_network *run)
+                         const struct run_network *run, const struct run_members *members)
 {
 	static const struct bridge_state no_bridge;
 	const struct bridge_state *bridge = run->bridge ? bridge_state(run->bridge) : &no_bridge;
@@ -43,6 +61,8 @@ static bool fill_network(struct view_network *net, const struct config_network *
 		return false;
 	net->gateways = addresses;
 	net->gateway_count = bridge->address_count;
+	if (config->bridged)
+		return fill_bridged(net, config, members);
 	return copy_prefixes(&net->subnets, &net->subnet_count,
 	                     own ? config->subnets : bridge->prefixes,
 	                     own ? config->subnet_count : bridge->prefix_count) &&
@@ -69,8 +89,7 @@ static struct route *list_routes(const struct config *config, const struct run_p
 	return routes;
 }
 
-struct view *apply_make_view(const struct config *config, const struct run_peer *peers,
-                             struct run_network *const *networks)
+struct view *apply_make_view(const struct config *config, const struct apply_parts *parts)
 {
 	struct view *view = view_create(config->peer_count, config->network_count);
 	struct route *routes = NULL;
@@ -80,12 +99,13 @@ struct view *apply_make_view(const struct config *config, const struct run_peer 
 	if (!view)
 		return NULL;
 	for (size_t i = 0; i < config->peer_count; i++)
-		view->peers[i] = peers[i].peer;
+		view->peers[i] = parts->peers[i].peer;
 	for (size_t i = 0; i < config->network_count; i++) {
-		if (!fill_network(&view->networks[i], &config->networks[i], networks[i]))
+		if (!fill_network(&view->networks[i], &config->networks[i], parts->networks[i],
+		                  &parts->members[i]))
 			goto out;
 	}
-	routes = list_routes(config, peers, &count);
+	routes = list_routes(config, parts->peers, &count);
 	made = routes && view_finish(view, routes, count) == 0;
 out:
 	free(routes);

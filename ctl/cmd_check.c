@@ -36,9 +36,24 @@ static void print_prefixes(const char *what, const struct prefix *list, size_t c
 	}
 }
 
-static void print_network(const struct config_network *network)
+static size_t count_members(const struct config *config, const struct config_network *network)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->peer_count; i++)
+		count += config_peer_has_vni(&config->peers[i], network->vni);
+	return count;
+}
+
+static void print_network(const struct config *config, const struct config_network *network)
 {
 	printf("network %s: bridge %s", network->name, network->bridge);
+	if (network->bridged) {
+		size_t members = count_members(config, network);
+
+		printf(", bridged, VNI %u, %zu member%s", network->vni, members,
+		       members == 1 ? "" : "s");
+	}
 	print_prefixes("subnet", network->subnets, network->subnet_count);
 	print_prefixes("range", network->ranges, network->range_count);
 	if (network->mtu == CONFIG_MTU_AUTO)
@@ -78,7 +93,7 @@ static void print_summary(const char *path, const struct config *config)
 	else
 		puts("port: any");
 	for (size_t i = 0; i < config->network_count; i++)
-		print_network(&config->networks[i]);
+		print_network(config, &config->networks[i]);
 	print_peers(config);
 }
 

@@ -44,7 +44,7 @@ static const char *const section_names[SECTION_COUNT] = {
 	[SECTION_PEER] = "Peer",
 };
 
-#define KEYS_MAX 32
+#define KEYS_MAX 64
 
 struct parser {
 	const char *file;
@@ -61,14 +61,16 @@ struct parser {
 	bool has_public_key;
 	const char *secret_key; /* the first key that puts a secret into the file itself */
 	unsigned int secret_line;
-	uint32_t warned; /* bits: numbers of wg-quick's keys that were warned about */
+	uint64_t warned; /* bits: numbers of wg-quick's keys that were warned about */
 };
 
 struct key {
 	const char *name;
 	enum section section;
 	bool repeats; /* may be given several times */
-	int (*read)(struct parser *parser, struct slice value); /* NULL: wg-quick's */
+	int (*read)(struct parser *parser, struct slice value); /* NULL: wg-quick's, or */
+	int (*read_network)(const struct config_place *place, struct config_network *network,
+	                    struct slice value);
 };
 
 #define fail(parser, ...) config_fail((parser)->error, (parser)->file, (parser)->line, __VA_ARGS__)
@@ -232,15 +234,6 @@ static int read_bridge(struct parser *parser, struct slice value)
 	return problem ? fail_value(parser, "Bridge", value, problem) : 0;
 }
 
-static int read_mode(struct parser *parser, struct slice value)
-{
-	if (slice_equals(value, "routed"))
-		return 0;
-	if (slice_equals(value, "bridged"))
-		return fail(parser, "Mode \"bridged\" is not in this version; expected routed");
-	return fail_value(parser, "Mode", value, "expected routed");
-}
-
 static int read_mtu(struct parser *parser, struct slice value)
 {
 	struct config_network *network = parser->network;
@@ -351,6 +344,13 @@ static int read_allowed(struct parser *parser, struct slice value)
 	                     &peer->allowed_count);
 }
 
+static int read_vnis(struct parser *parser, struct slice value)
+{
+	const struct config_place place = { parser->error, parser->file, "VNIs", parser->line, 0 };
+
+	return config_read_vnis(&place, &parser->draft, value);
+}
+
 static int read_endpoint(struct parser *parser, struct slice value)
 {
 	char text[CONFIG_HOST_MAX + sizeof("[]:65535")];
@@ -377,36 +377,52 @@ static int read_keepalive(struct parser *parser, struct slice value)
 /* --- keys --- */
 
 static const struct key keys[] = {
-	{ "PrivateKey", SECTION_INTERFACE, false, read_private_key },
-	{ "PrivateKeyFile", SECTION_INTERFACE, false, read_private_key_file },
-	{ "ListenPort", SECTION_INTERFACE, false, read_listen_port },
-	{ "FwMark", SECTION_INTERFACE, false, read_fwmark },
-	{ "Address", SECTION_INTERFACE, true, NULL },
-	{ "DNS", SECTION_INTERFACE, true, NULL },
-	{ "MTU", SECTION_INTERFACE, true, NULL },
-	{ "Table", SECTION_INTERFACE, true, NULL },
-	{ "PreUp", SECTION_INTERFACE, true, NULL },
-	{ "PostUp", SECTION_INTERFACE, true, NULL },
-	{ "PreDown", SECTION_INTERFACE, true, NULL },
-	{ "PostDown", SECTION_INTERFACE, true, NULL },
-	{ "SaveConfig", SECTION_INTERFACE, true, NULL },
-	{ "Name", SECTION_NETWORK, false, read_network_name },
-	{ "Bridge", SECTION_NETWORK, false, read_bridge },
-	{ "Mode", SECTION_NETWORK, false, read_mode },
-	{ "Subnet", SECTION_NETWORK, true, read_subnet },
-	{ "Range", SECTION_NETWORK, true, read_range },
-	{ "MTU", SECTION_NETWORK, false, read_mtu },
-	{ "Name", SECTION_PEER, false, read_peer_name },
-	{ "PublicKey", SECTION_PEER, false, read_public_key },
-	{ "PresharedKey", SECTION_PEER, false, read_psk },
-	{ "PresharedKeyFile", SECTION_PEER, false, read_psk_file },
-	{ "AllowedIPs", SECTION_PEER, true, read_allowed },
-	{ "Endpoint", SECTION_PEER, false, read_endpoint },
-	{ "PersistentKeepalive", SECTION_PEER, false, read_keepalive },
+	{ "PrivateKey", SECTION_INTERFACE, false, read_private_key, NULL },
+	{ "PrivateKeyFile", SECTION_INTERFACE, false, read_private_key_file, NULL },
+	{ "ListenPort", SECTION_INTERFACE, false, read_listen_port, NULL },
+	{ "FwMark", SECTION_INTERFACE, false, read_fwmark, NULL },
+	{ "Address", SECTION_INTERFACE, true, NULL, NULL },
+	{ "DNS", SECTION_INTERFACE, true, NULL, NULL },
+	{ "MTU", SECTION_INTERFACE, true, NULL, NULL },
+	{ "Table", SECTION_INTERFACE, true, NULL, NULL },
+	{ "PreUp", SECTION_INTERFACE, true, NULL, NULL },
+	{ "PostUp", SECTION_INTERFACE, true, NULL, NULL },
+	{ "PreDown", SECTION_INTERFACE, true, NULL, NULL },
+	{ "PostDown", SECTION_INTERFACE, true, NULL, NULL },
+	{ "SaveConfig", SECTION_INTERFACE, true, NULL, NULL },
+	{ "Name", SECTION_NETWORK, false, read_network_name, NULL },
+	{ "Bridge", SECTION_NETWORK, false, read_bridge, NULL },
+	{ "Subnet", SECTION_NETWORK, true, read_subnet, NULL },
+	{ "Range", SECTION_NETWORK, true, read_range, NULL },
+	{ "MTU", SECTION_NETWORK, false, read_mtu, NULL },
+	{ "Mode", SECTION_NETWORK, false, NULL, config_read_mode },
+	{ "VNI", SECTION_NETWORK, false, NULL, config_read_vni },
+	{ "Guard", SECTION_NETWORK, false, NULL, config_read_guard },
+	{ "VLANs", SECTION_NETWORK, true, NULL, config_read_vlans },
+	{ "RouterAdverts", SECTION_NETWORK, true, NULL, config_read_routers },
+	{ "DHCPServers", SECTION_NETWORK, true, NULL, config_read_dhcp_servers },
+	{ "LinkControl", SECTION_NETWORK, false, NULL, config_read_link_control },
+	{ "UnknownUnicast", SECTION_NETWORK, false, NULL, config_read_unknown },
+	{ "MACs", SECTION_NETWORK, false, NULL, config_read_macs },
+	{ "ArpCheck", SECTION_NETWORK, false, NULL, config_read_arp_check },
+	{ "FDB", SECTION_NETWORK, true, NULL, config_read_station },
+	{ "Name", SECTION_PEER, false, read_peer_name, NULL },
+	{ "PublicKey", SECTION_PEER, false, read_public_key, NULL },
+	{ "PresharedKey", SECTION_PEER, false, read_psk, NULL },
+	{ "PresharedKeyFile", SECTION_PEER, false, read_psk_file, NULL },
+	{ "AllowedIPs", SECTION_PEER, true, read_allowed, NULL },
+	{ "VNIs", SECTION_PEER, true, read_vnis, NULL },
+	{ "Endpoint", SECTION_PEER, false, read_endpoint, NULL },
+	{ "PersistentKeepalive", SECTION_PEER, false, read_keepalive, NULL },
 };
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(KEY_COUNT <= KEYS_MAX, "a bit and a line for each key");
+
+static bool is_ignored(const struct key *key)
+{
+	return !key->read && !key->read_network;
+}
 
 static int fail_unknown_key(struct parser *parser, struct slice name)
 {
@@ -419,7 +435,7 @@ static int fail_unknown_key(struct parser *parser, struct slice name)
 		if (slice_equals(name, keys[i].name))
 			return fail(parser, "%s belongs in [%s], not in [%s]", quoted,
 			            section_names[keys[i].section], section_names[parser->section]);
-		if (keys[i].section == parser->section && keys[i].read)
+		if (keys[i].section == parser->section && !is_ignored(&keys[i]))
 			known[count++] = keys[i].name;
 	}
 	nearest = slice_copy(name, word, sizeof(word)) ? text_nearest(word, known, count) : NULL;
@@ -433,22 +449,34 @@ static void warn_ignored(struct parser *parser, size_t number)
 {
 	struct config_error warning;
 
-	if (!parser->options->warn || parser->warned & 1U << number)
+	if (!parser->options->warn || parser->warned & 1ULL << number)
 		return;
-	parser->warned |= 1U << number;
+	parser->warned |= 1ULL << number;
 	config_fail(&warning, parser->file, parser->line, "\"%s\" is wg-quick's, ignored",
 	            keys[number].name);
 	parser->options->warn(parser->options->warn_arg, &warning);
 }
 
+static int read_value(struct parser *parser, const struct key *key, unsigned int given,
+                      struct slice value)
+{
+	const struct config_place place = { parser->error, parser->file, key->name, parser->line,
+		                            given };
+
+	return key->read ? key->read(parser, value)
+	                 : key->read_network(&place, parser->network, value);
+}
+
 static int read_key(struct parser *parser, struct slice name, struct slice value)
 {
+	unsigned int given;
+
 	for (size_t i = 0; i < KEY_COUNT; i++) {
 		const struct key *key = &keys[i];
 
 		if (key->section != parser->section || !slice_equals(name, key->name))
 			continue;
-		if (!key->read) {
+		if (is_ignored(key)) {
 			warn_ignored(parser, i);
 			return 0;
 		}
@@ -457,8 +485,9 @@ static int read_key(struct parser *parser, struct slice name, struct slice value
 		if (!key->repeats && parser->key_lines[i])
 			return fail(parser, "%s is given twice (line %u)", key->name,
 			            parser->key_lines[i]);
+		given = parser->key_lines[i];
 		parser->key_lines[i] = parser->line;
-		return key->read(parser, value);
+		return read_value(parser, key, given, value);
 	}
 	return fail_unknown_key(parser, name);
 }
@@ -469,6 +498,7 @@ static void drop_draft(struct parser *parser)
 {
 	free(parser->draft.allowed);
 	free(parser->draft.allowed_lines);
+	config_peer_clear_vnis(&parser->draft);
 	secret_wipe(&parser->draft, sizeof(parser->draft));
 	parser->has_public_key = false;
 }
@@ -498,6 +528,9 @@ static int end_peer(struct parser *parser)
 	peer->endpoint_line = draft->endpoint_line;
 	for (size_t i = 0; i < draft->allowed_count; i++)
 		if (config_add_allowed_at(peer, &draft->allowed[i], draft->allowed_lines[i]))
+			return fail_memory(parser);
+	for (size_t i = 0; i < draft->vni_count; i++)
+		if (config_add_vni_at(peer, draft->vnis[i], draft->vni_lines[i]))
 			return fail_memory(parser);
 	return 0;
 }
@@ -661,7 +694,8 @@ static int read_whole(struct parser *parser, struct slice text)
 	if (parser->config->network_count == 0)
 		return config_fail(parser->error, parser->file, 0,
 		                   "there is no [Network]; add one, or give --bridge NAME");
-	return config_check(parser->config, parser->error);
+	err = config_resolve_members(parser->config, parser->error);
+	return err ? err : config_check(parser->config, parser->error);
 }
 
 /* @shared: others can read the text, so it must not hold secrets. */

@@ -18,6 +18,8 @@
 #include <stdint.h>
 #include "crypto/secret.h"
 #include "dataplane/endpoint.h"
+#include "dataplane/fdb.h"
+#include "dataplane/guard.h"
 #include "dataplane/route.h"
 
 #define CONFIG_NAME_MAX      64 /* of peers and networks, terminating zero included */
@@ -30,6 +32,35 @@
 #define CONFIG_MTU_MIN_IPV6  1280 /* RFC 8200 section 5 */
 #define CONFIG_MTU_MAX       65455 /* a UDP datagram over IPv4 or IPv6 still holds it */
 
+#define CONFIG_VNI_MAX       16777215U
+#define CONFIG_MACS_MAX      16384U /* a quarter of the FDB for one member */
+
+/*
+ * A peer as a [Network] names it. By its key, so that it stays the one it was when
+ * peers are renamed at run time; who names one that has been removed names nobody.
+ */
+struct config_who {
+	uint8_t key[KEY_SIZE];
+	char text[CONFIG_NAME_MAX]; /* as it stands in the file */
+	unsigned int line;
+};
+
+/* Members of a bridged network that may do something. */
+struct config_members {
+	bool all;
+	bool local; /* this host's containers */
+	struct config_who *peers;
+	size_t count;
+};
+
+/* A static entry of a bridged network's FDB. */
+struct config_station {
+	struct fdb_key key;
+	uint8_t mac[ETHER_ADDR_SIZE];
+	bool local; /* this host has it, else @who */
+	struct config_who who;
+};
+
 struct config_network {
 	char name[CONFIG_NAME_MAX]; /* default: the bridge's name */
 	char bridge[IFNAMSIZ];
@@ -39,6 +70,15 @@ struct config_network {
 	size_t range_count;
 	uint32_t
 		mtu; /* the tunnel's limit; CONFIG_MTU_AUTO: device towards the peer less overhead */
+
+	bool bridged; /* with all that follows up to @line */
+	uint32_t vni;
+	struct guards guards; /* all but any_router and any_dhcp */
+	struct config_members routers, dhcp_servers;
+	uint32_t macs; /* a member's, at most */
+	struct config_station *stations;
+	size_t station_count;
+
 	unsigned int line;
 	/* Where each prefix stands in the file, for messages. */
 	unsigned int *subnet_lines;
@@ -46,6 +86,9 @@ struct config_network {
 	unsigned int name_line;
 	unsigned int bridge_line;
 	unsigned int mtu_line;
+	unsigned int vni_line;
+	const char *bridged_key; /* the first key given that bridged networks alone have, or NULL */
+	unsigned int bridged_key_line;
 };
 
 /* A numeric endpoint is parsed; a name waits for the resolver. */
@@ -67,9 +110,12 @@ struct config_peer {
 	uint16_t keepalive_s; /* 0: off */
 	struct prefix *allowed; /* in no particular order; no prefix twice */
 	size_t allowed_count;
+	uint32_t *vnis; /* of the bridged networks that it is a member of; none twice */
+	size_t vni_count;
 	unsigned int line;
 	/* Where things stand in the file, for messages; 0: made at run time. */
 	unsigned int *allowed_lines;
+	unsigned int *vni_lines;
 	unsigned int name_line;
 	unsigned int key_line;
 	unsigned int endpoint_line;
@@ -156,6 +202,18 @@ struct config_peer *config_find_allowed(const struct config *config, const struc
 /* wg's rule: the prefix leaves whichever peer has it and joins @peer. */
 int config_move_allowed(struct config *config, struct config_peer *peer,
                         const struct prefix *prefix);
+bool config_peer_has_vni(const struct config_peer *peer, uint32_t vni);
+int config_peer_add_vni(struct config_peer *peer, uint32_t vni); /* which it may have already */
+void config_peer_clear_vnis(struct config_peer *peer);
+int config_add_station(struct config_network *network, const struct config_station *station);
+void config_remove_station(struct config_network *network, struct config_station *station);
+/* NULL: there is none of that key. */
+struct config_station *config_find_station(const struct config_network *network,
+                                           const struct fdb_key *key);
+/* "02:42:ac:11:00:02". Multicast and zero too: see config_mac_problem(). */
+bool config_parse_mac(uint8_t mac[ETHER_ADDR_SIZE], const char *text);
+/* NULL when a station may have it, else what a MAC has to be. */
+const char *config_mac_problem(const uint8_t mac[ETHER_ADDR_SIZE]);
 /* "host:port", "1.2.3.4:port", "[v6]:port", "[v6%scope]:port". False: not one. */
 bool config_parse_endpoint(struct config_endpoint *endpoint, const char *text);
 void config_format_endpoint(const struct config_endpoint *endpoint, char *out, size_t size);

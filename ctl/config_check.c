@@ -143,30 +143,13 @@ static int check_mtu(const struct config *config, const struct config_network *n
 	                   least == CONFIG_MTU_MIN ? "" : " (IPv6 needs that much)");
 }
 
-/* 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/3; ::1 and ::ffff:0:0/96 lie in ::/80; ff00::/8. */
-static bool is_unicast(const struct prefix *prefix)
-{
-	static const struct prefix others[] = {
-		{ .family = 4, .len = 8 },
-		{ .family = 4, .len = 8, .addr = { 127 } },
-		{ .family = 4, .len = 3, .addr = { 224 } },
-		{ .family = 6, .len = 80 },
-		{ .family = 6, .len = 8, .addr = { 0xff } },
-	};
-
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (prefix_overlap(prefix, &others[i]))
-			return false;
-	return true;
-}
-
 static int check_unicast(const struct config *config, const char *key, const struct prefix *list,
                          const unsigned int *lines, size_t count, struct config_error *error)
 {
 	char text[PREFIX_TEXT_MAX];
 
 	for (size_t i = 0; i < count; i++) {
-		if (is_unicast(&list[i]))
+		if (config_is_unicast(&list[i]))
 			continue;
 		prefix_format(&list[i], text);
 		return config_fail(error, config->file, lines[i],
@@ -484,6 +467,9 @@ int config_check(const struct config *config, struct config_error *error)
 			return err;
 	}
 	err = check_network_names(config, error);
+	if (err)
+		return err;
+	err = config_check_bridged(config, error);
 	if (err)
 		return err;
 	return check_prefixes(config, error);

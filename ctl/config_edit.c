@@ -235,6 +235,28 @@ int config_append_prefix(struct prefix **list, unsigned int **lines, size_t *cou
 	return 0;
 }
 
+void *config_grow(void *list, size_t count, size_t size)
+{
+	if (count != 0 && count != list_capacity(count))
+		return list;
+	return reallocarray(list, list_capacity(count + 1), size);
+}
+
+/* A copy with the same room; NULL when there is nothing to copy. Sets @failed, never clears it. */
+static void *dup_any(const void *list, size_t count, size_t size, bool *failed)
+{
+	void *copy;
+
+	if (count == 0)
+		return NULL;
+	copy = malloc(list_capacity(count) * size);
+	if (copy)
+		memcpy(copy, list, count * size);
+	else
+		*failed = true;
+	return copy;
+}
+
 /* In place: the pointers, shared with the original so far, become copies. */
 static int list_dup(struct prefix **list, unsigned int **lines, size_t count)
 {
@@ -275,6 +297,8 @@ static void peer_fini(struct config_peer *peer)
 {
 	free(peer->allowed);
 	free(peer->allowed_lines);
+	free(peer->vnis);
+	free(peer->vni_lines);
 	secret_wipe(peer, sizeof(*peer));
 }
 
@@ -287,6 +311,9 @@ void config_free(struct config *config)
 		free(config->networks[i].subnet_lines);
 		free(config->networks[i].ranges);
 		free(config->networks[i].range_lines);
+		free(config->networks[i].routers.peers);
+		free(config->networks[i].dhcp_servers.peers);
+		free(config->networks[i].stations);
 	}
 	free(config->networks);
 	for (size_t i = 0; i < config->peer_count; i++)
@@ -307,11 +334,36 @@ static int copy_index(struct config *copy, const struct config_index *from)
 	return 0;
 }
 
+/* In place, as list_dup(): whatever fails, no pointer stays shared. */
+static int dup_network(struct config_network *network)
+{
+	bool failed = false;
+
+	failed |= list_dup(&network->subnets, &network->subnet_lines, network->subnet_count) != 0;
+	failed |= list_dup(&network->ranges, &network->range_lines, network->range_count) != 0;
+	network->routers.peers = dup_any(network->routers.peers, network->routers.count,
+	                                 sizeof(*network->routers.peers), &failed);
+	network->dhcp_servers.peers =
+		dup_any(network->dhcp_servers.peers, network->dhcp_servers.count,
+	                sizeof(*network->dhcp_servers.peers), &failed);
+	network->stations = dup_any(network->stations, network->station_count,
+	                            sizeof(*network->stations), &failed);
+	return failed ? -ENOMEM : 0;
+}
+
+static int dup_peer(struct config_peer *peer)
+{
+	bool failed = list_dup(&peer->allowed, &peer->allowed_lines, peer->allowed_count) != 0;
+
+	peer->vnis = dup_any(peer->vnis, peer->vni_count, sizeof(*peer->vnis), &failed);
+	peer->vni_lines =
+		dup_any(peer->vni_lines, peer->vni_count, sizeof(*peer->vni_lines), &failed);
+	return failed ? -ENOMEM : 0;
+}
+
 /* Counts grow with what is copied, so that config_free() fits at any point. */
 static int copy_parts(struct config *copy, const struct config *config)
 {
-	int err;
-
 	copy->networks = calloc(config->network_count + 1, sizeof(*copy->networks));
 	copy->peers = calloc(config->peer_count + 1, sizeof(*copy->peers));
 	if (!copy->networks || !copy->peers)
@@ -321,9 +373,7 @@ static int copy_parts(struct config *copy, const struct config *config)
 		struct config_network *network = &copy->networks[copy->network_count++];
 
 		*network = config->networks[i];
-		err = list_dup(&network->subnets, &network->subnet_lines, network->subnet_count);
-		/* Both, whatever the first says: no pointer stays shared. */
-		if (list_dup(&network->ranges, &network->range_lines, network->range_count) || err)
+		if (dup_network(network))
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < config->peer_count; i++) {
@@ -331,7 +381,7 @@ static int copy_parts(struct config *copy, const struct config *config)
 
 		*peer = config->peers[i];
 		peer->owner = copy;
-		if (list_dup(&peer->allowed, &peer->allowed_lines, peer->allowed_count))
+		if (dup_peer(peer))
 			return -ENOMEM;
 	}
 	return copy_index(copy, config->index);
@@ -366,7 +416,78 @@ struct config_network *config_add_network(struct config *config)
 	config->networks = new;
 	new += config->network_count++;
 	memset(new, 0, sizeof(*new));
+	new->macs = FDB_MACS_MAX;
 	return new;
+}
+
+/* --- bridged networks --- */
+
+bool config_peer_has_vni(const struct config_peer *peer, uint32_t vni)
+{
+	for (size_t i = 0; i < peer->vni_count; i++)
+		if (peer->vnis[i] == vni)
+			return true;
+	return false;
+}
+
+int config_add_vni_at(struct config_peer *peer, uint32_t vni, unsigned int line)
+{
+	uint32_t *vnis;
+	unsigned int *lines;
+
+	if (config_peer_has_vni(peer, vni))
+		return 0;
+	vnis = config_grow(peer->vnis, peer->vni_count, sizeof(*vnis));
+	if (!vnis)
+		return -ENOMEM;
+	peer->vnis = vnis;
+	lines = config_grow(peer->vni_lines, peer->vni_count, sizeof(*lines));
+	if (!lines)
+		return -ENOMEM;
+	peer->vni_lines = lines;
+	vnis[peer->vni_count] = vni;
+	lines[peer->vni_count++] = line;
+	return 0;
+}
+
+int config_peer_add_vni(struct config_peer *peer, uint32_t vni)
+{
+	return config_add_vni_at(peer, vni, 0);
+}
+
+void config_peer_clear_vnis(struct config_peer *peer)
+{
+	free(peer->vnis);
+	free(peer->vni_lines);
+	peer->vnis = NULL;
+	peer->vni_lines = NULL;
+	peer->vni_count = 0;
+}
+
+int config_add_station(struct config_network *network, const struct config_station *station)
+{
+	struct config_station *stations =
+		config_grow(network->stations, network->station_count, sizeof(*stations));
+
+	if (!stations)
+		return -ENOMEM;
+	network->stations = stations;
+	stations[network->station_count++] = *station;
+	return 0;
+}
+
+void config_remove_station(struct config_network *network, struct config_station *station)
+{
+	*station = network->stations[--network->station_count];
+}
+
+struct config_station *config_find_station(const struct config_network *network,
+                                           const struct fdb_key *key)
+{
+	for (size_t i = 0; i < network->station_count; i++)
+		if (memcmp(&network->stations[i].key, key, sizeof(*key)) == 0)
+			return &network->stations[i];
+	return NULL;
 }
 
 /* --- peers --- */

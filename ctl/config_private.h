@@ -2,8 +2,9 @@
 /*
  * What the config_*.c files share. Each uses those before it alone:
  * config_value.c reads values, config_edit.c builds and changes the struct,
- * config_find.c looks for peers as people name them, config_check.c holds the rules
- * between the parts, config.c reads lines.
+ * config_find.c looks for peers as people name them, config_bridged.c has what bridged
+ * networks alone have, config_check.c holds the rules between the parts, config.c reads
+ * lines.
  */
 #ifndef CTL_CONFIG_PRIVATE_H
 #define CTL_CONFIG_PRIVATE_H
@@ -41,6 +42,8 @@ bool slice_copy(struct slice s, char *out, size_t size);
 bool config_parse_number(struct slice s, uint32_t max, uint32_t *value); /* decimal */
 bool config_parse_fwmark(struct slice s, uint32_t *value); /* off, decimal, 0x… */
 bool config_parse_prefix(struct slice s, struct prefix *prefix);
+/* Nothing but addresses that a container can have. */
+bool config_is_unicast(const struct prefix *prefix);
 /* NULL when valid, else what a name has to be. */
 const char *config_name_problem(const char *name);
 const char *config_bridge_problem(const char *bridge);
@@ -52,10 +55,54 @@ struct config_network *config_add_network(struct config *config);
 /* Grows a list by one; @lines goes along. 0 or -ENOMEM. */
 int config_append_prefix(struct prefix **list, unsigned int **lines, size_t *count,
                          const struct prefix *prefix, unsigned int line);
+/* Likewise for a list of any kind: room for one more element of @size. NULL: out of memory. */
+void *config_grow(void *list, size_t count, size_t size);
+int config_add_vni_at(struct config_peer *peer, uint32_t vni, unsigned int line);
 int config_add_allowed_at(struct config_peer *peer, const struct prefix *prefix, unsigned int line);
 /* A peer of lower index than @peer that claims @prefix too, and the line where; or NULL. */
 const struct config_peer *config_find_earlier_claim(const struct config_peer *peer,
                                                     const struct prefix *prefix,
                                                     unsigned int *line);
+
+/* --- config_bridged.c --- */
+
+/* Where a value stands. */
+struct config_place {
+	struct config_error *error;
+	const char *file;
+	const char *key;
+	unsigned int line;
+	unsigned int given; /* the line that gave this key before, in the same section; 0: none */
+};
+
+/* A value of [Network], or (VNIs) of [Peer], into the struct. 0, -EINVAL, -ENOMEM. */
+int config_read_mode(const struct config_place *place, struct config_network *network,
+                     struct slice value);
+int config_read_vni(const struct config_place *place, struct config_network *network,
+                    struct slice value);
+int config_read_guard(const struct config_place *place, struct config_network *network,
+                      struct slice value);
+int config_read_vlans(const struct config_place *place, struct config_network *network,
+                      struct slice value);
+int config_read_routers(const struct config_place *place, struct config_network *network,
+                        struct slice value);
+int config_read_dhcp_servers(const struct config_place *place, struct config_network *network,
+                             struct slice value);
+int config_read_link_control(const struct config_place *place, struct config_network *network,
+                             struct slice value);
+int config_read_unknown(const struct config_place *place, struct config_network *network,
+                        struct slice value);
+int config_read_macs(const struct config_place *place, struct config_network *network,
+                     struct slice value);
+int config_read_arp_check(const struct config_place *place, struct config_network *network,
+                          struct slice value);
+int config_read_station(const struct config_place *place, struct config_network *network,
+                        struct slice value);
+int config_read_vnis(const struct config_place *place, struct config_peer *peer,
+                     struct slice value);
+/* When the whole file was read: who is meant by the names in [Network]. */
+int config_resolve_members(struct config *config, struct config_error *error);
+/* Of config_check(): what concerns bridged networks. */
+int config_check_bridged(const struct config *config, struct config_error *error);
 
 #endif

@@ -191,6 +191,23 @@ bool config_parse_prefix(struct slice s, struct prefix *prefix)
 	return prefix_parse(prefix, text);
 }
 
+/* 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/3; ::1 and ::ffff:0:0/96 lie in ::/80; ff00::/8. */
+bool config_is_unicast(const struct prefix *prefix)
+{
+	static const struct prefix others[] = {
+		{ .family = 4, .len = 8 },
+		{ .family = 4, .len = 8, .addr = { 127 } },
+		{ .family = 4, .len = 3, .addr = { 224 } },
+		{ .family = 6, .len = 80 },
+		{ .family = 6, .len = 8, .addr = { 0xff } },
+	};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (prefix_overlap(prefix, &others[i]))
+			return false;
+	return true;
+}
+
 /*
  * Letters, digits, "-", "_" and "."; the last label not a number, so that a
  * mistyped IPv4 address is an error now and not a name nobody ever resolves.
@@ -326,5 +343,33 @@ const char *config_bridge_problem(const char *bridge)
 		if (strchr("/:%", *p) || is_space(*p) || !isprint((unsigned char)*p))
 			return "a network device's name has no \"/\", \":\", \"%\", blank or "
 			       "unprintable character";
+	return NULL;
+}
+
+/* --- MACs --- */
+
+bool config_parse_mac(uint8_t mac[ETHER_ADDR_SIZE], const char *text)
+{
+	struct slice rest = slice_of(text), part;
+
+	for (size_t i = 0; i < ETHER_ADDR_SIZE; i++) {
+		uint32_t byte;
+
+		if (!slice_split(&rest, ':', &part) || part.len > 2 ||
+		    !parse_digits(part, 16, UINT8_MAX, &byte))
+			return false;
+		mac[i] = (uint8_t)byte;
+	}
+	return !rest.at;
+}
+
+const char *config_mac_problem(const uint8_t mac[ETHER_ADDR_SIZE])
+{
+	static const uint8_t none[ETHER_ADDR_SIZE];
+
+	if (mac[0] & 1)
+		return "a multicast MAC; no station has one";
+	if (memcmp(mac, none, ETHER_ADDR_SIZE) == 0)
+		return "all zero; no station has this MAC";
 	return NULL;
 }

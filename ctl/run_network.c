@@ -112,7 +112,8 @@ int run_network_open(struct state *state, const struct config_network *config, u
 	if (!run)
 		return -ENOMEM;
 	run->tap.fd = -1;
-	run->network = network_create(state->device, config->name, port, NETWORK_ROUTED);
+	run->network = network_create(state->device, config->name, port,
+	                              config->bridged ? NETWORK_BRIDGED : NETWORK_ROUTED);
 	if (run->network)
 		ret = open_tap(state, run, config);
 	if (ret)

@@ -291,9 +291,12 @@ json_t *show_neighbours(struct state *state)
 	json_t *networks = json_array();
 
 	for (size_t i = 0; list && i < state->config->network_count; i++) {
+		struct neigh_table *neigh = state->networks[i]->network->neigh;
+
+		if (!neigh)
+			continue; /* bridged: its stations are in the FDB */
 		json_t *entries = json_array();
-		uint32_t count =
-			neigh_list(state->networks[i]->network->neigh, list, NEIGH_ENTRIES);
+		uint32_t count = neigh_list(neigh, list, NEIGH_ENTRIES);
 
 		for (uint32_t j = 0; j < count && j < NEIGH_ENTRIES; j++) {
 			bool known = list[j].state == NEIGH_REACHABLE ||

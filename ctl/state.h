@@ -4,8 +4,8 @@
  * because of it. Changed by apply.h and kept up by upkeep.h, read by server.h
  * and uapi.h; all on the control thread.
  *
- * @peers and @networks lie in the order of @config's, always: so the i-th of one
- * belongs to the i-th of the other.
+ * @peers, @networks and @members lie in the order of @config's, always: so the i-th
+ * of one belongs to the i-th of the other.
  */
 #ifndef CTL_STATE_H
 #define CTL_STATE_H
@@ -51,6 +51,12 @@ struct run_network {
 	bool was_attached; /* what the log has been told */
 };
 
+/* The peers that may carry a network's VNI; empty for a routed one. */
+struct run_members {
+	struct member **list; /* sorted by their peers' addresses */
+	size_t count;
+};
+
 struct state {
 	const char *name; /* of the device */
 	const char *path; /* of the configuration file */
@@ -66,6 +72,7 @@ struct state {
 	struct config *base; /* as it was loaded last, to tell what was changed since */
 	struct run_peer *peers;
 	struct run_network **networks;
+	struct run_members *members; /* of the network of the same place */
 	struct udp_sockets udp;
 	bool udp_open;
 

@@ -80,6 +80,9 @@ void device_close(struct device *device)
 {
 	struct view *view = atomic_load_explicit(&device->view, memory_order_relaxed);
 
+	for (size_t i = 0; i < view->network_count; i++)
+		for (size_t j = 0; j < view->networks[i].member_count; j++)
+			member_retire(view->networks[i].members[j]);
 	for (size_t i = 0; i < view->peer_count; i++) {
 		peer_kill(view->peers[i]);
 		peer_retire(view->peers[i]);

@@ -415,6 +415,10 @@ void tx_frame(struct burst *burst, uint16_t port, uint8_t *data, uint32_t len)
 		burst_drop(burst, NULL, out.net ? out.net->network : NULL, DROP_OUT_SHORT, 1);
 		return;
 	}
+	if (out.net->mode == NETWORK_BRIDGED) {
+		drop(&out, NULL, DROP_OUT_ETHERTYPE);
+		return;
+	}
 	memcpy(&out.vnet, data, sizeof(out.vnet));
 	out.ethernet = (const struct wire_ethernet *)(const void *)(data + sizeof(out.vnet));
 	if (memcmp(out.ethernet->source, out.net->network->router_mac, ETHER_ADDR_SIZE) == 0) {

@@ -92,6 +92,8 @@ static void ask_neighbours(struct burst *burst)
 		struct network *network = burst->view->networks[i].network;
 		unsigned int n, lost = 0;
 
+		if (!network->neigh)
+			continue;
 		n = neigh_tick(network->neigh, burst->now_ns, questions, QUESTIONS_MAX, &next,
 		               &lost);
 		for (unsigned int q = 0; q < n; q++)

@@ -237,6 +237,131 @@ static void test_networks(void **state)
 	assert_true(has_link("ovt-ovl1"));
 }
 
+#define BRIDGED   "[Network]\nBridge = ovl7\nMode = bridged\nVNI = 7\n"
+#define BRIDGED42 "[Network]\nBridge = ovl42\nMode = bridged\nVNI = 42\n"
+
+static const struct view_network *view_of(uint32_t vni)
+{
+	const struct view_network *net = view_find_vni(running_view(), vni);
+
+	assert_non_null(net);
+	return net;
+}
+
+static struct member *member_of(uint32_t vni, const char *base64)
+{
+	return view_find_member(view_of(vni), running_peer(base64)->peer);
+}
+
+/* Members last as long as peer, network and grant do. */
+static void test_members(void **state)
+{
+	struct member *a7, *b7, *a42;
+	struct apply_summary summary;
+	struct network *network;
+
+	(void)state;
+	assert_int_equal(running_apply(PORT NETWORK BRIDGED BRIDGED42 A_FULL "VNIs = 7, 42\n" B_FULL
+	                                                                     "VNIs = 7\n",
+	                               NULL),
+	                 0);
+	assert_int_equal(running_view()->vni_count, 2);
+	assert_int_equal(view_of(7)->mode, NETWORK_BRIDGED);
+	assert_int_equal(view_of(7)->member_count, 2);
+	assert_int_equal(view_of(42)->member_count, 1);
+	assert_null(member_of(42, KEY_B));
+	a7 = member_of(7, KEY_A);
+	b7 = member_of(7, KEY_B);
+	a42 = member_of(42, KEY_A);
+	assert_true(a7 && b7 && a42 && a7 != a42);
+	network = view_of(7)->network;
+	assert_ptr_equal(a7->network, network);
+	assert_ptr_equal(a7->peer, running_peer(KEY_A)->peer);
+	assert_non_null(network->fdb);
+	assert_null(network->neigh);
+
+	/* Another order, B has 42 as well, A has 7 no more, and another peer has it. */
+	assert_int_equal(running_apply(PORT BRIDGED42 BRIDGED NETWORK B_FULL
+	                               "VNIs = 7, 42\n" A_FULL
+	                               "VNIs = 42\n[Peer]\nPublicKey = " KEY_C "\nVNIs = 7\n",
+	                               &summary),
+	                 0);
+	assert_int_equal(summary.networks_added + summary.networks_removed, 0);
+	assert_int_equal(summary.peers_changed, 2);
+	assert_ptr_equal(view_of(7)->network, network);
+	assert_null(member_of(7, KEY_A));
+	assert_ptr_equal(member_of(7, KEY_B), b7);
+	assert_ptr_equal(member_of(42, KEY_A), a42);
+	assert_non_null(member_of(42, KEY_B));
+	assert_non_null(member_of(7, KEY_C));
+
+	/* Peers go, at run time say; a configuration that fails changes nothing. */
+	assert_int_equal(running_apply(PORT NETWORK BRIDGED B_FULL "VNIs = 7\n", NULL), 0);
+	assert_ptr_equal(member_of(7, KEY_B), b7);
+	assert_int_equal(view_of(7)->member_count, 1);
+	assert_null(view_find_vni(running_view(), 42));
+	assert_true(netns_run("ip link add ovt-ovl42 type veth peer name v42"));
+	assert_true(running_apply(PORT NETWORK BRIDGED BRIDGED42 B_FULL "VNIs = 7, 42\n" A_FULL
+	                                                                "VNIs = 7\n",
+	                          NULL) < 0);
+	assert_int_equal(view_of(7)->member_count, 1);
+	assert_ptr_equal(member_of(7, KEY_B), b7);
+	assert_int_equal(running_apply(PORT NETWORK BRIDGED B_FULL "VNIs = 7\n", NULL), 0);
+	assert_ptr_equal(member_of(7, KEY_B), b7);
+}
+
+/* Guards change in place; another VNI or mode is another network. */
+static void test_guards(void **state)
+{
+	struct apply_summary summary;
+	struct network *network;
+	struct member *a;
+
+	(void)state;
+	assert_int_equal(running_apply(PORT BRIDGED A_FULL "VNIs = 7\n", NULL), 0);
+	network = view_of(7)->network;
+	a = member_of(7, KEY_A);
+	assert_false(atomic_load(&a->may_route) || atomic_load(&network->local.may_route));
+
+	assert_int_equal(running_apply(PORT BRIDGED "Guard = strict\nVLANs = 5\nMTU = 1300\n"
+	                                            "RouterAdverts = local\n"
+	                                            "DHCPServers = 3p7b\n" A_FULL "VNIs = 7\n",
+	                               &summary),
+	                 0);
+	assert_int_equal(summary.networks_added + summary.networks_removed + summary.peers_changed,
+	                 0);
+	assert_ptr_equal(view_of(7)->network, network);
+	assert_ptr_equal(member_of(7, KEY_A), a);
+	assert_int_equal(view_of(7)->guards.mode, GUARD_STRICT);
+	assert_int_equal(view_of(7)->guards.vlans, GUARD_VLANS_LIST);
+	assert_int_equal(view_of(7)->mtu, 1300);
+	assert_true(atomic_load(&network->local.may_route));
+	assert_false(atomic_load(&a->may_route));
+	assert_true(atomic_load(&a->may_serve_dhcp));
+	assert_false(atomic_load(&network->local.may_serve_dhcp));
+	assert_false(view_of(7)->guards.any_router);
+
+	assert_int_equal(
+		running_apply(PORT BRIDGED "RouterAdverts = all\n" A_FULL "VNIs = 7\n", NULL), 0);
+	assert_true(view_of(7)->guards.any_router);
+	assert_true(atomic_load(&a->may_route) && atomic_load(&network->local.may_route));
+	assert_false(atomic_load(&a->may_serve_dhcp));
+
+	assert_int_equal(running_apply(PORT
+	                               "[Network]\nBridge = ovl7\nMode = bridged\nVNI = 8\n" A_FULL
+	                               "VNIs = 8\n",
+	                               &summary),
+	                 0);
+	assert_int_equal(summary.networks_added, 1);
+	assert_int_equal(summary.networks_removed, 1);
+	assert_int_equal(summary.peers_changed, 1);
+	assert_ptr_not_equal(member_of(8, KEY_A), a);
+	assert_null(view_find_vni(running_view(), 7));
+	assert_int_equal(running_apply(PORT "[Network]\nBridge = ovl7\n" A_FULL, &summary), 0);
+	assert_int_equal(summary.networks_added, 1);
+	assert_int_equal(running_view()->vni_count, 0);
+}
+
 static void test_lost_tap(void **state)
 {
 	(void)state;
@@ -363,16 +488,10 @@ static void test_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_changes),
-		RUNNING(test_first_and_same),
-		RUNNING(test_peers),
-		RUNNING(test_roamed),
-		RUNNING(test_failing),
-		RUNNING(test_socket),
-		RUNNING(test_networks),
-		RUNNING(test_lost_tap),
-		RUNNING(test_path_mtu),
-		RUNNING(test_end),
+		cmocka_unit_test(test_changes), RUNNING(test_first_and_same), RUNNING(test_peers),
+		RUNNING(test_roamed),           RUNNING(test_failing),        RUNNING(test_socket),
+		RUNNING(test_networks),         RUNNING(test_members),        RUNNING(test_guards),
+		RUNNING(test_lost_tap),         RUNNING(test_path_mtu),       RUNNING(test_end),
 	};
 
 	if (secret_init() || aead_init())
