@@ -91,6 +91,7 @@ static int print_routes(const json_t *routes)
 		text_table_put(table, *network ? TEXT_PLAIN : TEXT_WARN, "%s",
 		               *network ? network : "none");
 	}
+	text_table_fit(table, text_terminal_width(stdout));
 	int ret = text_table_print(table, stdout, color);
 
 	text_table_free(table);

@@ -14,18 +14,33 @@
 #define PREFIXES_SHOWN 3
 #define KEY_SHOWN      10 /* characters of a key that stand for a peer without a name */
 
+/* A line for people, on whatever terminal they have. */
+static void print_words(enum text_style style, bool color, const char *text)
+{
+	text_print_words(stdout, text_terminal_width(stdout), 2, style, color, text);
+}
+
+static int print_table(struct text_table *table, bool color)
+{
+	text_table_fit(table, text_terminal_width(stdout));
+	return text_table_print(table, stdout, color);
+}
+
 static void print_device(const json_t *device, bool color)
 {
 	const char *key = client_text(device, "public_key"), *io = client_text(device, "io");
-	char up[TEXT_MAX];
+	char up[TEXT_MAX], mark[TEXT_MAX] = "", line[512];
 
 	text_print(stdout, color, TEXT_BOLD, "%s", client_text(device, "name"));
 	printf("  public key %s\n", *key ? key : "(none)");
-	printf("  UDP port %" JSON_INTEGER_FORMAT, client_number(device, "listen_port"));
 	if (client_number(device, "fwmark") > 0)
-		printf(", fwmark 0x%llx", (unsigned long long)client_number(device, "fwmark"));
-	printf(", %s, AEAD %s, up %s\n", io, client_text(device, "aead"),
-	       text_format_duration((uint64_t)client_number(device, "uptime_s"), up));
+		(void)snprintf(mark, sizeof(mark), ", fwmark 0x%llx",
+		               (unsigned long long)client_number(device, "fwmark"));
+	(void)snprintf(line, sizeof(line),
+	               "  UDP port %" JSON_INTEGER_FORMAT "%s, %s, AEAD %s, up %s",
+	               client_number(device, "listen_port"), mark, io, client_text(device, "aead"),
+	               text_format_duration((uint64_t)client_number(device, "uptime_s"), up));
+	print_words(TEXT_PLAIN, false, line);
 }
 
 /* "172.20.0.0/16, fd00::/64 and 5 more" */
@@ -80,7 +95,7 @@ static const char *host_problem(struct host *host, const json_t *network, char *
 
 static void print_network_problems(const json_t *networks, struct host *host, bool color)
 {
-	char text[256];
+	char text[256], line[512];
 	size_t i;
 	json_t *network;
 
@@ -89,9 +104,11 @@ static void print_network_problems(const json_t *networks, struct host *host, bo
 
 		if (!*problem)
 			problem = host_problem(host, network, text, sizeof(text));
-		if (problem)
-			text_print(stdout, color, TEXT_WARN, "network %s: %s\n",
-			           client_text(network, "name"), problem);
+		if (!problem)
+			continue;
+		(void)snprintf(line, sizeof(line), "network %s: %s", client_text(network, "name"),
+		               problem);
+		print_words(TEXT_WARN, color, line);
 	}
 }
 
@@ -129,7 +146,7 @@ static int print_networks(const json_t *networks, bool color)
 	}
 	if (json_array_size(networks)) {
 		putchar('\n');
-		ret = text_table_print(table, stdout, color);
+		ret = print_table(table, color);
 		print_network_problems(networks, host, color);
 	}
 	host_close(host);
@@ -217,7 +234,7 @@ static int print_peers(const json_t *peers, bool color)
 	}
 	putchar('\n');
 	if (json_array_size(peers))
-		ret = text_table_print(table, stdout, color);
+		ret = print_table(table, color);
 	else
 		puts("no peers");
 	text_table_free(table);
@@ -276,7 +293,7 @@ static bool print_counters(json_t *counters, const json_t *texts, bool all, bool
 		text_table_put(table, TEXT_DIM, "%s", texts ? client_text(texts, name) : "");
 	}
 	if (any)
-		(void)text_table_print(table, stdout, color);
+		(void)print_table(table, color);
 	text_table_free(table);
 	return any;
 }
@@ -362,7 +379,7 @@ static int show_neighbours(bool json)
 			json_array_foreach (json_object_get(network, "neighbours"), j, neighbour)
 				put_neighbour(table, network, neighbour);
 		}
-		if (text_table_print(table, stdout, text_use_color(stdout)))
+		if (print_table(table, text_use_color(stdout)))
 			status = OVLCTL_FAILED;
 		text_table_free(table);
 	}

@@ -96,15 +96,22 @@ static void list_commands(FILE *out)
 	static const struct text_column columns[] = { { NULL, false }, { NULL, false } };
 	struct text_table *table = text_table_new(columns, 2);
 
-	fputs("usage: ovlctl [-i NAME | --socket PATH] COMMAND [ARGUMENT…]\n\n", out);
+	text_print_words(out, text_terminal_width(out), 4, TEXT_PLAIN, false,
+	                 "usage: ovlctl [-i NAME | --socket PATH] COMMAND [ARGUMENT…]");
+	fputc('\n', out);
 	for (size_t i = 0; table && i < COMMAND_COUNT; i++) {
 		text_table_put(table, TEXT_PLAIN, "  %s", commands[i].name);
 		text_table_put(table, TEXT_PLAIN, "%s", commands[i].summary);
 	}
-	if (table)
+	if (table) {
+		text_table_fit(table, text_terminal_width(out));
 		text_table_print(table, out, false);
+	}
 	text_table_free(table);
-	fputs("\novlctl help COMMAND says more about one, ovlctl --version which this is.\n", out);
+	fputc('\n', out);
+	text_print_words(
+		out, text_terminal_width(out), 0, TEXT_PLAIN, false,
+		"ovlctl help COMMAND says more about one, ovlctl --version which this is.");
 }
 
 static bool is_help(const char *word)

@@ -7,10 +7,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define WORD_MAX   63
 #define COLUMN_GAP 2
+#define ITEM_GAP   3 /* between the cells of a paragraph */
+#define INDENT     2
+#define LAST_MIN   20 /* a last column narrower than that goes on below the others */
 
 /* --- near words --- */
 
@@ -193,6 +197,89 @@ void text_print(FILE *out, bool color, enum text_style style, const char *format
 	va_end(args);
 }
 
+/* --- words --- */
+
+/* Characters of UTF-8, each taken for one column. */
+static unsigned int count_columns(const char *text, size_t len)
+{
+	unsigned int width = 0;
+
+	for (size_t i = 0; i < len; i++)
+		width += ((unsigned char)text[i] & 0xc0) != 0x80;
+	return width;
+}
+
+static unsigned int text_width(const char *text)
+{
+	return count_columns(text, strlen(text));
+}
+
+unsigned int text_terminal_width(FILE *out)
+{
+	struct winsize size;
+	int fd = fileno(out);
+
+	if (fd < 0 || !isatty(fd) || ioctl(fd, TIOCGWINSZ, &size) < 0)
+		return 0;
+	return size.ws_col;
+}
+
+/* Text that breaks between words. */
+struct flow {
+	FILE *out;
+	bool color;
+	unsigned int width; /* 0: it does not break */
+	unsigned int indent; /* of the lines that a break begins */
+	unsigned int column; /* where the line ends so far */
+	unsigned int blanks; /* owed to the next word, unless it begins a line */
+	bool broken;
+};
+
+static void flow_break(struct flow *flow, unsigned int indent)
+{
+	fprintf(flow->out, "\n%*s", (int)indent, "");
+	flow->column = indent;
+	flow->blanks = 0;
+}
+
+static void flow_words(struct flow *flow, enum text_style style, const char *text)
+{
+	const char *start = flow->color ? style_start(style) : "";
+	bool any = false;
+
+	while (*text) {
+		size_t len = strcspn(text, " ");
+		unsigned int width = count_columns(text, len);
+
+		if (len == 0) {
+			flow->blanks++;
+			text++;
+			continue;
+		}
+		if (flow->width && flow->column > flow->indent &&
+		    flow->column + flow->blanks + width > flow->width) {
+			flow_break(flow, flow->indent);
+			flow->broken = true;
+		}
+		fprintf(flow->out, "%*s%s%.*s", (int)flow->blanks, "", any ? "" : start, (int)len,
+		        text);
+		any = true;
+		flow->column += flow->blanks + width;
+		flow->blanks = 0;
+		text += len;
+	}
+	fputs(any && flow->color ? style_end(style) : "", flow->out);
+}
+
+void text_print_words(FILE *out, unsigned int width, unsigned int indent, enum text_style style,
+                      bool color, const char *text)
+{
+	struct flow flow = { .out = out, .color = color, .width = width, .indent = indent };
+
+	flow_words(&flow, style, text);
+	fputc('\n', out);
+}
+
 /* --- tables --- */
 
 struct cell {
@@ -203,6 +290,7 @@ struct cell {
 struct text_table {
 	const struct text_column *columns;
 	size_t column_count;
+	unsigned int fit; /* 0: any width */
 	struct cell *cells; /* row by row */
 	size_t cell_count;
 	size_t cell_capacity;
@@ -264,14 +352,9 @@ void text_table_put(struct text_table *table, enum text_style style, const char 
 	}
 }
 
-/* Characters of UTF-8, each taken for one column. */
-static size_t text_width(const char *text)
+void text_table_fit(struct text_table *table, unsigned int width)
 {
-	size_t width = 0;
-
-	for (; *text; text++)
-		width += ((unsigned char)*text & 0xc0) != 0x80;
-	return width;
+	table->fit = width;
 }
 
 static size_t column_width(const struct text_table *table, size_t column)
@@ -295,6 +378,8 @@ struct sheet {
 	FILE *out;
 	bool color;
 	size_t blanks; /* owed to the next text of the line, if there is one */
+	unsigned int last; /* where the last column begins, if it has to break; or 0 */
+	unsigned int last_indent;
 };
 
 /* Nothing is padded at the end of a line. */
@@ -306,8 +391,15 @@ static void print_cell(struct sheet *sheet, size_t column, enum text_style style
 	if (right)
 		sheet->blanks += padding;
 	if (*text) {
+		struct flow flow = { .out = sheet->out, .color = sheet->color };
+
+		if (sheet->last && column == sheet->table->column_count - 1) {
+			flow.width = sheet->table->fit;
+			flow.column = sheet->last;
+			flow.indent = sheet->last_indent;
+		}
 		fprintf(sheet->out, "%*s", (int)sheet->blanks, "");
-		text_print(sheet->out, sheet->color, style, "%s", text);
+		flow_words(&flow, style, text);
 		sheet->blanks = 0;
 	}
 	sheet->blanks += (right ? 0 : padding) + COLUMN_GAP;
@@ -317,22 +409,81 @@ static void print_cell(struct sheet *sheet, size_t column, enum text_style style
 	}
 }
 
+/* "ENDPOINT 192.0.2.1:7", whole on this line or else on the next ones. */
+static void print_item(struct flow *flow, const char *title, const struct cell *cell)
+{
+	unsigned int width = text_width(title) + 1 + text_width(cell->text);
+
+	flow->blanks = flow->column > INDENT ? ITEM_GAP : 0;
+	if (flow->column > INDENT &&
+	    (flow->broken || flow->column + flow->blanks + width > flow->width))
+		flow_break(flow, INDENT);
+	flow->broken = false;
+	flow_words(flow, TEXT_DIM, title);
+	flow->blanks++;
+	flow_words(flow, cell->style, cell->text);
+}
+
+static void print_paragraphs(const struct text_table *table, FILE *out, bool color)
+{
+	struct flow flow = {
+		.out = out, .color = color, .width = table->fit, .indent = 2 * INDENT
+	};
+
+	for (size_t i = 0; i < table->cell_count; i++) {
+		const struct cell *cell = &table->cells[i];
+		const char *title = table->columns[i % table->column_count].title;
+
+		if (i % table->column_count == 0) {
+			fprintf(out, "%s%s ", i ? "\n" : "", title);
+			text_print(out, color, cell->style, "%s", cell->text);
+			fprintf(out, "\n%*s", INDENT, "");
+			flow.column = INDENT;
+			flow.broken = false;
+		} else if (cell->text[0]) {
+			print_item(&flow, title, cell);
+		}
+	}
+	if (table->cell_count)
+		fputc('\n', out);
+}
+
+static void print_rows(struct sheet *sheet)
+{
+	const struct text_table *table = sheet->table;
+
+	for (size_t i = 0; i < table->column_count && table->columns[0].title; i++)
+		print_cell(sheet, i, TEXT_BOLD, table->columns[i].title);
+	for (size_t i = 0; i < table->cell_count; i++)
+		print_cell(sheet, i % table->column_count, table->cells[i].style,
+		           table->cells[i].text);
+}
+
 int text_table_print(const struct text_table *table, FILE *out, bool color)
 {
 	size_t *widths = calloc(table->column_count, sizeof(*widths));
 	struct sheet sheet = { .table = table, .widths = widths, .out = out, .color = color };
+	size_t total = 0, before_last;
+	bool wide;
 
 	if (!widths || table->incomplete) {
 		free(widths);
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < table->column_count; i++)
+	for (size_t i = 0; i < table->column_count; i++) {
 		widths[i] = column_width(table, i);
-	for (size_t i = 0; i < table->column_count && table->columns[0].title; i++)
-		print_cell(&sheet, i, TEXT_BOLD, table->columns[i].title);
-	for (size_t i = 0; i < table->cell_count; i++)
-		print_cell(&sheet, i % table->column_count, table->cells[i].style,
-		           table->cells[i].text);
+		total += widths[i] + (i ? COLUMN_GAP : 0);
+	}
+	before_last = total - widths[table->column_count - 1];
+	wide = table->fit && total > table->fit;
+	if (wide) {
+		sheet.last = (unsigned int)before_last;
+		sheet.last_indent = before_last + LAST_MIN <= table->fit ? sheet.last : 2 * INDENT;
+	}
+	if (wide && table->columns[0].title)
+		print_paragraphs(table, out, color);
+	else
+		print_rows(&sheet);
 	free(widths);
 	return 0;
 }

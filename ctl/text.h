@@ -44,9 +44,20 @@ bool text_use_color(FILE *out);
 void text_print(FILE *out, bool color, enum text_style style, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* Columns of the terminal that @out is; 0: no terminal, so as many as it takes. */
+unsigned int text_terminal_width(FILE *out);
+/*
+ * One line of words, ended; where it is wider than @width (0: never) the rest goes
+ * @indent blanks deep into further lines. A word is never cut.
+ */
+void text_print_words(FILE *out, unsigned int width, unsigned int indent, enum text_style style,
+                      bool color, const char *text);
+
 /*
  * A table: cells are put from left to right, a full row begins the next.
- * Columns are as wide as their widest cell, two blanks apart.
+ * Columns are as wide as their widest cell, two blanks apart. Where that is wider
+ * than text_table_fit() allows, a table with titles becomes a paragraph a row, its
+ * cells with their titles one after the other; without titles the last column breaks.
  */
 struct text_column {
 	const char *title; /* NULL in all columns: no line of titles */
@@ -58,6 +69,7 @@ struct text_table;
 struct text_table *text_table_new(const struct text_column *columns, size_t count);
 void text_table_put(struct text_table *table, enum text_style style, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+void text_table_fit(struct text_table *table, unsigned int width); /* 0, as at first: any */
 /* 0, or -ENOMEM if anything that was put got lost: then it prints nothing. */
 int text_table_print(const struct text_table *table, FILE *out, bool color);
 void text_table_free(struct text_table *table); /* takes NULL */

@@ -2,12 +2,16 @@
 """The control side under people's mistakes, hostile clients, and changes under traffic."""
 import base64
 import concurrent.futures
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -250,6 +254,54 @@ def test_no_line_ends_in_blanks(overlay):
     daemon = overlay.daemons[0]
     for argv in (["show"], ["show", "drops"], ["show", "drops", "--all"], ["show", "neigh"], ["route", "list"], ["help"]):
         assert not re.search(r"[ \t]$", daemon.ctl(*argv), re.MULTILINE), argv
+
+
+def on_terminal(daemon, columns, *argv):
+    """What ovlctl writes to a terminal of that many columns; colours taken out, lines."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(daemon.host.argv([build_folder() / "ctl" / "ovlctl", "--socket", daemon.socket, *argv]),
+                               stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    data = b""
+    try:
+        while piece := os.read(ours, 65536):
+            data += piece
+    except OSError:  # how Linux tells the end
+        pass
+    os.close(ours)
+    assert process.wait(10) == 0
+    text = data.decode()
+    assert "\033[" in text or argv[0] == "help"
+    return re.sub(r"\033\[\d*m", "", text).replace("\r", "").split("\n")
+
+
+def test_narrow_terminals(overlay):
+    daemon = overlay.daemons[0]
+    host = overlay.lab[0]
+    assert overlay.containers[0].ping(overlay.containers[1].address)
+    long = "barge-with-a-name-that-is-as-long-as-names-of-peers-can-be-63xx"
+    host.bridge("a1-frontend-net", address="172.21.101.1/16")
+    text = overlay.config(host) + f"[Network]\nName = {long}\nBridge = a1-frontend-net\n[Network]\nBridge = nowhere\n"
+    text += f"[Peer]\nName = {long}\nPublicKey = {keypair()[1]}\nEndpoint = [2001:db8:1234:5678:9abc:def0:1234:5678]:65535\n"
+    text += "AllowedIPs = " + ", ".join(f"fd00:1234:5678:9abc:def0:{n}::/112" for n in range(9)) + "\n"
+    text += f"[Peer]\nPublicKey = {keypair()[1]}\nEndpoint = {'very-long.' * 7}name.example.org:1\n"
+    daemon.write(text)
+    daemon.ctl("reload")
+    wait_for(lambda: daemon.show()["networks"][1]["attached"], 5)
+    for columns in (80, 60, 40):
+        for argv in (["show"], ["show", "drops"], ["show", "drops", "--all"], ["show", "neigh"], ["route", "list"], ["help"]):
+            lines = on_terminal(daemon, columns, *argv)
+            print("\n".join(lines))
+            assert not any(line.endswith(" ") for line in lines)
+            for line in lines:
+                # A word longer than that is the terminal's to break, so that it can be copied.
+                assert len(line) <= columns or " " not in line.strip() or \
+                    re.fullmatch(r"(PEER|NETWORK|PREFIX) \S+|\S+  public key \S+", line), line
+    whole = daemon.ctl("show").split("\n")
+    assert any(line.startswith("NETWORK") and line.endswith("FROM CONTAINERS") for line in whole)
+    assert [line.split() for line in on_terminal(daemon, 1000, "show") if line.startswith(("NETWORK", "PEER"))] == \
+        [line.split() for line in whole if line.startswith(("NETWORK", "PEER"))]
 
 
 def test_no_tun_device_and_no_privilege(lab):

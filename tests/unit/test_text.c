@@ -195,6 +195,74 @@ static void test_table_empty_cells(void **state)
 	text_table_free(table);
 }
 
+/* Narrower than a table with titles: a paragraph a row; without: its last column breaks. */
+static void test_table_fits(void **state)
+{
+	static const struct text_column titled[] = {
+		{ "PEER", false }, { "IPS", false }, { "SENT", true }, { "LOSS", true }
+	};
+	static const struct text_column plain[] = { { NULL, false }, { NULL, false } };
+	static const char *const cells[] = {
+		"barge1", "10.0.0.0/8, fd00::/8 and more", "1 B", "-", "barge2", "-", "", "0 %"
+	};
+	struct text_table *table = text_table_new(titled, 4);
+	char *text;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++)
+		text_table_put(table, i == 0 ? TEXT_BOLD : TEXT_PLAIN, "%s", cells[i]);
+	text_table_fit(table, 51);
+	text = print(table, false);
+	assert_string_equal(text, "PEER    IPS                            SENT  LOSS\n"
+	                          "barge1  10.0.0.0/8, fd00::/8 and more   1 B     -\n"
+	                          "barge2  -                                     0 %\n");
+	free(text);
+	text_table_fit(table, 49);
+	text = print(table, false);
+	assert_int_equal(strcspn(text, "\n"), 49); /* just wide enough */
+	free(text);
+	text_table_fit(table, 48);
+	text = print(table, false);
+	assert_string_equal(text, "PEER barge1\n"
+	                          "  IPS 10.0.0.0/8, fd00::/8 and more   SENT 1 B\n"
+	                          "  LOSS -\n"
+	                          "PEER barge2\n"
+	                          "  IPS -   LOSS 0 %\n");
+	free(text);
+	/* An item that breaks ends its line; a word alone may be too long. */
+	text_table_fit(table, 20);
+	text = print(table, true);
+	assert_string_equal(text, "PEER \033[1mbarge1\033[0m\n"
+	                          "  \033[2mIPS\033[0m 10.0.0.0/8,\n"
+	                          "    fd00::/8 and\n"
+	                          "    more\n"
+	                          "  \033[2mSENT\033[0m 1 B   \033[2mLOSS\033[0m -\n"
+	                          "PEER barge2\n"
+	                          "  \033[2mIPS\033[0m -   \033[2mLOSS\033[0m 0 %\n");
+	free(text);
+	text_table_fit(table, 1);
+	text = print(table, false);
+	assert_non_null(
+		strstr(text, "\n  IPS\n    10.0.0.0/8,\n    fd00::/8\n    and\n    more\n"));
+	free(text);
+	text_table_free(table);
+
+	table = text_table_new(plain, 2);
+	text_table_put(table, TEXT_PLAIN, "  rx");
+	text_table_put(table, TEXT_DIM, "a sentence that goes on and on");
+	text_table_fit(table, 26);
+	text = print(table, true);
+	assert_string_equal(text, "  rx  \033[2ma sentence that goes\n"
+	                          "      on and on\033[0m\n");
+	free(text);
+	text_table_fit(table, 25); /* too narrow to break well */
+	text = print(table, false);
+	assert_string_equal(text, "  rx  a sentence that\n"
+	                          "    goes on and on\n");
+	free(text);
+	text_table_free(table);
+}
+
 static void test_table_grows(void **state)
 {
 	static const struct text_column columns[] = { { NULL, true } };
@@ -256,6 +324,7 @@ int main(void)
 		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_table_empty_cells),
+		cmocka_unit_test(test_table_fits),
 		cmocka_unit_test(test_table_grows),
 		cmocka_unit_test(test_color),
 	};
