@@ -54,6 +54,7 @@ struct bridge {
 	char name[IFNAMSIZ];
 	uint32_t tap_index;
 	uint8_t tap_mac[ETHER_ADDR_SIZE];
+	bool bridged;
 	uint8_t router_mac[ETHER_ADDR_SIZE];
 	struct subnet_route *routes;
 	size_t route_count;
@@ -241,11 +242,13 @@ static void keep_joined(struct bridge *b, struct pass *pass)
 
 static void keep_port(struct bridge *b, struct pass *pass)
 {
-	bool first = !b->port_done;
+	enum netlink_port kind = b->bridged ? NETLINK_PORT_BRIDGED : NETLINK_PORT_ROUTED;
+	bool first = !b->port_done, set = pass->tap.port_set & 1U << kind;
 
-	if (first || (!pass->tap.port_set && duty_try(&b->port, pass->now_ns, PORT_TRIES)) ||
+	if (first || (!set && duty_try(&b->port, pass->now_ns, PORT_TRIES)) ||
 	    pass->now_ns - b->port_done_ns >= PORT_AUDIT_NS) {
-		b->port.error = priv_set_port(b->priv, b->tap_index, b->router_mac);
+		b->port.error =
+			priv_set_port(b->priv, b->tap_index, b->bridged ? NULL : b->router_mac);
 		b->port_done = true;
 		b->port_done_ns = pass->now_ns;
 	}
@@ -461,6 +464,7 @@ struct bridge *bridge_open(struct priv *priv, struct netlink *netlink,
 	b->tap_index = config->tap_index;
 	strncpy(b->name, config->name, sizeof(b->name) - 1);
 	memcpy(b->tap_mac, config->tap_mac, ETHER_ADDR_SIZE);
+	b->bridged = config->bridged;
 	memcpy(b->router_mac, config->router_mac, ETHER_ADDR_SIZE);
 	if (bridge_set_subnets(b, config->subnets, config->subnet_count) < 0) {
 		free(b);

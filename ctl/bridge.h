@@ -2,7 +2,7 @@
 /*
  * Keeps a network's TAP what it has to be: a port of the bridge of that name, for
  * as long and as often as there is one, with the right MTU, MAC, flags, FDB entry
- * and port attributes; and the host's routes to Subnets that the bridge itself has
+ * (routed networks have one) and port attributes; and the host's routes to Subnets that the bridge itself has
  * no address in. Tells what the workers have to know of the bridge.
  *
  * The caller reports changes and the passing of time by bridge_update() and need
@@ -32,7 +32,8 @@ struct bridge_config {
 	/* Begins with fe, locally administered: a bridge without a MAC of its own takes the
 	 * lowest of its ports', and so any container's rather than this. */
 	uint8_t tap_mac[ETHER_ADDR_SIZE];
-	uint8_t router_mac[ETHER_ADDR_SIZE]; /* another one: DESIGN, decision 3 */
+	bool bridged; /* frames as they are; the bridge learns what is behind the TAP */
+	uint8_t router_mac[ETHER_ADDR_SIZE]; /* of routed networks: docs/architecture.md */
 	const struct prefix *subnets; /* as configured; may be none */
 	size_t subnet_count;
 };

@@ -364,7 +364,7 @@ int netlink_set_master(struct netlink *netlink, uint32_t index, uint32_t bridge)
 	link = netlink_cache_find(&netlink->cache, index);
 	if (!err && link) {
 		link->master = bridge;
-		link->port_set = false;
+		link->port_set = 0;
 	}
 	return err;
 }
@@ -442,34 +442,36 @@ int netlink_set_fdb(struct netlink *netlink, uint32_t port, const uint8_t mac[ET
 }
 
 /* Attributes @from to before @to of netlink_port_attributes. */
-static int set_port_attributes(struct netlink *nl, uint32_t port, size_t from, size_t to)
+static int set_port_attributes(struct netlink *nl, uint32_t port, enum netlink_port kind,
+                               size_t from, size_t to)
 {
 	struct nlmsghdr *nlh = link_request(nl, RTM_SETLINK, AF_BRIDGE, port);
 	struct nlattr *nest = mnl_attr_nest_start(nlh, IFLA_PROTINFO);
 
 	for (size_t i = from; i < to; i++)
-		mnl_attr_put_u8(nlh, netlink_port_attributes[i].type,
-		                netlink_port_attributes[i].value);
+		if (netlink_port_attributes[i].value[kind] != NETLINK_PORT_ANY)
+			mnl_attr_put_u8(nlh, netlink_port_attributes[i].type,
+			                netlink_port_attributes[i].value[kind]);
 	mnl_attr_nest_end(nlh, nest);
 	return transact(nl, nlh, NULL, NULL);
 }
 
-int netlink_set_port(struct netlink *netlink, uint32_t port)
+int netlink_set_port(struct netlink *netlink, uint32_t port, enum netlink_port kind)
 {
 	struct netlink_link *link = netlink_cache_find(&netlink->cache, port);
-	int err = set_port_attributes(netlink, port, 0, NETLINK_PORT_ATTRIBUTES);
+	int err = set_port_attributes(netlink, port, kind, 0, NETLINK_PORT_ATTRIBUTES);
 
 	if (err) {
 		err = 0;
 		for (size_t i = 0; i < NETLINK_PORT_ATTRIBUTES; i++) {
-			int one = set_port_attributes(netlink, port, i, i + 1);
+			int one = set_port_attributes(netlink, port, kind, i, i + 1);
 
 			if (one && !err)
 				err = one;
 		}
 	}
 	if (!err && link)
-		link->port_set = true;
+		link->port_set = (uint8_t)(link->port_set | 1U << kind);
 	return err;
 }
 

@@ -22,13 +22,16 @@
 
 struct netlink;
 
+/* A TAP in the bridge: of a routed network or of a bridged one. */
+enum netlink_port { NETLINK_PORT_ROUTED, NETLINK_PORT_BRIDGED, NETLINK_PORT_KINDS };
+
 struct netlink_link {
 	uint32_t index;
 	uint32_t master; /* index of the bridge it is a port of; 0: none */
 	uint32_t mtu;
 	uint32_t flags; /* IFF_UP, … */
 	bool is_bridge;
-	bool port_set; /* a bridge's port, and as netlink_set_port() leaves one */
+	uint8_t port_set; /* a bridge's port, and as netlink_set_port() leaves one: 1 << kind */
 	uint8_t mac[ETHER_ADDR_SIZE];
 	char name[IFNAMSIZ];
 };
@@ -81,10 +84,12 @@ int netlink_set_addressless(struct netlink *netlink, uint32_t index);
 int netlink_set_fdb(struct netlink *netlink, uint32_t port, const uint8_t mac[ETHER_ADDR_SIZE]);
 /*
  * "bridge link set dev PORT mcast_router 2 learning off hairpin off isolated off
- * neigh_suppress off bcast_flood on mcast_flood on": all multicast comes here. What
- * a kernel refuses does not keep the rest from being set; the first error is told.
+ * neigh_suppress off bcast_flood on mcast_flood on": all multicast comes here. In a
+ * bridged network "learning on flood on" as well: remote stations are behind this
+ * port. What a kernel refuses does not keep the rest from being set; the first error
+ * is told.
  */
-int netlink_set_port(struct netlink *netlink, uint32_t port);
+int netlink_set_port(struct netlink *netlink, uint32_t port, enum netlink_port kind);
 /*
  * A link-scope route of the main table, marked as ours by its protocol. -EEXIST:
  * there is one already, ours or another's. Removing touches ours only (-ESRCH: none).

@@ -18,13 +18,14 @@
 #include <string.h>
 
 const struct netlink_port_attribute netlink_port_attributes[NETLINK_PORT_ATTRIBUTES] = {
-	{ IFLA_BRPORT_MULTICAST_ROUTER, 2 },
-	{ IFLA_BRPORT_LEARNING, 0 },
-	{ IFLA_BRPORT_MODE, 0 },
-	{ IFLA_BRPORT_ISOLATED, 0 },
-	{ IFLA_BRPORT_NEIGH_SUPPRESS, 0 },
-	{ IFLA_BRPORT_BCAST_FLOOD, 1 },
-	{ IFLA_BRPORT_MCAST_FLOOD, 1 },
+	{ IFLA_BRPORT_MULTICAST_ROUTER, { 2, 2 } },
+	{ IFLA_BRPORT_LEARNING, { 0, 1 } },
+	{ IFLA_BRPORT_UNICAST_FLOOD, { NETLINK_PORT_ANY, 1 } },
+	{ IFLA_BRPORT_MODE, { 0, 0 } },
+	{ IFLA_BRPORT_ISOLATED, { 0, 0 } },
+	{ IFLA_BRPORT_NEIGH_SUPPRESS, { 0, 0 } },
+	{ IFLA_BRPORT_BCAST_FLOOD, { 1, 1 } },
+	{ IFLA_BRPORT_MCAST_FLOOD, { 1, 1 } },
 };
 
 /* ---- the arrays ---- */
@@ -177,19 +178,28 @@ static bool attr_text_is(const struct nlattr *attr, const char *text)
 }
 
 /* An attribute that this kernel does not have is as wished. */
-static bool port_is_set(const struct nlattr *nest)
+static bool is_as_wished(const struct nlattr *attr, uint8_t value)
+{
+	return value == NETLINK_PORT_ANY || !netlink_attr_holds(attr, 1) ||
+	       mnl_attr_get_u8(attr) == value;
+}
+
+/* Bits of 1 << kind: as which kinds of port it is set. */
+static uint8_t port_is_set(const struct nlattr *nest)
 {
 	const struct nlattr *table[IFLA_BRPORT_MAX + 1];
+	uint8_t set = 0;
 
 	netlink_collect_nested(nest, table, IFLA_BRPORT_MAX);
-	for (size_t i = 0; i < NETLINK_PORT_ATTRIBUTES; i++) {
-		const struct nlattr *attr = table[netlink_port_attributes[i].type];
+	for (unsigned int kind = 0; kind < NETLINK_PORT_KINDS; kind++) {
+		bool all = true;
 
-		if (netlink_attr_holds(attr, 1) &&
-		    mnl_attr_get_u8(attr) != netlink_port_attributes[i].value)
-			return false;
+		for (size_t i = 0; i < NETLINK_PORT_ATTRIBUTES && all; i++)
+			all = is_as_wished(table[netlink_port_attributes[i].type],
+			                   netlink_port_attributes[i].value[kind]);
+		set |= (uint8_t)(all << kind);
 	}
-	return true;
+	return set;
 }
 
 static int take_link(struct netlink_cache *cache, const struct nlmsghdr *nlh)
@@ -215,9 +225,9 @@ static int take_link(struct netlink_cache *cache, const struct nlmsghdr *nlh)
 	if (table[IFLA_LINKINFO]) {
 		netlink_collect_nested(table[IFLA_LINKINFO], kind, IFLA_INFO_MAX);
 		link.is_bridge = attr_text_is(kind[IFLA_INFO_KIND], "bridge");
-		link.port_set = attr_text_is(kind[IFLA_INFO_SLAVE_KIND], "bridge") &&
-		                kind[IFLA_INFO_SLAVE_DATA] &&
-		                port_is_set(kind[IFLA_INFO_SLAVE_DATA]);
+		if (attr_text_is(kind[IFLA_INFO_SLAVE_KIND], "bridge") &&
+		    kind[IFLA_INFO_SLAVE_DATA])
+			link.port_set = port_is_set(kind[IFLA_INFO_SLAVE_DATA]);
 	}
 	return cache_put_link(cache, &link);
 }
@@ -228,7 +238,7 @@ static void take_port(struct netlink_cache *cache, const struct nlmsghdr *nlh)
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(nlh);
 	struct netlink_link *link = netlink_cache_find(cache, (uint32_t)info->ifi_index);
 	const struct nlattr *table[IFLA_MAX + 1];
-	bool set;
+	uint8_t set;
 
 	netlink_collect(nlh, sizeof(*info), table, IFLA_MAX);
 	if (!link || link->master == 0 || !table[IFLA_PROTINFO])

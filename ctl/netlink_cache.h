@@ -25,9 +25,10 @@ struct netlink_cache {
 /* What netlink_set_port() sets, and what makes a port "as it left one". One byte each. */
 struct netlink_port_attribute {
 	uint16_t type; /* IFLA_BRPORT_* */
-	uint8_t value;
+	uint8_t value[NETLINK_PORT_KINDS];
 };
-#define NETLINK_PORT_ATTRIBUTES 7
+#define NETLINK_PORT_ATTRIBUTES 8
+#define NETLINK_PORT_ANY        0xff /* as value: not set, whatever it is */
 extern const struct netlink_port_attribute netlink_port_attributes[NETLINK_PORT_ATTRIBUTES];
 
 /* An event or a dump's message; of types not known nothing is taken. 0 or -ENOMEM. */

@@ -155,16 +155,18 @@ int priv_set_link(struct priv *priv, uint32_t tap_index, uint32_t mtu,
 	return err;
 }
 
-int priv_set_port(struct priv *priv, uint32_t tap_index, const uint8_t router_mac[ETHER_ADDR_SIZE])
+int priv_set_port(struct priv *priv, uint32_t tap_index, const uint8_t *router_mac)
 {
 	int err_fdb, err_port;
 
 	if (!find_tap(priv, tap_index))
 		return -EPERM;
+	if (!router_mac)
+		return netlink_set_port(priv->netlink, tap_index, NETLINK_PORT_BRIDGED);
 	if (!is_unicast_mac(router_mac))
 		return -EINVAL;
 	err_fdb = netlink_set_fdb(priv->netlink, tap_index, router_mac);
-	err_port = netlink_set_port(priv->netlink, tap_index);
+	err_port = netlink_set_port(priv->netlink, tap_index, NETLINK_PORT_ROUTED);
 	return err_fdb ? err_fdb : err_port;
 }
 

@@ -33,8 +33,8 @@ int priv_join_bridge(struct priv *priv, uint32_t tap_index, uint32_t bridge_inde
 /* And up. Only what differs is set. */
 int priv_set_link(struct priv *priv, uint32_t tap_index, uint32_t mtu,
                   const uint8_t mac[ETHER_ADDR_SIZE]);
-int priv_set_port(struct priv *priv, uint32_t tap_index,
-                  const uint8_t router_mac[ETHER_ADDR_SIZE]); /* fdb, mcast_router, learning */
+/* @router_mac, of routed networks, gets an FDB entry; NULL: a bridged network's port. */
+int priv_set_port(struct priv *priv, uint32_t tap_index, const uint8_t *router_mac);
 /* A link-scope route of a Subnet that the bridge itself has not (DESIGN: Config). */
 int priv_add_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix);
 int priv_remove_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix);

@@ -79,6 +79,7 @@ static int open_tap(struct state *state, struct run_network *run,
 {
 	struct bridge_config bridge = {
 		.name = config->bridge,
+		.bridged = config->bridged,
 		.subnets = config->subnets,
 		.subnet_count = config->subnet_count,
 	};

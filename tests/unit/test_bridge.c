@@ -101,12 +101,15 @@ static bool tap_is_right(void)
 	       netns_prints("bridge fdb show dev tap0", "02:01:02:03:04:05");
 }
 
+static bool as_bridged; /* the next one that is opened */
+
 static void open_bridge(const char *const *subnets, size_t count)
 {
 	struct prefix prefixes[4];
 	struct bridge_config config = {
 		.name = "ovl0",
 		.tap_index = tap_index,
+		.bridged = as_bridged,
 		.subnets = prefixes,
 		.subnet_count = count,
 	};
@@ -123,6 +126,7 @@ static void open_bridge(const char *const *subnets, size_t count)
 static int set_up(void **state)
 {
 	(void)state;
+	as_bridged = false;
 	news = views = 0;
 	frozen_ns = 0;
 	if (netlink_open(&nl, update, NULL) < 0 || priv_open(&priv, nl) < 0)
@@ -562,6 +566,43 @@ static void frames_to_the_router_reach_the_tap_alone(void **state)
 	assert_true(netns_prints("bridge fdb show", "02:01:02:03:04:05 dev tap0"));
 }
 
+static bool port_is_bridged(void)
+{
+	return link_shows("tap0", "fe:01:02:03:04:05") && link_shows("tap0", "master ovl0") &&
+	       link_shows("tap0", ",UP") && link_shows("tap0", "learning on") &&
+	       link_shows("tap0", " flood on") && link_shows("tap0", "mcast_flood on") &&
+	       link_shows("tap0", "bcast_flood on") && link_shows("tap0", "mcast_router 2");
+}
+
+/* In a bridged network the bridge learns what is behind the TAP, and floods what it does not know. */
+static void a_bridged_networks_port_is_a_plain_one(void **state)
+{
+	static const uint8_t remote[] = { 0x02, 0x11, 0, 0, 0, 1 };
+	uint8_t frame[10 + 64] = { 0 };
+
+	(void)state;
+	as_bridged = true;
+	make_bridge();
+	make_container("0", 9000);
+	open_bridge(NULL, 0);
+	AWAIT(now()->attached);
+	settle();
+	assert_true(port_is_bridged());
+	assert_true(link_shows("tap0", "mtu 9000"));
+	assert_false(netns_prints("bridge fdb show dev tap0", "static"));
+
+	assert_true(netns_run("bridge link set dev tap0 learning off flood off mcast_flood off"));
+	AWAIT(port_is_bridged());
+
+	/* Behind the virtio-net header: to everyone, from a remote station. */
+	memset(frame + 10, 0xff, 6);
+	memcpy(frame + 16, remote, 6);
+	frame[22] = 0x88;
+	frame[23] = 0xb5;
+	assert_int_equal(write(tap.fd, frame, sizeof(frame)), sizeof(frame));
+	AWAIT(netns_prints("bridge fdb show dev tap0", "02:11:00:00:00:01 master ovl0"));
+}
+
 int main(void)
 {
 #define WITH_TAP(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -580,6 +621,7 @@ int main(void)
 		WITH_TAP(a_deleted_tap_is_told),
 		WITH_TAP(only_own_taps_and_real_bridges_are_touched),
 		WITH_TAP(frames_to_the_router_reach_the_tap_alone),
+		WITH_TAP(a_bridged_networks_port_is_a_plain_one),
 	};
 
 	if (!netns_enter())

@@ -57,6 +57,11 @@ static const struct netlink_link *find(const char *name)
 	return netlink_find_link(nl, name);
 }
 
+static bool set_as(const char *name, enum netlink_port kind)
+{
+	return find(name)->port_set & 1U << kind;
+}
+
 static uint32_t index_of(const char *name)
 {
 	const struct netlink_link *link;
@@ -132,7 +137,7 @@ static void links_are_followed(void **state)
 
 	assert_true(netns_run("ip link set vc master bri0"));
 	AWAIT(find("vc")->master == find("bri0")->index);
-	assert_false(find("vc")->port_set);
+	assert_false(set_as("vc", NETLINK_PORT_ROUTED));
 	/* "Is a port no more" comes as RTM_DELLINK of family AF_BRIDGE. */
 	assert_true(netns_run("ip addr add 10.8.0.1/24 dev vc"));
 	AWAIT(find_address("10.8.0.1", 24));
@@ -306,28 +311,41 @@ static void ports_are_set(void **state)
 	                      "ip link set va up && ip link set vb up"));
 	port = index_of("va");
 	assert_true(netlink_set_fdb(nl, port, mac) < 0);
-	assert_true(netlink_set_port(nl, port) < 0);
+	assert_true(netlink_set_port(nl, port, NETLINK_PORT_ROUTED) < 0);
 	assert_int_equal(netlink_set_master(nl, port, index_of("bri0")), 0);
-	assert_false(find("va")->port_set);
+	assert_false(set_as("va", NETLINK_PORT_ROUTED));
 
-	assert_int_equal(netlink_set_port(nl, port), 0);
-	assert_true(find("va")->port_set);
+	assert_int_equal(netlink_set_port(nl, port, NETLINK_PORT_ROUTED), 0);
+	assert_true(set_as("va", NETLINK_PORT_ROUTED));
 	assert_true(netns_prints(show, "\"learning\":false"));
 	assert_true(netns_prints(show, "\"mcast_router\":2") ||
 	            netns_prints("ip -d -j link show va", "\"multicast_router\":2"));
 	netlink_dispatch(nl);
-	assert_true(find("va")->port_set);
+	assert_true(set_as("va", NETLINK_PORT_ROUTED));
 	/* Each attribute, changed by others, is seen. */
 	for (size_t i = 0; i < 4; i++) {
 		static const char *const undo[] = { "learning on", "mcast_router 1", "isolated on",
 			                            "hairpin on" };
 
 		assert_true(netns_run("bridge link set dev va %s", undo[i]));
-		AWAIT(!find("va")->port_set);
-		assert_int_equal(netlink_set_port(nl, port), 0);
+		AWAIT(!set_as("va", NETLINK_PORT_ROUTED));
+		assert_int_equal(netlink_set_port(nl, port, NETLINK_PORT_ROUTED), 0);
 		netlink_dispatch(nl);
-		assert_true(find("va")->port_set);
+		assert_true(set_as("va", NETLINK_PORT_ROUTED));
 	}
+
+	/* The other kind differs, and what it does not care for. */
+	assert_false(set_as("va", NETLINK_PORT_BRIDGED));
+	assert_true(netns_run("bridge link set dev va flood off"));
+	assert_int_equal(netlink_set_port(nl, port, NETLINK_PORT_ROUTED), 0);
+	AWAIT(set_as("va", NETLINK_PORT_ROUTED));
+	assert_true(netns_prints(show, "\"flood\":false"));
+	assert_int_equal(netlink_set_port(nl, port, NETLINK_PORT_BRIDGED), 0);
+	AWAIT(set_as("va", NETLINK_PORT_BRIDGED) && !set_as("va", NETLINK_PORT_ROUTED));
+	assert_true(netns_prints(show, "\"flood\":true") &&
+	            netns_prints(show, "\"learning\":true"));
+	assert_true(netns_run("bridge link set dev va flood off"));
+	AWAIT(!set_as("va", NETLINK_PORT_BRIDGED));
 
 	assert_int_equal(netlink_set_fdb(nl, port, mac), 0);
 	assert_int_equal(netlink_set_fdb(nl, port, mac), 0);
