@@ -13,8 +13,8 @@
  *
  * What must hold of whatever comes out is checked: frames for containers are from
  * an address of the peer's to one that lives here; datagrams are messages of the
- * protocol, and those of the session hold an IP packet from here or a control
- * message of ours. What was not authentic moves nothing.
+ * protocol, and those of the session hold an IP packet from here, with or without
+ * the checksum hint, or a control message of ours. What was not authentic moves nothing.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +96,7 @@ static bool lives_at_peer(uint8_t family, const uint8_t *addr)
 static void check_frame(const struct rig_record *frame)
 {
 	static uint8_t copy[RIG_PACKET_MAX + 64];
+	struct wire_vnet vnet;
 	struct packet pkt;
 	struct packet_nd nd;
 	const struct wire_arp *arp;
@@ -112,6 +113,11 @@ static void check_frame(const struct rig_record *frame)
 	must(packet_parse_ip(copy + 24, frame->len - 24, &pkt));
 	must(type == (pkt.family == 4 ? ETHERTYPE_WIRE_IPV4 : ETHERTYPE_WIRE_IPV6));
 	must(pkt.len == frame->len - 24);
+	/* Nothing of a request to the kernel is what the peer said. */
+	memcpy(&vnet, copy, sizeof(vnet));
+	must(!vnet.flags ||
+	     (pkt.flags & PACKET_L4 && vnet.csum_start == 14 + pkt.l4 &&
+	      vnet.csum_start + vnet.csum_offset == 14 + packet_l4_checksum_at(&pkt)));
 	/* Of our own making: neighbour discovery, or an error in a remote address's name. */
 	if (pkt.family == 6 && packet_is_discovery(&pkt)) {
 		must(packet_parse_nd(&pkt, &nd));
@@ -129,6 +135,7 @@ static void check_datagram(const struct rig_record *sent)
 	static uint8_t plain[RIG_PACKET_MAX];
 	struct packet pkt;
 	uint32_t len;
+	bool undone;
 
 	must(sent->len >= 4);
 	switch (load_le32(sent->data)) {
@@ -148,7 +155,12 @@ static void check_datagram(const struct rig_record *sent)
 			break;
 		if (plain[0] == WIRE_CONTROL_FIRST)
 			break;
+		undone = plain[0] >> 4 == WIRE_KIND_IPV4_HINT ||
+		         plain[0] >> 4 == WIRE_KIND_IPV6_HINT;
+		if (undone)
+			plain[0] -= WIRE_HINT_NIBBLE;
 		must(packet_parse_ip(plain, len, &pkt));
+		must(!undone || pkt.flags & PACKET_L4);
 		must(lives_here(pkt.family, pkt.source));
 		must(lives_at_peer(pkt.family, pkt.destination));
 		break;

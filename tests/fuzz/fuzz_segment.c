@@ -2,8 +2,9 @@
 /*
  * A frame from a hostile container: virtio header, the tunnel's MTU, how many
  * bytes to add (so that a short input makes a large packet), a choice of what to
- * mend, then the packet. Whatever comes out must parse, fit, and leave the input
- * alone; merged and cut again it must be the same, byte by byte.
+ * mend, another framing, then the packet. Whatever comes out must parse, fit, and
+ * leave the input alone; merged and cut again it must be the same, byte by byte, and
+ * in the other framing it must be the same packets with something around them.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ struct fuzz_head {
 	uint16_t mtu;
 	uint16_t more;
 	uint8_t mend;
-	uint8_t reserved;
+	uint8_t framing; /* enum segment_framing in two bits, then the number of tags */
 };
 _Static_assert(sizeof(struct fuzz_head) == 16, "the layout of the corpus");
 
@@ -28,6 +29,8 @@ static uint8_t again_room[SEGMENT_ROOM];
 static uint8_t slots_before[SEGMENT_ROOM];
 static uint8_t frame[RING_BUFFER_SIZE + 256];
 static struct coalesce *coalesce;
+static const uint8_t link_bytes[WIRE_LINK_MAX] = { 2, 0, 0, 0, 0, 2, 2, 0,       0,
+	                                           0, 0, 1, 9, 8, 7, 6, [21] = 5 };
 
 static void must(bool holds)
 {
@@ -102,7 +105,7 @@ static uint32_t cut_again(const struct ring_write *write, const struct segment_s
 
 static void check_round_trip(const struct segment_slots *slots, bool csum_undone)
 {
-	static const struct coalesce_target target = { .merge_udp = true };
+	static const struct coalesce_target target = { .merge_udp = true, .link_len = 14 };
 	struct ring_write *writes;
 	uint32_t next = 0;
 	unsigned int n;
@@ -128,6 +131,72 @@ static void check_round_trip(const struct segment_slots *slots, bool csum_undone
 	coalesce_reset(coalesce);
 }
 
+static void check_around(const struct segment_slots *slots, const uint8_t *text, uint32_t plain,
+                         uint32_t len)
+{
+	uint32_t front = segment_front(slots), padding = plain - front - len;
+
+	must(plain >= front + len);
+	for (uint32_t k = front + len; k < plain; k++)
+		must(text[k] == 0);
+	if (!front)
+		return;
+	must(text[0] == WIRE_VXLAN_FLAGS && !text[1] && !text[2] && text[3] == slots->undone);
+	must(load_be32(text + 4) >> 8 == slots->vni);
+	must(text[7] == (padding < 15 ? padding : 15));
+	must(memcmp(text + 8, link_bytes, slots->link_len) == 0);
+}
+
+/* The same packet, cut as @plain was, in another framing. */
+static void check_framing(const struct packet *pkt, const struct fuzz_head *head,
+                          const struct segment_slots *plain, enum segment_verdict wanted)
+{
+	struct segment_slots slots = { .buf = again_room,
+		                       .room = sizeof(again_room),
+		                       .framing = head->framing & 3,
+		                       .vni = 0xabcdef,
+		                       .link = link_bytes,
+		                       .link_len = 14 + 4 * (head->framing / 4 % 3u) };
+	struct wire_vnet vnet = head->vnet;
+	enum segment_verdict verdict;
+	uint32_t front = segment_front(&slots);
+
+	slots.mtu = plain->mtu + front;
+	must(segment_packet_mtu(&slots) == plain->mtu);
+	if (front && vnet.csum_start >= 14) {
+		if (vnet.csum_start > UINT16_MAX - 8)
+			return;
+		vnet.csum_start = (uint16_t)(vnet.csum_start + slots.link_len - 14);
+	}
+	verdict = segment_packet(pkt, &vnet, &slots);
+	if (verdict == SEGMENT_BAD && wanted == SEGMENT_OK && plain->count > 1)
+		return; /* the fronts are too much for the room */
+	must(verdict == wanted);
+	if (wanted != SEGMENT_OK && wanted != SEGMENT_OVERSIZE)
+		return;
+	must(slots.count == plain->count && slots.cut == plain->cut);
+	must(slots.fragmented == plain->fragmented && slots.clamped == plain->clamped);
+	must(!slots.undone || (slots.framing & 1 && !slots.fragmented && pkt->flags & PACKET_L4));
+	for (uint32_t i = 0; i < plain->count; i++) {
+		uint32_t len, was_len;
+		uint8_t *is = slot_packet(&slots, i, &len), *was = slot_packet(plain, i, &was_len);
+		struct packet old;
+
+		must(packet_parse_ip(was, was_len, &old));
+		check_around(&slots, is, len, old.len);
+		is += front;
+		if (slots.undone) {
+			struct packet new;
+
+			if (!front)
+				is[0] -= WIRE_HINT_NIBBLE;
+			must(packet_parse_ip(is, old.len, &new) && new.flags &PACKET_L4);
+			packet_l4_checksum_fill(&new);
+		}
+		must(memcmp(is, was, old.len) == 0);
+	}
+}
+
 static void mend(struct packet *pkt)
 {
 	uint32_t at = pkt->l4 + (pkt->proto == IPPROTO_WIRE_TCP ? 16u : 6u);
@@ -148,9 +217,12 @@ static void check(struct packet *pkt, const struct fuzz_head *head)
 	struct segment_slots slots = { .buf = room, .room = sizeof(room) };
 	uint8_t error[PACKET_ERROR_MAX];
 	bool cut = (head->vnet.gso_type & ~VNET_GSO_ECN) != VNET_GSO_NONE;
+	enum segment_verdict verdict;
 
 	slots.mtu = 576 + head->mtu % 8400u;
-	switch (segment_packet(pkt, &head->vnet, &slots)) {
+	verdict = segment_packet(pkt, &head->vnet, &slots);
+	check_framing(pkt, head, &slots, verdict);
+	switch (verdict) {
 	case SEGMENT_OK:
 		check_slots(&slots, true, cut || slots.cut);
 		check_round_trip(&slots, head->mend & UNDONE);
