@@ -5,28 +5,44 @@
  * station belongs:
  *
  * - Who is first has it. Its owner keeps it for as long as it is heard of (300 s,
- *   FDB_AGE_NS), and longer if it announced it (announce.h) and is there itself.
+ *   FDB_AGE_NS), and longer if it announced it (announce.h) and is not dead. Of
+ *   this host: what was announced (by the control thread) stays until it is
+ *   withdrawn; the rest is asked before it goes by age, when it can be (it has an
+ *   address), so that a quiet server stays known.
  * - A claim by another moves it at once when nobody owns it any more: its owner
- *   withdrew it, or is dead (no session, and no answer to handshakes).
+ *   withdrew it, or is dead. Dead: no session to send with, and three initiations
+ *   repeated without an answer, which takes 15 s at least.
  * - Any other claim is a contest: the owner is asked, and what the claimant sends
  *   is dropped meanwhile. The station moves if the owner says that it has it no
  *   more, or says nothing for 200 ms (FDB_CHECK_NS; asked three times), and stays
  *   otherwise; then claims by others are not heard for a second, doubling
- *   up to a minute.
+ *   up to a minute. Who contests first gets it; a third is dropped as well.
  * - A MAC of this host never moves to a peer: it has to be gone from here first.
  *   Static entries never move.
  * - Five moves a minute are the most; a station that moves more stays until the
  *   minute is over.
+ * - An address is where its MAC is: only who has the MAC can claim it, and when the
+ *   MAC moves or goes, its addresses go with it. A peer may say at once that one of
+ *   its addresses is at another of its MACs: that is between its containers, and it
+ *   has asked them. Of this host it is a claim like any other.
+ * - Not heard at all: claims of MACs and addresses that no station has (multicast,
+ *   zero, loopback).
  *
- * Quotas: FDB_MACS_MAX MACs and FDB_ADDRS_MAX addresses a member, this host
- * included; what is beyond is not learned, and says so.
+ * Limits: quotas of FDB_MACS_MAX MACs and FDB_ADDRS_MAX addresses a member, this
+ * host included; what is beyond is not learned, and says so. Static entries do not
+ * count. Peers cannot have the last eighth of the table. Contests: each costs
+ * questions that somebody has to answer, so a member may begin 20 a second, and be
+ * asked in 50 (32 at once, which is fewer questions than MEMBER_CONTROL_BURST: an
+ * owner that could not hear a question would lose by it); a claim beyond is refused.
  *
  * The table also keeps the log of this host's own stations for announcing: each
  * change of one (it came, its MAC changed, it went) has the next sequence number,
- * and what went stays in the log for a minute.
+ * and what went stays in the log for a minute. Addresses that go with their MAC are
+ * not in it: whoever is told of the MAC does the same.
  *
- * Threads: one lock a table, held for one call. Memory is reserved once and
- * touched when used; nothing is allocated afterwards.
+ * Threads: one lock a table, held for one call; a peer's lock may be taken inside
+ * it, so nobody may call here with one held. Memory is reserved once and touched
+ * when used; nothing is allocated afterwards.
  */
 #ifndef DATAPLANE_FDB_H
 #define DATAPLANE_FDB_H
@@ -48,6 +64,15 @@
 #define FDB_MOVES_MAX     5
 #define FDB_MOVES_NS      (60 * FDB_SECOND_NS)
 #define FDB_GONE_NS       (60 * FDB_SECOND_NS)
+#define FDB_GONE_MAX      4096 /* so many that went are in the log at the most */
+#define FDB_HOLD_MAX_NS   (60 * FDB_SECOND_NS)
+/* Contests: those that a member begins, and those in which it is asked. */
+#define FDB_BEGIN_COST_NS (FDB_SECOND_NS / 20)
+#define FDB_BEGIN_BURST   16
+#define FDB_ASKED_COST_NS (FDB_SECOND_NS / 50)
+#define FDB_ASKED_BURST   32
+#define FDB_PEERS_ENTRIES (FDB_ENTRIES - FDB_ENTRIES / 8) /* peers' claims get no further */
+#define FDB_ASKERS        1024 /* checks by peers that wait for an answer */
 
 struct fdb;
 struct member;
@@ -59,7 +84,7 @@ struct fdb_key {
 	uint8_t addr[16]; /* 4, 16 or 6 used, the rest zero */
 };
 
-/* How it is known; a later one of these replaces an earlier. */
+/* How it is known; a later one of these replaces an earlier, and is not replaced by it. */
 enum fdb_source { FDB_LEARNED, FDB_ANNOUNCED, FDB_STATIC };
 
 struct fdb_place {
@@ -97,9 +122,11 @@ void fdb_set_quota(struct fdb *fdb, uint32_t macs);
 
 /*
  * A frame, an ARP or ND message or an announcement of @by says that @key is with
- * it; @mac: the MAC of an address (of a MAC key: itself). An address whose MAC
- * changes within one member is a claim like any other. @ask: set to true when
- * @question is to go out now.
+ * it; @mac: the MAC of an address (of a MAC key: itself), which is claimed with it
+ * when nobody has it. @ask: set to true when @question is to go out now, to false
+ * otherwise. FDB_CONTESTED for an address also when its MAC is what is contested;
+ * addresses follow it. Something heard of this host's station answers what it was
+ * asked: of a MAC any frame, of an address an ARP or ND message.
  */
 enum fdb_verdict fdb_claim(struct fdb *fdb, struct member *by, const struct fdb_key *key,
                            const uint8_t mac[ETHER_ADDR_SIZE], enum fdb_source source,
@@ -111,8 +138,9 @@ bool fdb_lookup(struct fdb *fdb, const struct fdb_key *key, uint64_t now_ns,
                 struct fdb_place *place) __attribute__((warn_unused_result));
 
 /*
- * @by says that it has @key no more; a MAC takes its addresses with it. Nothing
- * happens when it is another's. A claimant that was waiting gets it.
+ * @by says that it has @key no more; a MAC takes its addresses with it. A claimant
+ * that was waiting gets it, a MAC with its addresses. Nothing happens when it is
+ * another's, but that a claim of @by's is given up.
  */
 void fdb_withdraw(struct fdb *fdb, struct member *by, const struct fdb_key *key, uint64_t now_ns);
 /* @by was asked (fdb_question) and says that it has it still: a contest ends. */
@@ -120,16 +148,19 @@ void fdb_confirm(struct fdb *fdb, struct member *by, const struct fdb_key *key, 
 
 /*
  * A peer asks whether this host still has @key. FDB_CHECK_YES: say so.
- * FDB_CHECK_ASKED: the container is being asked (@question), and fdb_tick() will
- * tell. FDB_CHECK_NO: say that it is gone.
+ * FDB_CHECK_ASKED: the container is being asked (@question, to go out now), and
+ * fdb_tick() will tell; what does not answer is gone from here too. FDB_CHECK_NO: say
+ * that it is gone. A MAC is asked for one of its addresses; without any it is there.
  */
 enum fdb_check { FDB_CHECK_YES, FDB_CHECK_NO, FDB_CHECK_ASKED };
 enum fdb_check fdb_check_local(struct fdb *fdb, const struct fdb_key *key, struct member *asker,
                                uint64_t now_ns, struct fdb_question *question)
 	__attribute__((warn_unused_result));
 
-/* A member is no more, or (a daemon that was restarted) has forgotten all: its stations go. */
+/* A member has forgotten all (a daemon that was restarted): its stations go, static ones stay. */
 void fdb_forget(struct fdb *fdb, struct member *member, uint64_t now_ns);
+/* It is no more: all goes, and what workers still claim for it is refused. member_retire() calls. */
+void fdb_remove_member(struct fdb *fdb, struct member *member, uint64_t now_ns);
 /*
  * A replacement of all that @member announced: between these two calls it
  * announces everything it has; what it did not name goes at the end.
@@ -139,8 +170,11 @@ void fdb_end_whole(struct fdb *fdb, struct member *member, uint64_t now_ns);
 
 /*
  * What time brings about: ageing, contests, questions repeated, answers to
- * checks. Call when now >= *@next_ns of the last call (UINT64_MAX: nothing is
- * pending), and after anything that asked.
+ * checks. Call when now >= fdb_next(), which is also *@next_ns (UINT64_MAX: nothing
+ * is pending): another worker's call may have made it earlier since, so look at it
+ * each round. A question is repeated and judged a step after the last one was due to
+ * go, however late the call is: who could not be heard is not judged. An announced
+ * station of a dead member that goes by age sets the member's news.heard to 0.
  */
 struct fdb_due {
 	enum { FDB_DUE_ASK, FDB_DUE_SAY_YES, FDB_DUE_SAY_NO } what;
@@ -148,13 +182,18 @@ struct fdb_due {
 };
 unsigned int fdb_tick(struct fdb *fdb, uint64_t now_ns, struct fdb_due *due, unsigned int max,
                       uint64_t *next_ns);
+uint64_t fdb_next(struct fdb *fdb); /* cheap, no lock */
 
 /* ---- static entries and the control thread's ---- */
 
-/* 0; -EEXIST: static already, with another owner; -ENOSPC. Moves it from whoever has it. */
+/*
+ * 0; -EEXIST: static already, with another owner or MAC; -ENOSPC; -EINVAL: no station
+ * has that, or an address whose MAC is not static there. Moves it from whoever has it.
+ */
 int fdb_add_static(struct fdb *fdb, struct member *owner, const struct fdb_key *key,
                    const uint8_t mac[ETHER_ADDR_SIZE], uint64_t now_ns);
-int fdb_remove_static(struct fdb *fdb, const struct fdb_key *key, uint64_t now_ns); /* or -ENOENT */
+/* 0 or -ENOENT. It goes, and may be learned again. */
+int fdb_remove_static(struct fdb *fdb, const struct fdb_key *key, uint64_t now_ns);
 
 struct fdb_info {
 	struct fdb_key key;
@@ -182,15 +221,18 @@ struct fdb_news {
 };
 /*
  * Copies what changed after @after, in order of sequence numbers, up to @max.
- * *@whole: the log does not reach back that far, and this is (the beginning of)
- * everything there is, to be taken as after 0. *@last: the newest number of the
- * log; when the news end there, that is all.
+ * *@last: the newest number of the log; when the news end there, that is all.
+ *
+ * *@whole is 0, or what the last call for this member said, until the member has all.
+ * Set to 0: these are the changes after @after. Unchanged: everything is being told,
+ * and this goes on after @after. Another number: the log does not reach back that
+ * far, and this is the beginning of everything there is, to be taken as after 0.
  */
 uint32_t fdb_list_news(struct fdb *fdb, uint64_t after, struct fdb_news *out, uint32_t max,
-                       bool *whole, uint64_t *last);
+                       uint64_t *whole, uint64_t *last);
 uint64_t fdb_last_news(struct fdb *fdb); /* cheap: the newest number, no lock */
 
-/* The lock that also guards struct member's news and quotas. */
+/* The lock that also guards struct member's news and quotas. No call of the above within it. */
 void fdb_lock(struct fdb *fdb);
 void fdb_unlock(struct fdb *fdb);
 

@@ -31,6 +31,7 @@ struct member_news {
 	uint64_t acked; /* the member has all of ours up to this sequence number */
 	uint64_t sent_ns; /* when the last, unanswered message went; 0: none is out */
 	uint32_t attempts; /* how often it went */
+	uint64_t telling_whole; /* fdb_list_news(); 0: changes only */
 	uint64_t boot; /* the member's, to which @heard belongs */
 	uint64_t heard; /* we have all of the member's up to this */
 	bool whole; /* a replacement of all its stations is under way */
@@ -48,8 +49,11 @@ struct member {
 		flooded; /* copies of frames sent to it because their place was not known */
 
 	/* Under the FDB's lock. */
-	uint32_t first; /* its stations: FDB entries, chained; 0: none */
-	uint32_t macs, addrs; /* how many it has */
+	bool gone; /* retired: what it claims is refused */
+	uint32_t first; /* its stations but the static ones: FDB entries, chained; 0: none */
+	uint32_t macs, addrs; /* how many of them */
+	uint32_t generation; /* of what it announced: fdb_begin_whole() */
+	struct bucket begun, asked; /* contests: as the claimant, and as the owner */
 	struct member_news news;
 };
 

@@ -179,6 +179,10 @@ static void release_member(struct retired *retired)
 
 void member_retire(struct member *member)
 {
+	/* Its stations go at once; what workers with the old view claim for it is refused. */
+	if (member->network->fdb)
+		fdb_remove_member(member->network->fdb, member,
+		                  device_now(member->network->device));
 	quiesce_retire(&member->network->device->quiesce, &member->retired, release_member);
 }
 

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * To whom a station belongs: claims, and what gives a station up. The rules are in
+ * fdb.h; what follows here is in the order in which a claim meets them.
+ *
+ * A station that is known and was heard of within a second is the case of every flow:
+ * one hash, a comparison, and nothing is written. So the age of a station is right to
+ * a second.
+ */
+#include "dataplane/fdb_private.h"
+
+#include <string.h>
+#include "dataplane/peer.h"
+
+/* So many repeated initiations without an answer make a peer without a session dead. */
+#define DEAD_ATTEMPTS 3
+
+struct claim {
+	struct member *by;
+	const struct fdb_key *key;
+	const uint8_t *mac;
+	enum fdb_source source;
+	uint64_t now_ns;
+	bool *ask;
+	struct fdb_question *question;
+};
+
+bool fdb_is_station(const struct fdb_key *key)
+{
+	static const uint8_t zero[15];
+	const uint8_t *addr = key->addr;
+
+	switch (key->kind) {
+	case FDB_MAC:
+		return !(addr[0] & 1) && memcmp(addr, zero, ETHER_ADDR_SIZE) != 0;
+	case FDB_IPV4:
+		return addr[0] != 0 && addr[0] != 127 && addr[0] < 224;
+	case FDB_IPV6:
+		/* Nor "::" and "::1". */
+		return addr[0] != 0xff && (memcmp(addr, zero, 15) != 0 || addr[15] > 1);
+	default:
+		return false;
+	}
+}
+
+/* The peer's lock keeps the key pair from being given up meanwhile. */
+static bool has_session(const struct member *member, uint64_t now_ns)
+{
+	struct peer *peer = member->peer;
+	bool has;
+
+	if (!peer)
+		return true;
+	pthread_mutex_lock(&peer->lock);
+	has = peer_send_keypair(peer, now_ns);
+	pthread_mutex_unlock(&peer->lock);
+	return has;
+}
+
+bool fdb_is_dead(const struct fdb *fdb, const struct member *member, uint64_t now_ns)
+{
+	if (member == fdb->local || !member->peer)
+		return false;
+	return atomic_load_explicit(&member->peer->timers.attempts, memory_order_relaxed) >=
+	               DEAD_ATTEMPTS &&
+	       !has_session(member, now_ns);
+}
+
+static enum fdb_verdict refuse(struct fdb *fdb)
+{
+	fdb->counts.refused++;
+	return FDB_REFUSED;
+}
+
+static bool is_mac(const struct fdb_entry *entry, const uint8_t *mac)
+{
+	return memcmp(entry->mac, mac, ETHER_ADDR_SIZE) == 0;
+}
+
+/* ---- what becomes of an entry ---- */
+
+/* After a contest: others are not heard for a while, and longer the next time. */
+static void hold(struct fdb_entry *entry, uint64_t now_ns)
+{
+	uint64_t hold_ns;
+
+	if (entry->hold_until_ns + FDB_HOLD_MAX_NS < now_ns)
+		entry->holds = 0;
+	hold_ns = FDB_SECOND_NS << entry->holds;
+	if (hold_ns >= FDB_HOLD_MAX_NS)
+		hold_ns = FDB_HOLD_MAX_NS;
+	else
+		entry->holds++;
+	entry->hold_until_ns = now_ns + hold_ns;
+}
+
+void fdb_keep(struct fdb *fdb, struct fdb_entry *entry, uint64_t now_ns)
+{
+	if (entry->claimant)
+		hold(entry, now_ns);
+	fdb_end_asking(fdb, entry, true);
+	entry->heard_ns = now_ns;
+	fdb_enlist(fdb, entry, FDB_LIST_AGE, now_ns);
+}
+
+bool fdb_give(struct fdb *fdb, struct fdb_entry *entry, uint64_t now_ns)
+{
+	struct member *to = entry->claimant;
+
+	if (!to)
+		return false;
+	if (to != entry->owner && !fdb_has_room(fdb, to, entry->key.kind, false))
+		return false;
+	if (!fdb_is_mac(entry)) {
+		struct fdb_key key = fdb_key_mac(entry->claim_mac);
+		const struct fdb_entry *station = fdb_find(fdb, &key);
+
+		if (!station || station->owner != to)
+			return false;
+	}
+	fdb_move(fdb, entry, to, entry->claim_mac, (enum fdb_source)entry->claim_source, now_ns);
+	return true;
+}
+
+void fdb_release(struct fdb *fdb, struct fdb_entry *entry, uint64_t now_ns)
+{
+	if (!fdb_give(fdb, entry, now_ns))
+		fdb_remove(fdb, entry, now_ns);
+}
+
+/* ---- claims ---- */
+
+static enum fdb_verdict create(struct fdb *fdb, const struct claim *claim,
+                               const struct fdb_key *key)
+{
+	if (!fdb_is_station(key))
+		return refuse(fdb);
+	if (!fdb_has_room(fdb, claim->by, key->kind, true) ||
+	    !fdb_create(fdb, key, claim->mac, claim->by, claim->source, claim->now_ns)) {
+		fdb->counts.quota++;
+		return FDB_QUOTA;
+	}
+	return FDB_CAME;
+}
+
+static bool is_fresh(const struct fdb_entry *entry, const struct member *by, const uint8_t *mac,
+                     enum fdb_source source, uint64_t now_ns)
+{
+	return entry->owner == by && is_mac(entry, mac) && !fdb_is_asked(entry) &&
+	       now_ns < entry->heard_ns + FDB_SECOND_NS && source <= entry->source &&
+	       (source == FDB_LEARNED || entry->generation == by->generation);
+}
+
+/* Its owner was heard of with it. */
+static void renew(struct fdb *fdb, struct fdb_entry *entry, const struct claim *claim)
+{
+	if (claim->source > (enum fdb_source)entry->source)
+		entry->source = (uint8_t)claim->source;
+	if (claim->source == FDB_ANNOUNCED)
+		entry->generation = entry->owner->generation;
+	if (entry->list == FDB_LIST_NONE || fdb_is_asked(entry))
+		entry->heard_ns = claim->now_ns;
+	if (entry->list == FDB_LIST_AGE || (fdb_is_asked(entry) && entry->owner == fdb->local))
+		fdb_keep(fdb, entry, claim->now_ns);
+}
+
+static bool has_moved_too_often(const struct fdb_entry *entry, uint64_t now_ns)
+{
+	return entry->recent_moves >= FDB_MOVES_MAX && now_ns < entry->moves_from_ns + FDB_MOVES_NS;
+}
+
+/* The limits of who begins a contest, and of who has to answer. */
+static bool may_contest(struct member *by, struct member *owner, uint64_t now_ns)
+{
+	return bucket_take(&by->begun, FDB_BEGIN_COST_NS, FDB_BEGIN_BURST, now_ns) &&
+	       bucket_take(&owner->asked, FDB_ASKED_COST_NS, FDB_ASKED_BURST, now_ns);
+}
+
+static void begin_contest(struct fdb *fdb, struct fdb_entry *entry, const struct claim *claim)
+{
+	enum fdb_list_kind list =
+		has_session(entry->owner, claim->now_ns) ? FDB_LIST_ASK : FDB_LIST_ASK_SLOW;
+
+	fdb->counts.contests++;
+	entry->claimant = claim->by;
+	entry->claim_source = (uint8_t)claim->source;
+	memcpy(entry->claim_mac, claim->mac, ETHER_ADDR_SIZE);
+	fdb_begin_asking(fdb, entry, list, claim->now_ns, claim->question);
+	*claim->ask = true;
+}
+
+/* It is another's, or (an address of this host) at another MAC. */
+static enum fdb_verdict contest(struct fdb *fdb, struct fdb_entry *entry, const struct claim *claim)
+{
+	uint64_t now_ns = claim->now_ns;
+
+	if (entry->source == FDB_STATIC || (fdb_is_mac(entry) && entry->owner == fdb->local))
+		return refuse(fdb);
+	if (entry->claimant)
+		return FDB_CONTESTED;
+	if (has_moved_too_often(entry, now_ns)) {
+		fdb->counts.refused++;
+		return FDB_BUSY;
+	}
+	if (claim->by != entry->owner && !fdb_has_room(fdb, claim->by, entry->key.kind, false)) {
+		fdb->counts.quota++;
+		return FDB_QUOTA;
+	}
+	if (fdb_is_dead(fdb, entry->owner, now_ns)) {
+		fdb_move(fdb, entry, claim->by, claim->mac, claim->source, now_ns);
+		return FDB_MOVED;
+	}
+	if (now_ns < entry->hold_until_ns || !may_contest(claim->by, entry->owner, now_ns))
+		return refuse(fdb);
+	begin_contest(fdb, entry, claim);
+	return FDB_CONTESTED;
+}
+
+/* An address of the claimant's at another of its MACs. */
+static enum fdb_verdict change_mac(struct fdb *fdb, struct fdb_entry *entry,
+                                   const struct claim *claim)
+{
+	if (entry->source == FDB_STATIC || claim->by == fdb->local)
+		return contest(fdb, entry, claim);
+	if (entry->claimant)
+		return FDB_CONTESTED;
+	if (has_moved_too_often(entry, claim->now_ns)) {
+		fdb->counts.refused++;
+		return FDB_BUSY;
+	}
+	fdb_move(fdb, entry, claim->by, claim->mac,
+	         claim->source > (enum fdb_source)entry->source ? claim->source
+	                                                        : (enum fdb_source)entry->source,
+	         claim->now_ns);
+	return FDB_MOVED;
+}
+
+/* What is there under that key; what is nobody's any more goes first. */
+static struct fdb_entry *find(struct fdb *fdb, const struct claim *claim, const struct fdb_key *key)
+{
+	struct fdb_entry *entry = fdb_find(fdb, key);
+
+	if (!entry || entry->owner == claim->by || !fdb_is_over(fdb, entry, claim->now_ns))
+		return entry;
+	fdb->counts.aged++;
+	fdb_remove(fdb, entry, claim->now_ns);
+	return NULL;
+}
+
+/* The MAC of an address that is claimed: it has to be the claimant's. */
+static enum fdb_verdict claim_station(struct fdb *fdb, const struct claim *claim)
+{
+	struct fdb_key key = fdb_key_mac(claim->mac);
+	struct fdb_entry *station = find(fdb, claim, &key);
+
+	if (!station)
+		return create(fdb, claim, &key);
+	if (station->owner == claim->by) {
+		renew(fdb, station, claim);
+		return FDB_OK;
+	}
+	return station->claimant == claim->by ? FDB_CONTESTED : refuse(fdb);
+}
+
+static enum fdb_verdict judge(struct fdb *fdb, const struct claim *claim)
+{
+	struct fdb_entry *entry;
+
+	if (claim->by->gone || !fdb_is_station(claim->key))
+		return refuse(fdb);
+	if (claim->key->kind != FDB_MAC) {
+		enum fdb_verdict verdict = claim_station(fdb, claim);
+
+		if (verdict != FDB_OK && verdict != FDB_CAME)
+			return verdict;
+	}
+	entry = find(fdb, claim, claim->key);
+	if (!entry)
+		return create(fdb, claim, claim->key);
+	if (entry->owner != claim->by)
+		return contest(fdb, entry, claim);
+	if (!is_mac(entry, claim->mac))
+		return change_mac(fdb, entry, claim);
+	renew(fdb, entry, claim);
+	return FDB_OK;
+}
+
+enum fdb_verdict fdb_claim(struct fdb *fdb, struct member *by, const struct fdb_key *key,
+                           const uint8_t mac[ETHER_ADDR_SIZE], enum fdb_source source,
+                           uint64_t now_ns, bool *ask, struct fdb_question *question)
+{
+	struct claim claim = {
+		.by = by, .key = key, .now_ns = now_ns, .ask = ask, .question = question
+	};
+	enum fdb_verdict verdict = FDB_OK;
+	const struct fdb_entry *entry;
+
+	*ask = false;
+	claim.mac = key->kind == FDB_MAC ? key->addr : mac;
+	claim.source = source == FDB_LEARNED ? FDB_LEARNED : FDB_ANNOUNCED;
+	fdb_lock(fdb);
+	entry = fdb_find(fdb, key);
+	if (!entry || !is_fresh(entry, by, claim.mac, claim.source, now_ns)) {
+		verdict = judge(fdb, &claim);
+		fdb_schedule(fdb);
+	}
+	fdb_unlock(fdb);
+	return verdict;
+}
+
+/* ---- the owner's word ---- */
+
+void fdb_withdraw(struct fdb *fdb, struct member *by, const struct fdb_key *key, uint64_t now_ns)
+{
+	struct fdb_entry *entry;
+
+	fdb_lock(fdb);
+	entry = fdb_find(fdb, key);
+	if (entry && entry->claimant == by)
+		fdb_drop_claim(fdb, entry, now_ns);
+	if (entry && entry->owner == by && entry->source != FDB_STATIC) {
+		fdb->counts.withdrawn++;
+		fdb_release(fdb, entry, now_ns);
+	}
+	fdb_schedule(fdb);
+	fdb_unlock(fdb);
+}
+
+void fdb_confirm(struct fdb *fdb, struct member *by, const struct fdb_key *key, uint64_t now_ns)
+{
+	struct fdb_entry *entry;
+
+	fdb_lock(fdb);
+	entry = fdb_find(fdb, key);
+	if (entry && entry->owner == by && fdb_is_asked(entry))
+		fdb_keep(fdb, entry, now_ns);
+	fdb_schedule(fdb);
+	fdb_unlock(fdb);
+}
+
+static void forget(struct fdb *fdb, struct member *member, uint64_t now_ns)
+{
+	fdb_drop_claims(fdb, member, now_ns);
+	while (member->first) {
+		fdb->counts.withdrawn++;
+		fdb_release(fdb, fdb_at(fdb, member->first), now_ns);
+	}
+}
+
+void fdb_forget(struct fdb *fdb, struct member *member, uint64_t now_ns)
+{
+	fdb_lock(fdb);
+	forget(fdb, member, now_ns);
+	fdb_schedule(fdb);
+	fdb_unlock(fdb);
+}
+
+/* Addresses before MACs: so what is next in the chain is never what goes along. */
+static void remove_statics(struct fdb *fdb, const struct member *member, bool macs, uint64_t now_ns)
+{
+	uint32_t next;
+
+	for (uint32_t number = fdb->statics; number; number = next) {
+		struct fdb_entry *entry = fdb_at(fdb, number);
+
+		next = entry->links[FDB_LINK_OWNER].next;
+		if (entry->owner == member && fdb_is_mac(entry) == macs)
+			fdb_remove(fdb, entry, now_ns);
+	}
+}
+
+void fdb_remove_member(struct fdb *fdb, struct member *member, uint64_t now_ns)
+{
+	fdb_lock(fdb);
+	member->gone = true;
+	forget(fdb, member, now_ns);
+	remove_statics(fdb, member, false, now_ns);
+	remove_statics(fdb, member, true, now_ns);
+	fdb_forget_asker(fdb, member);
+	fdb_schedule(fdb);
+	fdb_unlock(fdb);
+}
+
+/* ---- whole replacements: what is of an earlier generation goes ---- */
+
+void fdb_begin_whole(struct fdb *fdb, struct member *member)
+{
+	fdb_lock(fdb);
+	member->generation++;
+	fdb_unlock(fdb);
+}
+
+static void end_whole(struct fdb *fdb, const struct member *member, bool macs, uint64_t now_ns)
+{
+	uint32_t next;
+
+	for (uint32_t number = member->first; number; number = next) {
+		struct fdb_entry *entry = fdb_at(fdb, number);
+
+		next = entry->links[FDB_LINK_OWNER].next;
+		if (entry->source != FDB_ANNOUNCED || entry->generation == member->generation ||
+		    fdb_is_mac(entry) != macs)
+			continue;
+		/* A MAC's addresses go with it: not one of them is the next. */
+		while (macs && next && fdb_at(fdb, next)->station == number)
+			next = fdb_at(fdb, next)->links[FDB_LINK_OWNER].next;
+		fdb->counts.withdrawn++;
+		fdb_release(fdb, entry, now_ns);
+	}
+}
+
+void fdb_end_whole(struct fdb *fdb, struct member *member, uint64_t now_ns)
+{
+	fdb_lock(fdb);
+	end_whole(fdb, member, false, now_ns);
+	end_whole(fdb, member, true, now_ns);
+	fdb_schedule(fdb);
+	fdb_unlock(fdb);
+}
