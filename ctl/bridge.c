@@ -25,7 +25,7 @@
 #define LINK_TRIES  4
 #define PORT_TRIES  1
 #define ROUTE_TRIES 1
-/* FDB entries are not watched (a busy host changes thousands): set again at this pace. */
+/* Events can fail to come: the port is set up again at this pace whatever they say. */
 #define PORT_AUDIT_NS (10 * SECOND_NS)
 
 /* Something to be kept as it should be: when it was tried, and what came of it. */
@@ -58,6 +58,7 @@ struct bridge {
 	uint8_t router_mac[ETHER_ADDR_SIZE];
 	struct subnet_route *routes;
 	size_t route_count;
+	bool watching; /* the router MAC's FDB entries */
 
 	/* About the bridge of this index; forgotten with it (0: there is none). */
 	uint32_t index;
@@ -66,6 +67,7 @@ struct bridge {
 	uint64_t odd_since_ns;
 	bool port_done; /* the port was set up once since it was joined */
 	uint64_t port_done_ns;
+	uint64_t fdb_events; /* as many had come then */
 	struct duty join, link, port, route;
 
 	struct picture shown;
@@ -243,14 +245,17 @@ static void keep_joined(struct bridge *b, struct pass *pass)
 static void keep_port(struct bridge *b, struct pass *pass)
 {
 	enum netlink_port kind = b->bridged ? NETLINK_PORT_BRIDGED : NETLINK_PORT_ROUTED;
+	uint64_t fdb_events = netlink_fdb_events(b->netlink);
 	bool first = !b->port_done, set = pass->tap.port_set & 1U << kind;
+	bool touched = b->watching && b->fdb_events != fdb_events;
 
-	if (first || (!set && duty_try(&b->port, pass->now_ns, PORT_TRIES)) ||
+	if (first || ((!set || touched) && duty_try(&b->port, pass->now_ns, PORT_TRIES)) ||
 	    pass->now_ns - b->port_done_ns >= PORT_AUDIT_NS) {
 		b->port.error =
 			priv_set_port(b->priv, b->tap_index, b->bridged ? NULL : b->router_mac);
 		b->port_done = true;
 		b->port_done_ns = pass->now_ns;
+		b->fdb_events = fdb_events; /* what this causes itself finds all as it should be */
 	}
 	if (b->port.error)
 		complain(pass, "cannot set up the port of bridge %s: %s", b->name,
@@ -470,6 +475,8 @@ struct bridge *bridge_open(struct priv *priv, struct netlink *netlink,
 		free(b);
 		return NULL;
 	}
+	/* Without it the audit has to do. */
+	b->watching = !b->bridged && netlink_watch_mac(netlink, b->router_mac) == 0;
 	return b;
 }
 
@@ -481,6 +488,8 @@ void bridge_close(struct bridge *bridge)
 		drop_route(bridge, &bridge->routes[i]);
 	if (bridge->shown.state.attached)
 		(void)priv_join_bridge(bridge->priv, bridge->tap_index, 0);
+	if (bridge->watching)
+		netlink_unwatch_mac(bridge->netlink, bridge->router_mac);
 	picture_free(&bridge->shown);
 	free(bridge->routes);
 	free(bridge);

@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include "ctl/netlink_cache.h"
+#include "ctl/netlink_filter.h"
 
 #define BUFFER_SIZE   65536
 #define WATCH_BUFFER  (4 * 1024 * 1024)
@@ -40,6 +41,8 @@ struct netlink {
 	struct mnl_socket *requests;
 	uint32_t seq;
 	struct netlink_cache cache;
+	uint8_t *macs; /* whose FDB entries are watched, one behind the other */
+	size_t mac_count;
 	bool stale; /* events were lost and the refill has not succeeded yet */
 	void (*changed)(void *arg);
 	void *arg;
@@ -81,9 +84,9 @@ static ssize_t receive(struct netlink *nl, struct mnl_socket *socket)
 static int open_watch(struct netlink *nl)
 {
 	const unsigned int groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
-	                            RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+	                            RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_NEIGH;
 	const int size = WATCH_BUFFER;
-	int fd;
+	int fd, err;
 
 	nl->watch = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (!nl->watch)
@@ -92,6 +95,10 @@ static int open_watch(struct netlink *nl)
 	/* Smaller than asked for is no failure: what is lost is dumped again. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	/* Before it joins: of neighbours nothing has been asked for yet. */
+	err = netlink_filter_attach(fd, NULL, 0);
+	if (err)
+		return err;
 	return mnl_socket_bind(nl->watch, groups, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
 }
 
@@ -197,6 +204,7 @@ static int refill(struct netlink *nl)
 		netlink_cache_clear(&fresh);
 		return err;
 	}
+	fresh.fdb_events = nl->cache.fdb_events + 1; /* who knows what was lost */
 	netlink_cache_clear(&nl->cache);
 	nl->cache = fresh;
 	nl->cache.changed = true;
@@ -237,6 +245,7 @@ void netlink_close(struct netlink *netlink)
 	if (netlink->requests)
 		mnl_socket_close(netlink->requests);
 	netlink_cache_clear(&netlink->cache);
+	free(netlink->macs);
 	free(netlink);
 }
 
@@ -275,6 +284,48 @@ void netlink_dispatch(struct netlink *netlink)
 	netlink->cache.changed = false;
 	if (netlink->changed)
 		netlink->changed(netlink->arg);
+}
+
+/* ---- FDB entries ---- */
+
+static int filter_events(struct netlink *nl, size_t count)
+{
+	return netlink_filter_attach(netlink_fd(nl), nl->macs, count);
+}
+
+int netlink_watch_mac(struct netlink *netlink, const uint8_t mac[ETHER_ADDR_SIZE])
+{
+	uint8_t *macs = reallocarray(netlink->macs, netlink->mac_count + 1, ETHER_ADDR_SIZE);
+	int err;
+
+	if (!macs)
+		return -ENOMEM;
+	netlink->macs = macs;
+	memcpy(macs + netlink->mac_count * ETHER_ADDR_SIZE, mac, ETHER_ADDR_SIZE);
+	err = filter_events(netlink, netlink->mac_count + 1);
+	if (!err)
+		netlink->mac_count++;
+	return err;
+}
+
+void netlink_unwatch_mac(struct netlink *netlink, const uint8_t mac[ETHER_ADDR_SIZE])
+{
+	for (size_t i = 0; i < netlink->mac_count; i++) {
+		uint8_t *at = netlink->macs + i * ETHER_ADDR_SIZE;
+
+		if (memcmp(at, mac, ETHER_ADDR_SIZE) != 0)
+			continue;
+		netlink->mac_count--;
+		memmove(at, netlink->macs + netlink->mac_count * ETHER_ADDR_SIZE, ETHER_ADDR_SIZE);
+		/* One that fails lets pass too much, which is heard and does no harm. */
+		(void)filter_events(netlink, netlink->mac_count);
+		return;
+	}
+}
+
+uint64_t netlink_fdb_events(const struct netlink *netlink)
+{
+	return netlink->cache.fdb_events;
 }
 
 /* ---- questions to the cache ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The daemon's window on links, addresses and routes, and its only user of
- * libmnl. One socket watches (link, address and route groups);
+ * libmnl. One socket watches (groups of links, addresses, routes and FDBs);
  * requests go through another and wait for the kernel's answer.
  *
  * What it keeps: a cache of the links and of the addresses that lie on them. A
@@ -53,6 +53,16 @@ int netlink_open(struct netlink **netlink, void (*changed)(void *arg), void *arg
 void netlink_close(struct netlink *netlink);
 int netlink_fd(const struct netlink *netlink); /* readable: call netlink_dispatch() */
 void netlink_dispatch(struct netlink *netlink);
+
+/*
+ * Watches the FDB entries of a MAC, on whichever bridge and port they are. Each
+ * event about one, and the loss of any events, raises the count that
+ * netlink_fdb_events() returns, and is told by the callback. A MAC watched twice is to
+ * be unwatched twice. 0 or -errno.
+ */
+int netlink_watch_mac(struct netlink *netlink, const uint8_t mac[ETHER_ADDR_SIZE]);
+void netlink_unwatch_mac(struct netlink *netlink, const uint8_t mac[ETHER_ADDR_SIZE]);
+uint64_t netlink_fdb_events(const struct netlink *netlink);
 
 /* Asks for one link of which no event has come yet, one just made say. 0 or -errno. */
 int netlink_refresh(struct netlink *netlink, uint32_t index);

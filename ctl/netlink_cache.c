@@ -324,6 +324,11 @@ int netlink_cache_take(struct netlink_cache *cache, const struct nlmsghdr *nlh)
 		if (len >= sizeof(struct rtmsg))
 			take_route(cache, nlh);
 		return 0;
+	case RTM_NEWNEIGH:
+	case RTM_DELNEIGH:
+		cache->fdb_events++;
+		cache->changed = true;
+		return 0;
 	default:
 		return 0;
 	}

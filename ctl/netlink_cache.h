@@ -19,6 +19,7 @@ struct netlink_cache {
 	size_t link_count, link_room;
 	struct netlink_address *addresses;
 	size_t address_count, address_room;
+	uint64_t fdb_events; /* messages about FDB entries; grows only */
 	bool changed; /* set, never cleared, when a message told news */
 };
 

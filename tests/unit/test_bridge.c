@@ -249,6 +249,46 @@ static void what_others_change_is_put_right(void **state)
 	assert_null(now()->problem);
 }
 
+/* The FDB entry of the router MAC: gone, or made another port's. Of other MACs nothing is heard. */
+static void its_fdb_entry_is_watched(void **state)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	uint64_t start;
+
+	(void)state;
+	make_bridge();
+	make_container("1", 1500);
+	netlink_dispatch(nl);
+	open_bridge(NULL, 0);
+	AWAIT(now()->attached);
+	settle();
+	start = netns_now_ns();
+	assert_true(netns_run("bridge fdb del 02:01:02:03:04:05 dev tap0 master"));
+	AWAIT(tap_is_right());
+	assert_true(netns_run("bridge fdb replace 02:01:02:03:04:05 dev v1 master static"));
+	AWAIT(tap_is_right());
+	assert_in_range(netns_now_ns() - start, 0, 6 * SECOND_NS);
+
+	settle();
+	assert_true(netns_run("bridge fdb add 02:01:02:03:04:06 dev v1 master static"));
+	assert_true(netns_run("bridge fdb add 12:01:02:03:04:05 dev v1 master static"));
+	assert_true(netns_run("ip neigh add 10.0.0.9 lladdr 02:01:02:03:04:05 dev c1"));
+	pfd.fd = netlink_fd(nl);
+	assert_int_equal(poll(&pfd, 1, 100), 0);
+
+	/* One of several, and none any more. */
+	assert_int_equal(netlink_watch_mac(nl, tap_mac), 0);
+	assert_int_equal(netlink_watch_mac(nl, (const uint8_t *)"\2\1\2\3\4\7"), 0);
+	assert_true(netns_run("bridge fdb add 02:01:02:03:04:07 dev v1 master static"));
+	assert_int_equal(poll(&pfd, 1, 2000), 1);
+	settle();
+	netlink_unwatch_mac(nl, (const uint8_t *)"\2\1\2\3\4\7");
+	assert_true(netns_run("bridge fdb del 02:01:02:03:04:07 dev v1 master"));
+	assert_int_equal(poll(&pfd, 1, 100), 0);
+	assert_true(netns_run("bridge fdb del 02:01:02:03:04:05 dev tap0 master"));
+	AWAIT(tap_is_right());
+}
+
 static void a_fight_is_not_fought(void **state)
 {
 	uint64_t over;
@@ -610,6 +650,7 @@ int main(void)
 		WITH_TAP(a_bridge_comes_goes_and_comes_back),
 		WITH_TAP(only_a_bridge_is_joined),
 		WITH_TAP(what_others_change_is_put_right),
+		WITH_TAP(its_fdb_entry_is_watched),
 		WITH_TAP(a_fight_is_not_fought),
 		WITH_TAP(its_mtu_is_the_largest_of_the_others),
 		WITH_TAP(alone_it_takes_the_bridges_mtu),
