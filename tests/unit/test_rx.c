@@ -494,6 +494,60 @@ static void tap_refuses_a_merged_write(void **state)
 	assert_true(rig_only_dropped(B, DROP_TAP_WRITE, COUNT, RIG_NET));
 }
 
+/* ---- the burst ---- */
+
+struct taken {
+	unsigned int writes;
+	bool lost;
+};
+
+/* Frames count up in their last two bytes. */
+static void take_writes(struct burst *burst, void *arg)
+{
+	struct taken *taken = arg;
+	struct ring_write *writes;
+	unsigned int n = coalesce_finish(burst->coalesce, &writes);
+
+	for (unsigned int i = 0; i < n; i++, taken->writes++) {
+		const struct iovec *last = &writes[i].iov[writes[i].iov_count - 1];
+
+		taken->lost |=
+			load_be16((uint8_t *)last->iov_base + last->iov_len - 2) != taken->writes;
+	}
+	burst_reset(burst);
+}
+
+/* More frames than fit between two flushes, each in the burst's buffer until then. */
+static void a_burst_of_frames(void **state)
+{
+	enum { COUNT = 2 * COALESCE_PACKETS + 5 };
+	struct rig *rig = *state;
+	struct burst *burst = burst_open(B->device);
+	struct taken taken = { 0 };
+
+	assert_non_null(burst);
+	rig_mark(B);
+	burst->view = atomic_load(&B->device->view);
+	burst->flush = take_writes;
+	burst->flush_arg = &taken;
+	for (unsigned int i = 0; i < COUNT; i++) {
+		/* Larger ones behind the first flush, which run into what it had to keep. */
+		uint8_t *bytes = burst_take(burst, i <= COALESCE_PACKETS ? 60 : 200);
+		struct frame frame;
+
+		memset(bytes, 0, 60);
+		store_be16(bytes + 12, 0x88b5);
+		store_be16(bytes + 58, (uint16_t)i);
+		assert_true(packet_parse_frame(bytes, 60, &frame));
+		burst_add_frame_delivery(burst, &frame, 0);
+	}
+	burst->flush(burst, burst->flush_arg);
+	burst_close(burst);
+	assert_int_equal(taken.writes, COUNT);
+	assert_false(taken.lost);
+	assert_true(rig_counted(B, DROP_NONE, 0, RIG_NOBODY));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -519,6 +573,7 @@ int main(void)
 		rig_connected_test(stragglers_move_no_endpoint),
 		rig_connected_test(tap_refuses),
 		rig_connected_test(tap_refuses_a_merged_write),
+		rig_connected_test(a_burst_of_frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

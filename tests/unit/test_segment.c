@@ -493,6 +493,27 @@ static void frame_with_a_request_is_bad(void **state)
 
 /* ---- framings: check_framings() sees to the rest ---- */
 
+/* Slots are used again, and an undone checksum is not passed on to the next packet. */
+static void slots_begin_from_nothing(void **state)
+{
+	struct segment_slots got = {
+		.buf = room, .room = sizeof(room), .mtu = MTU, .framing = SEGMENT_IP_HINT
+	};
+	struct packet pkt = build(&(struct build){ .payload = 100 });
+	struct wire_vnet vnet = undone(&pkt);
+
+	(void)state;
+	assert_int_equal(segment_packet(&pkt, &vnet, &got), SEGMENT_OK);
+	assert_true(got.undone);
+	assert_int_equal(room[16], 0x55);
+	pkt = build(&(struct build){ .proto = IPPROTO_WIRE_UDP, .payload = 2000 });
+	vnet = undone(&pkt);
+	assert_int_equal(segment_packet(&pkt, &vnet, &got), SEGMENT_OK);
+	assert_true(got.fragmented);
+	assert_false(got.undone);
+	assert_int_equal(room[16], 0x45);
+}
+
 /* 1,420 less 8 and 18: the figures once by hand, that the rest compares with itself. */
 static void front_counts_towards_the_mtu(void **state)
 {
@@ -551,6 +572,7 @@ int main(void)
 		cmocka_unit_test(udp_superframe_of_datagrams_over_the_mtu_needs_df_clear),
 		cmocka_unit_test(frame_is_copied_whole),
 		cmocka_unit_test(frame_with_a_request_is_bad),
+		cmocka_unit_test(slots_begin_from_nothing),
 		cmocka_unit_test(front_counts_towards_the_mtu),
 	};
 
