@@ -104,6 +104,8 @@ static const struct drop_entry drops[] = {
 	[DROP_IN_TUNNEL] = { "in-tunnel",
 		"A peer sent a frame for a MAC that is at another host: it never goes back out." },
 
+	[DROP_OUT_NO_NETWORK] = { "out-no-network",
+		"A frame came from the TAP of a network that is not served, or not any more." },
 	[DROP_OUT_SHORT] = { "out-short",
 		"A frame was too short for its headers." },
 	[DROP_OUT_NOT_FOR_US] = { "out-not-for-us",

@@ -62,6 +62,7 @@ enum drop {
 	DROP_IN_TUNNEL, /* a frame for a MAC that is behind the tunnel: never back into it */
 
 	/* frames from the TAP */
+	DROP_OUT_NO_NETWORK, /* the TAP is of no network, or of none any more */
 	DROP_OUT_SHORT, /* too short for its headers */
 	DROP_OUT_NOT_FOR_US, /* not to the router MAC: the bridge floods */
 	DROP_OUT_ETHERTYPE, /* neither IP nor ARP, or a VLAN tag */

@@ -411,8 +411,12 @@ void tx_frame(struct burst *burst, uint16_t port, uint8_t *data, uint32_t len)
 	struct outbound out = { .burst = burst, .port = port, .data = data, .len = len };
 
 	out.net = port < RING_PORTS_MAX ? burst->view->by_port[port] : NULL;
-	if (!out.net || len < HEADERS) {
-		burst_drop(burst, NULL, out.net ? out.net->network : NULL, DROP_OUT_SHORT, 1);
+	if (!out.net) {
+		burst_drop(burst, NULL, NULL, DROP_OUT_NO_NETWORK, 1);
+		return;
+	}
+	if (len < HEADERS) {
+		drop(&out, NULL, DROP_OUT_SHORT);
 		return;
 	}
 	if (out.net->mode == NETWORK_BRIDGED) {

@@ -72,6 +72,7 @@ static void drop_names_follow_the_enum(void **state)
 		{ DROP_IN_NO_BRIDGE, "in-no-bridge" },
 		{ DROP_IN_UNRESOLVED, "in-unresolved" },
 		{ DROP_IN_BROADCAST, "in-broadcast" },
+		{ DROP_OUT_NO_NETWORK, "out-no-network" },
 		{ DROP_OUT_SHORT, "out-short" },
 		{ DROP_OUT_NOT_FOR_US, "out-not-for-us" },
 		{ DROP_OUT_ETHERTYPE, "out-ethertype" },

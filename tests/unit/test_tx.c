@@ -55,7 +55,7 @@ static void too_short(void **state)
 	rig_give_frame(A, RING_PORTS_MAX, frame, 24);
 	rig_give_frame(A, UINT16_MAX, frame, 24);
 	rig_round(A);
-	assert_true(rig_only_dropped(A, DROP_OUT_SHORT, 3, RIG_NOBODY));
+	assert_true(rig_only_dropped(A, DROP_OUT_NO_NETWORK, 3, RIG_NOBODY));
 }
 
 static void ethertypes(void **state)
