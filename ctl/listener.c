@@ -32,6 +32,7 @@ struct listener {
 	dev_t dev; /* of the path, so that only our own is removed */
 	ino_t ino;
 	size_t total; /* bytes in all clients' @in */
+	bool starved; /* no descriptor or memory for the next client: not before the next tick */
 	struct client clients[LISTENER_CLIENTS_MAX];
 };
 
@@ -151,8 +152,9 @@ unsigned int listener_poll_fds(struct listener *listener, struct pollfd *fds)
 	unsigned int n = 0;
 
 	/* When all are busy, the next client waits in the kernel's queue. */
-	fds[n++] =
-		(struct pollfd){ .fd = find_place(listener) ? listener->fd : -1, .events = POLLIN };
+	bool accepts = !listener->starved && find_place(listener);
+
+	fds[n++] = (struct pollfd){ .fd = accepts ? listener->fd : -1, .events = POLLIN };
 	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
 		const struct client *client = &listener->clients[i];
 
@@ -168,8 +170,11 @@ static void accept_client(struct listener *listener, uint64_t now_ns)
 	struct client *client = find_place(listener);
 	int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0)
+	if (fd < 0) {
+		/* Who could not be accepted is still there: poll(2) would not wait any more. */
+		listener->starved = errno != EAGAIN;
 		return;
+	}
 	if (!client) {
 		close(fd);
 		return;
@@ -298,6 +303,7 @@ void listener_dispatch(struct listener *listener, const struct pollfd *fds, unsi
 
 void listener_tick(struct listener *listener, uint64_t now_ns)
 {
+	listener->starved = false;
 	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
 		struct client *client = &listener->clients[i];
 		uint64_t seconds =

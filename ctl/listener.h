@@ -47,7 +47,7 @@ unsigned int listener_poll_fds(struct listener *listener, struct pollfd *fds);
 /* With what poll() left of those. */
 void listener_dispatch(struct listener *listener, const struct pollfd *fds, unsigned int n,
                        uint64_t now_ns);
-/* Once a second or so: drops whose time is over. */
+/* Once a second or so: drops whose time is over, tries again to accept whom it could not. */
 void listener_tick(struct listener *listener, uint64_t now_ns);
 
 #endif

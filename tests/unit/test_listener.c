@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -256,6 +257,43 @@ static void test_all_busy(void **state)
 	listener_close(listener);
 }
 
+/* No descriptor is left: the client waits, but nobody spins; it has its turn at a tick. */
+static void test_starved(void **state)
+{
+	struct listener *listener = open_listener();
+	struct pollfd fds[LISTENER_FDS_MAX];
+	struct rlimit limit, none;
+	int fd = connect_client(), spare[LISTENER_FDS_MAX], used = 0, rounds = 0;
+	unsigned int n;
+
+	(void)state;
+	say(fd, "hello\n");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = LISTENER_FDS_MAX; /* poll(2) refuses to wait for more than that */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	while ((spare[used] = dup(fd)) >= 0)
+		used++;
+	for (; n = listener_poll_fds(listener, fds), poll(fds, n, 0) > 0 && rounds < 5; rounds++)
+		listener_dispatch(listener, fds, n, now_ns);
+	assert_int_equal(rounds, 1);
+	listener_tick(listener, now_ns);
+	for (; n = listener_poll_fds(listener, fds), poll(fds, n, 0) > 0 && rounds < 5; rounds++)
+		listener_dispatch(listener, fds, n, now_ns);
+	assert_int_equal(rounds, 2);
+
+	while (used)
+		close(spare[--used]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	turn(listener);
+	assert_true(is_quiet(fd));
+	listener_tick(listener, now_ns);
+	turn(listener);
+	expect(fd, "hello\n");
+	close(fd);
+	listener_close(listener);
+}
+
 /* Requests of all clients together have a bound too. */
 static void test_total(void **state)
 {
@@ -330,7 +368,7 @@ int main(void)
 		cmocka_unit_test(test_requests), cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_slow),     cmocka_unit_test(test_many),
 		cmocka_unit_test(test_all_busy), cmocka_unit_test(test_total),
-		cmocka_unit_test(test_path),
+		cmocka_unit_test(test_path),     cmocka_unit_test(test_starved),
 	};
 	int failed;
 
