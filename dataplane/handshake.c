@@ -82,6 +82,7 @@ void handshake_want(struct burst *burst, struct peer *peer)
 	if (!item) {
 		atomic_store_explicit(&peer->initiation_wanted_ns, 0, memory_order_relaxed);
 		burst_drop(burst, peer, NULL, DROP_HANDSHAKE_QUEUE, 1);
+		timers_wish_refused(peer, burst->now_ns);
 		return;
 	}
 	item->len = 0;

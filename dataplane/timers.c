@@ -257,6 +257,12 @@ void timers_hello_at(struct peer *peer, uint64_t when_ns)
 		cancel(peer, TIMER_HELLO);
 }
 
+void timers_wish_refused(struct peer *peer, uint64_t now_ns)
+{
+	if (!deadline(peer, TIMER_WISH))
+		arm(peer, TIMER_WISH, now_ns + TIMERS_WISH_NS + jitter(peer));
+}
+
 void timers_keepalive_changed(struct peer *peer, uint64_t now_ns)
 {
 	if (atomic_load_explicit(&peer->keepalive_s, memory_order_relaxed))
@@ -338,6 +344,8 @@ static void expire(struct burst *burst, struct peer *peer)
 	}
 	if (claim(peer, TIMER_HELLO, now_ns))
 		hello_due(burst, peer);
+	if (claim(peer, TIMER_WISH, now_ns))
+		handshake_want(burst, peer);
 }
 
 void timers_run(struct burst *burst)

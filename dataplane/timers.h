@@ -14,6 +14,7 @@
  *	on a key the peer initiated       cancel "retransmit", attempts = 0
  *	session derived                   arm "wipe" at 540 s
  *	hello due                         arm "hello" (hello.h)
+ *	handshake queue full of wishes    arm "wish" at 100 ms + jitter: asked for again
  *
  * A peer's deadlines are plain atomics that any worker sets; a heap orders the
  * peers by the time at which they want to be looked at. A deadline that moves
@@ -35,6 +36,7 @@
 #define TIMERS_KEEPALIVE_NS     (10 * TIMERS_SECOND_NS)
 #define TIMERS_NEW_HANDSHAKE_NS (TIMERS_KEEPALIVE_NS + TIMERS_REKEY_TIMEOUT_NS)
 #define TIMERS_WIPE_NS          (540 * TIMERS_SECOND_NS)
+#define TIMERS_WISH_NS          100000000ULL
 #define TIMERS_JITTER_NS        333000000ULL
 #define TIMERS_ATTEMPTS_MAX     (TIMERS_REKEY_ATTEMPT_NS / TIMERS_REKEY_TIMEOUT_NS)
 
@@ -49,6 +51,7 @@ enum timer {
 	TIMER_WIPE,
 	TIMER_PERSISTENT,
 	TIMER_HELLO,
+	TIMER_WISH,
 	TIMER_COUNT
 };
 
@@ -88,6 +91,8 @@ void timers_initiation_sent(struct peer *peer, uint64_t now_ns);
 void timers_handshake_complete(struct peer *peer);
 void timers_session_derived(struct peer *peer, uint64_t now_ns);
 void timers_hello_at(struct peer *peer, uint64_t when_ns); /* 0: cancel */
+/* No room for a wish to initiate: whoever had it need not come again. */
+void timers_wish_refused(struct peer *peer, uint64_t now_ns);
 /* The persistent keepalive's interval was set: begins with one at once when it is on. */
 void timers_keepalive_changed(struct peer *peer, uint64_t now_ns);
 

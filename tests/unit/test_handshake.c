@@ -298,6 +298,34 @@ static void a_full_queue_has_room_for_our_own_wishes(void **state)
 	assert_int_equal(load_le32(A->sent[0].data), MESSAGE_INITIATION);
 }
 
+/* No room for a wish: it is made again, without another frame to ask for it. */
+static void a_refused_wish_comes_again(void **state)
+{
+	struct rig *rig = *state;
+	struct burst burst = { .device = A->device, .now_ns = rig->now_ns };
+	uint64_t when;
+
+	burst.queue = handshake_queue_open();
+	assert_non_null(burst.queue);
+	for (unsigned int i = 0; i <= HANDSHAKE_QUEUE; i++) {
+		assert_int_equal(deadline(A, TIMER_WISH), 0);
+		atomic_store(&A->peer->initiation_wanted_ns, 0);
+		handshake_want(&burst, A->peer);
+	}
+	assert_int_equal(rig_dropped(A, DROP_HANDSHAKE_QUEUE), 1);
+	when = deadline(A, TIMER_WISH);
+	assert_in_range(when, rig->now_ns + TIMERS_WISH_NS,
+	                rig->now_ns + TIMERS_WISH_NS + TIMERS_JITTER_NS);
+	handshake_queue_close(burst.queue);
+
+	rig_round(A);
+	assert_int_equal(A->sent_count, 0);
+	rig_advance(rig, when - rig->now_ns);
+	assert_int_equal(A->sent_count, 1);
+	assert_int_equal(load_le32(A->sent[0].data), MESSAGE_INITIATION);
+	assert_int_equal(deadline(A, TIMER_WISH), 0);
+}
+
 static void load_is_answered_by_cookies(void **state)
 {
 	struct rig *rig = *state;
@@ -640,6 +668,7 @@ int main(void)
 		rig_test(responses),
 		rig_test(the_queue_is_bounded),
 		rig_test(a_full_queue_has_room_for_our_own_wishes),
+		rig_test(a_refused_wish_comes_again),
 		rig_test(load_is_answered_by_cookies),
 		rig_test(the_way_in_with_a_cookie),
 		rig_test(a_cookie_for_a_response),
