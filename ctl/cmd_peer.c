@@ -8,6 +8,7 @@
 #include <string.h>
 #include "crypto/secret.h"
 #include "ctl/client.h"
+#include "ctl/text.h"
 
 /* "172.20.1.0/24,172.20.2.0/24"; "" is none. */
 static json_t *split(char *list)
@@ -85,6 +86,20 @@ static json_t *parse_keepalive(const char *text)
 	return *text && !*end ? json_integer(seconds) : json_string(text);
 }
 
+static int fail_unknown(const char *setting)
+{
+	static const char *const known[] = { "name", "endpoint", "allowed-ips", "keepalive",
+		                             "preshared-key" };
+	const char *nearest = text_nearest(setting, known, sizeof(known) / sizeof(known[0]));
+
+	fprintf(stderr, "ovlctl: unknown setting \"%s\"", setting);
+	if (nearest)
+		fprintf(stderr, "; did you mean \"%s\"?\n", nearest);
+	else
+		fputs("; see ovlctl help peer\n", stderr);
+	return OVLCTL_USAGE;
+}
+
 /* KEY VALUE pairs into @request. 0 or an exit status. */
 static int parse_settings(int argc, char **argv, json_t *request)
 {
@@ -110,8 +125,7 @@ static int parse_settings(int argc, char **argv, json_t *request)
 			if (!item)
 				return OVLCTL_USAGE;
 		} else {
-			fprintf(stderr, "ovlctl: unknown setting \"%s\"\n", key);
-			return ovlctl_usage("peer");
+			return fail_unknown(key);
 		}
 		if (json_object_set_new(request, key, item)) {
 			fprintf(stderr, "ovlctl: %s: not UTF-8 text\n", argv[i]);

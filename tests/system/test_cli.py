@@ -142,6 +142,8 @@ def test_no_command_is_misuse():
     (["gen-key"], 'ovlctl: unknown command "gen-key"; did you mean "genkey"?'),
     (["frobnicate"], 'ovlctl: unknown command "frobnicate"; see ovlctl help'),
     (["help", "chek"], 'ovlctl: unknown command "chek"; did you mean "check"?'),
+    (["peer", "set", "a", "nme", "b"], 'ovlctl: unknown setting "nme"; did you mean "name"?'),
+    (["peer", "set", "a", "frobnicate", "b"], 'ovlctl: unknown setting "frobnicate"; see ovlctl help peer'),
     (["check"], "usage: ovlctl check FILE [--bridge NAME]"),
     (["check", "a", "b"], "usage: ovlctl check FILE [--bridge NAME]"),
     (["check", "a", "--bridge"], "usage: ovlctl check FILE [--bridge NAME]"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Real Docker engines, one a host, with Docker's defaults: the job ovltun is for."""
+import pathlib
 import re
 
 import pytest
@@ -55,6 +56,35 @@ def transfer(cluster, sender, receiver, megabytes):
     received = wait_for(lambda: sink.run(to_name, "sh", "-c", "cat /tmp/sum 2>/dev/null", check=False), 60, "the checksum").split()
     sink.run(to_name, "sh", "-c", "rm -f /tmp/sum /tmp/received")
     return sent, received
+
+
+def lines_of(document, start):
+    """The first command of a document that begins so, as one line."""
+    text = (pathlib.Path(__file__).resolve().parents[2] / document).read_text(encoding="utf-8")
+    return [re.sub(r"\\\n", " ", m) for m in re.findall(rf"^{start}(?:.*\\\n)*.*$", text, re.MULTILINE)]
+
+
+def test_the_lines_of_the_documents(lab):
+    """What README.md and docs/docker.md say to type, typed: IPv4, and IPv6 too."""
+    assert lines_of("README.md", "docker network create")[0] == lines_of("docs/docker.md", "docker network create")[0]
+    create = next(line for line in lines_of("docs/docker.md", "docker network create") if "--ipv6" in line)
+    run = lines_of("README.md", "docker run -d")[0]
+    keys = [keypair() for _ in lab.hosts]
+    engines, daemons = [DockerEngine(host) for host in lab], []
+    for host, engine in zip(lab, engines):
+        third, other = 101 + host.index, 102 - host.index
+        engine.docker(*create.replace("101", str(third)).split()[1:])
+        daemons.append(Daemon(host, f"[Interface]\nPrivateKey = {keys[host.index][0]}\nListenPort = 12345\n[Network]\nBridge = ovl0\n"
+                              f"[Peer]\nPublicKey = {keys[1 - host.index][1]}\nEndpoint = {lab[1 - host.index].underlay}:12345\n"
+                              f"AllowedIPs = 172.20.{other}.0/24, fd20::{other}:0:0:0/80\n"))
+        engine.docker(*run.replace("102.2", f"{third}.2").replace("busybox", "--name c1 lab").split()[1:])
+    for daemon in daemons:
+        daemon.attached(seconds=20)
+    addresses = [engine.docker("inspect", "-f", '{{(index .NetworkSettings.Networks "ovl").GlobalIPv6Address}}', "c1") for engine in engines]
+    print(addresses)
+    for one, far in ((0, 1), (1, 0)):
+        wait_for(lambda: engines[one].ping("c1", f"172.20.{101 + far}.2"), 15)
+        wait_for(lambda: engines[one].ping("c1", addresses[far]), 15)
 
 
 def test_eight_serf_agents_on_three_engines(lab3):
