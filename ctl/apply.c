@@ -20,6 +20,7 @@
 #include <time.h>
 #include "ctl/members.h"
 #include "ctl/run_network.h"
+#include "ctl/stations.h"
 
 #define NOT_THERE SIZE_MAX
 
@@ -454,6 +455,21 @@ static void commit_keepalives(struct plan *plan)
 	}
 }
 
+/* What a bridged network has beside its view. */
+static void commit_network(const struct plan *plan, size_t i)
+{
+	const struct config_network *config = &plan->config->networks[i];
+	struct network *network = plan->networks[i]->network;
+	size_t from = plan->network_from[i];
+
+	members_permit(&plan->members[i], config, network);
+	if (network->fdb)
+		fdb_set_quota(network->fdb, config->macs);
+	members_fix_stations(&plan->members[i], config,
+	                     from == NOT_THERE ? NULL : &plan->state->config->networks[from],
+	                     network);
+}
+
 /* Behind the view: what the old one's members held is let go of. */
 static void commit_members(struct plan *plan)
 {
@@ -462,10 +478,9 @@ static void commit_members(struct plan *plan)
 	for (size_t i = 0; i < plan->config->network_count; i++) {
 		size_t from = plan->network_from[i];
 
-		members_permit(&plan->members[i], &plan->config->networks[i],
-		               plan->networks[i]->network);
 		if (from != NOT_THERE)
 			members_end(&state->members[from], &plan->members[i]);
+		commit_network(plan, i);
 	}
 	for (size_t i = 0; i < plan->old_network_count; i++) {
 		if (!plan->network_stays[i])
@@ -616,6 +631,7 @@ void apply_end(struct state *state)
 {
 	struct view *empty = view_create(0, 0);
 
+	stations_end(state);
 	if (!state->config)
 		goto out;
 	for (size_t i = 0; i < state->config->peer_count; i++)

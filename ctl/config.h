@@ -33,6 +33,7 @@
 #define CONFIG_MTU_MAX       65455 /* a UDP datagram over IPv4 or IPv6 still holds it */
 
 #define CONFIG_VNI_MAX       16777215U
+#define CONFIG_STATIONS_MAX  4096 /* static entries of a network */
 #define CONFIG_MACS_MAX      16384U /* a quarter of the FDB for one member */
 
 /*

@@ -509,6 +509,34 @@ static int compare_stations(const void *a, const void *b)
 	return order ? order : (x->who.line > y->who.line) - (x->who.line < y->who.line);
 }
 
+static int compare_macs(const void *a, const void *b)
+{
+	const struct config_station *x = *(const struct config_station *const *)a;
+	const struct config_station *y = *(const struct config_station *const *)b;
+	int order = memcmp(x->mac, y->mac, ETHER_ADDR_SIZE);
+
+	return order ? order : (x->who.line > y->who.line) - (x->who.line < y->who.line);
+}
+
+static bool same_owner(const struct config_station *a, const struct config_station *b)
+{
+	return a->local == b->local && (a->local || memcmp(a->who.key, b->who.key, KEY_SIZE) == 0);
+}
+
+/* Addresses are where their MACs are. */
+static int check_owners(const struct config *config, const struct config_station **list,
+                        size_t count, struct config_error *error)
+{
+	qsort(list, count, sizeof(*list), compare_macs);
+	for (size_t i = 1; i < count; i++)
+		if (memcmp(list[i - 1]->mac, list[i]->mac, ETHER_ADDR_SIZE) == 0 &&
+		    !same_owner(list[i - 1], list[i]))
+			return config_fail(error, config->file, list[i]->who.line,
+			                   "FDB: this MAC is another's already (line %u)",
+			                   list[i - 1]->who.line);
+	return 0;
+}
+
 static int check_stations(const struct config *config, const struct config_network *network,
                           struct config_error *error)
 {
@@ -517,6 +545,10 @@ static int check_stations(const struct config *config, const struct config_netwo
 
 	if (network->station_count == 0)
 		return 0;
+	if (network->station_count > CONFIG_STATIONS_MAX)
+		return config_fail(error, config->file,
+		                   network->stations[CONFIG_STATIONS_MAX].who.line,
+		                   "FDB: more than %d static entries", CONFIG_STATIONS_MAX);
 	list = calloc(network->station_count, sizeof(*list));
 	if (!list)
 		return config_fail_memory(error, config->file);
@@ -528,6 +560,8 @@ static int check_stations(const struct config *config, const struct config_netwo
 			err = config_fail(error, config->file, list[i]->who.line,
 			                  "FDB: this station has an entry already (line %u)",
 			                  list[i - 1]->who.line);
+	if (!err)
+		err = check_owners(config, list, network->station_count, error);
 	free(list);
 	return err;
 }

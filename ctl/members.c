@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "ctl/log.h"
+#include "dataplane/fdb.h"
 
 static int compare_members(const void *a, const void *b)
 {
@@ -93,5 +95,82 @@ void members_permit(const struct run_members *members, const struct config_netwo
 
 		permit(members->list[i], routers->all || is_named(routers, peer),
 		       servers->all || is_named(servers, peer));
+	}
+}
+
+/* --- static entries --- */
+
+struct member *members_find(const struct run_members *members, const uint8_t key[KEY_SIZE])
+{
+	for (size_t i = 0; i < members->count; i++)
+		if (memcmp(members->list[i]->peer->public_key, key, KEY_SIZE) == 0)
+			return members->list[i];
+	return NULL;
+}
+
+static bool same_owner(const struct config_station *a, const struct config_station *b)
+{
+	return a->local == b->local && (a->local || memcmp(a->who.key, b->who.key, KEY_SIZE) == 0);
+}
+
+/* Whether @network's configuration has @key at this MAC and with the owner of @like. */
+static bool is_fixed(const struct config_network *network, const struct fdb_key *key,
+                     const struct config_station *like)
+{
+	for (size_t i = 0; i < network->station_count; i++) {
+		const struct config_station *station = &network->stations[i];
+
+		/* An entry of an address fixes its MAC as well. */
+		if ((key->kind == FDB_MAC || memcmp(&station->key, key, sizeof(*key)) == 0) &&
+		    memcmp(station->mac, like->mac, ETHER_ADDR_SIZE) == 0 &&
+		    same_owner(station, like))
+			return true;
+	}
+	return false;
+}
+
+/* Addresses before their MACs. */
+static void remove_old(struct fdb *fdb, const struct config_network *now,
+                       const struct config_network *before, uint64_t now_ns)
+{
+	for (size_t i = 0; i < before->station_count; i++) {
+		const struct config_station *station = &before->stations[i];
+
+		if (station->key.kind != FDB_MAC && !is_fixed(now, &station->key, station))
+			(void)fdb_remove_static(fdb, &station->key, now_ns);
+	}
+	for (size_t i = 0; i < before->station_count; i++) {
+		struct fdb_key mac = fdb_key_mac(before->stations[i].mac);
+
+		if (!is_fixed(now, &mac, &before->stations[i]))
+			(void)fdb_remove_static(fdb, &mac, now_ns);
+	}
+}
+
+void members_fix_stations(const struct run_members *members, const struct config_network *now,
+                          const struct config_network *before, struct network *network)
+{
+	uint64_t now_ns = device_now(network->device);
+
+	if (!network->fdb)
+		return;
+	if (before)
+		remove_old(network->fdb, now, before, now_ns);
+	for (size_t i = 0; i < now->station_count; i++) {
+		const struct config_station *station = &now->stations[i];
+		struct member *owner =
+			station->local ? &network->local : members_find(members, station->who.key);
+		struct fdb_key mac = fdb_key_mac(station->mac);
+		int err;
+
+		if (!owner)
+			continue; /* its peer was removed at run time */
+		err = fdb_add_static(network->fdb, owner, &mac, station->mac, now_ns);
+		if (!err && station->key.kind != FDB_MAC)
+			err = fdb_add_static(network->fdb, owner, &station->key, station->mac,
+			                     now_ns);
+		if (err)
+			log_line("network %s: the FDB cannot take a static entry: %s", now->name,
+			         strerror(-err));
 	}
 }

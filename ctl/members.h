@@ -28,4 +28,14 @@ void members_end(struct run_members *members, const struct run_members *kept);
 void members_permit(const struct run_members *members, const struct config_network *config,
                     struct network *network);
 
+/* Whom a key of the configuration means; NULL: nobody who is a member. */
+struct member *members_find(const struct run_members *members, const uint8_t key[KEY_SIZE]);
+
+/*
+ * Makes the static entries of @network's FDB those of @now; @before: of the
+ * configuration that was in force, NULL when the network is new.
+ */
+void members_fix_stations(const struct run_members *members, const struct config_network *now,
+                          const struct config_network *before, struct network *network);
+
 #endif

@@ -31,6 +31,7 @@ struct netlink_link {
 	uint32_t mtu;
 	uint32_t flags; /* IFF_UP, … */
 	bool is_bridge;
+	uint32_t ageing_cs; /* a bridge's: so long its FDB keeps who is silent, in 1/100 s */
 	uint8_t port_set; /* a bridge's port, and as netlink_set_port() leaves one: 1 << kind */
 	uint8_t mac[ETHER_ADDR_SIZE];
 	char name[IFNAMSIZ];

@@ -202,6 +202,14 @@ static uint8_t port_is_set(const struct nlattr *nest)
 	return set;
 }
 
+static uint32_t bridge_ageing(const struct nlattr *data)
+{
+	const struct nlattr *table[IFLA_BR_MAX + 1];
+
+	netlink_collect_nested(data, table, IFLA_BR_MAX);
+	return netlink_attr_u32(table[IFLA_BR_AGEING_TIME]);
+}
+
 static int take_link(struct netlink_cache *cache, const struct nlmsghdr *nlh)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(nlh);
@@ -225,6 +233,8 @@ static int take_link(struct netlink_cache *cache, const struct nlmsghdr *nlh)
 	if (table[IFLA_LINKINFO]) {
 		netlink_collect_nested(table[IFLA_LINKINFO], kind, IFLA_INFO_MAX);
 		link.is_bridge = attr_text_is(kind[IFLA_INFO_KIND], "bridge");
+		if (link.is_bridge && kind[IFLA_INFO_DATA])
+			link.ageing_cs = bridge_ageing(kind[IFLA_INFO_DATA]);
 		if (attr_text_is(kind[IFLA_INFO_SLAVE_KIND], "bridge") &&
 		    kind[IFLA_INFO_SLAVE_DATA])
 			link.port_set = port_is_set(kind[IFLA_INFO_SLAVE_DATA]);

@@ -30,6 +30,7 @@
 #include "ctl/reload.h"
 #include "ctl/run_network.h"
 #include "ctl/server.h"
+#include "ctl/stations.h"
 #include "ctl/uapi.h"
 #include "ctl/upkeep.h"
 
@@ -39,7 +40,7 @@
 #define RUN_DIR         "/run/ovltun"
 #define UAPI_DIR        "/var/run/wireguard"
 #define RESOLVE_FDS_MAX 16
-#define FDS_MAX         (2 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX)
+#define FDS_MAX         (3 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX)
 #define FILES_MAX       1024 /* clients, networks, a little of everything */
 #define FILES_MIN       (FDS_MAX + 32) /* streams, lock, rings, sockets, a few networks' TAPs */
 #define TICK_MS         1000
@@ -517,13 +518,16 @@ static int run(struct daemon *daemon)
 
 	for (;;) {
 		struct pollfd fds[FDS_MAX];
-		unsigned int n = 0, control, uapi, resolver;
+		unsigned int n = 0, stations, control, uapi, resolver;
 
 		tick(daemon, &tick_ns);
 		int timeout = time_left_ms(daemon, tick_ns);
 
 		fds[n++] = (struct pollfd){ .fd = daemon->signal_fd, .events = POLLIN };
 		fds[n++] = (struct pollfd){ .fd = netlink_fd(state->netlink), .events = POLLIN };
+		stations = n;
+		if (stations_fd(state) >= 0)
+			fds[n++] = (struct pollfd){ .fd = stations_fd(state), .events = POLLIN };
 		control = n;
 		n += listener_poll_fds(daemon->control, fds + n);
 		uapi = n;
@@ -539,6 +543,8 @@ static int run(struct daemon *daemon)
 			return EXIT_SUCCESS;
 		if (fds[1].revents)
 			netlink_dispatch(state->netlink);
+		if (control > stations && fds[stations].revents)
+			stations_dispatch(state);
 		uint64_t now_ns = device_now(state->device);
 
 		listener_dispatch(daemon->control, fds + control, uapi - control, now_ns);

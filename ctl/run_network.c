@@ -7,6 +7,7 @@
 #include <string.h>
 #include "ctl/apply.h"
 #include "ctl/log.h"
+#include "ctl/station_table.h"
 
 #define TAP_PREFIX "ovt-"
 
@@ -126,6 +127,7 @@ int run_network_open(struct state *state, const struct config_network *config, u
 
 void run_network_close(struct state *state, struct run_network *run)
 {
+	station_table_close(run->stations);
 	if (run->network) {
 		close_tap(state, run);
 		network_retire(run->network);

@@ -49,6 +49,10 @@ struct run_network {
 	struct bridge *bridge; /* the attachment to it; NULL: the TAP is lost */
 	int failed; /* the error that keeps the TAP from being made again */
 	bool was_attached; /* what the log has been told */
+
+	/* of a bridged network */
+	struct station_table *stations; /* NULL: not made yet */
+	bool wants_dump; /* of its bridge's FDB */
 };
 
 /* The peers that may carry a network's VNI; empty for a routed one. */
@@ -76,6 +80,7 @@ struct state {
 	struct udp_sockets udp;
 	bool udp_open;
 
+	struct stations *stations; /* the watch of bridges' FDBs; NULL: there is none */
 	struct upkeep_question *questions; /* to the resolver, under way */
 	uint64_t started_ns;
 	bool paths_changed; /* the host's links or addresses did */

@@ -7,6 +7,7 @@
 #include "ctl/apply.h"
 #include "ctl/log.h"
 #include "ctl/run_network.h"
+#include "ctl/stations.h"
 
 #define BACKOFF_MAX_S   60
 #define SILENT_ATTEMPTS 3 /* handshakes in a row that nobody answered */
@@ -239,6 +240,7 @@ void upkeep_networks(struct state *state)
 			run_network_update(state, state->networks[i], &state->config->networks[i]);
 	if (changed && apply_view(state))
 		log_line("out of memory: the networks stay as they were for now");
+	stations_update(state, device_now(state->device));
 }
 
 void upkeep_paths_changed(struct state *state)

@@ -7,6 +7,7 @@
 #include "netns.h"
 #include "crypto/aead.h"
 #include "ctl/apply.h"
+#include "ctl/stations.h"
 #include "ctl/upkeep.h"
 
 static struct state running;
@@ -66,21 +67,31 @@ static inline const struct view *running_view(void)
 	return atomic_load_explicit(&running.device->view, memory_order_acquire);
 }
 
-/* Lets netlink and upkeep work until @done says so. */
-static inline bool running_wait(bool (*done)(void))
+/* Lets netlink and upkeep work until @done says so; false: it did not in that time. */
+static inline bool running_wait_ms(bool (*done)(void), unsigned int ms)
 {
-	uint64_t end_ns = netns_now_ns() + NETNS_WAIT_MS * UINT64_C(1000000);
+	uint64_t end_ns = netns_now_ns() + ms * UINT64_C(1000000);
 
 	while (!done()) {
-		struct pollfd pfd = { .fd = netlink_fd(running.netlink), .events = POLLIN };
+		struct pollfd fds[] = {
+			{ .fd = netlink_fd(running.netlink), .events = POLLIN },
+			{ .fd = stations_fd(&running), .events = POLLIN }, /* -1 is skipped */
+		};
 
 		if (netns_now_ns() > end_ns)
 			return false;
-		poll(&pfd, 1, 50);
+		poll(fds, 2, 50);
 		netlink_dispatch(running.netlink);
+		if (fds[1].revents)
+			stations_dispatch(&running);
 		upkeep_tick(&running);
 	}
 	return true;
+}
+
+static inline bool running_wait(bool (*done)(void))
+{
+	return running_wait_ms(done, NETNS_WAIT_MS);
 }
 
 #endif

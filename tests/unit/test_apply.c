@@ -3,6 +3,7 @@
 #include "running.h"
 
 #include "ctl/changes.h"
+#include "dataplane/fdb.h"
 
 #define PORT   "[Interface]\nPrivateKey = " PRIVATE "\nListenPort = 4711\n"
 #define A_FULL PEER_A "AllowedIPs = 172.20.1.0/24\nEndpoint = 127.0.0.1:9\n"
@@ -362,6 +363,68 @@ static void test_guards(void **state)
 	assert_int_equal(running_view()->vni_count, 0);
 }
 
+static bool is_fixed_at(const struct fdb_key *key, const struct member *owner)
+{
+	struct fdb_place place;
+
+	return fdb_lookup(view_of(7)->network->fdb, key, device_now(running.device), &place) &&
+	       place.owner == owner && place.source == FDB_STATIC;
+}
+
+static uint32_t entries(void)
+{
+	struct fdb_counts counts;
+
+	fdb_get_counts(view_of(7)->network->fdb, &counts);
+	return counts.entries;
+}
+
+static void test_static_entries(void **state)
+{
+	static const uint8_t five[] = { 2, 0, 0, 0, 0, 5 }, six[] = { 2, 0, 0, 0, 0, 6 };
+	const struct fdb_key mac5 = fdb_key_mac(five), mac6 = fdb_key_mac(six);
+	const struct prefix address = prefix_of("172.20.0.6");
+	const struct fdb_key ip6 = fdb_key_ip(4, address.addr);
+	const struct member *local, *a;
+	struct config *config;
+
+	(void)state;
+	assert_int_equal(running_apply(PORT BRIDGED "FDB = 2:0:0:0:0:5 local\n"
+	                                            "FDB = 172.20.0.6 2:0:0:0:0:6 3p7b\n" A_FULL
+	                                            "VNIs = 7\n" B_FULL "VNIs = 7\n",
+	                               NULL),
+	                 0);
+	local = &view_of(7)->network->local;
+	a = member_of(7, KEY_A);
+	assert_true(is_fixed_at(&mac5, local));
+	assert_true(is_fixed_at(&mac6, a) && is_fixed_at(&ip6, a));
+	assert_int_equal(entries(), 3);
+
+	/* To another owner; an address goes, and its MAC stays for another's sake. */
+	assert_int_equal(running_apply(PORT BRIDGED "FDB = 2:0:0:0:0:5 AQEB\n"
+	                                            "FDB = 2:0:0:0:0:6 3p7b\n" A_FULL
+	                                            "VNIs = 7\n" B_FULL "VNIs = 7\n",
+	                               NULL),
+	                 0);
+	assert_true(is_fixed_at(&mac5, member_of(7, KEY_B)));
+	assert_true(is_fixed_at(&mac6, a) && !is_fixed_at(&ip6, a));
+	assert_int_equal(entries(), 2);
+
+	/* Who has it is removed at run time, and comes back. */
+	config = config_copy(running.config);
+	config_remove_peer(config, peer_of(config, KEY_B));
+	assert_int_equal(apply_config(&running, config, NULL, &apply_error), 0);
+	assert_int_equal(entries(), 1);
+	assert_int_equal(running_apply(PORT BRIDGED "FDB = 2:0:0:0:0:5 AQEB\n" A_FULL
+	                                            "VNIs = 7\n" B_FULL "VNIs = 7\n",
+	                               NULL),
+	                 0);
+	assert_true(is_fixed_at(&mac5, member_of(7, KEY_B)));
+	assert_int_equal(entries(), 1);
+	assert_int_equal(running_apply(PORT BRIDGED A_FULL "VNIs = 7\n", NULL), 0);
+	assert_int_equal(entries(), 0);
+}
+
 static void test_lost_tap(void **state)
 {
 	(void)state;
@@ -488,10 +551,19 @@ static void test_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_changes), RUNNING(test_first_and_same), RUNNING(test_peers),
-		RUNNING(test_roamed),           RUNNING(test_failing),        RUNNING(test_socket),
-		RUNNING(test_networks),         RUNNING(test_members),        RUNNING(test_guards),
-		RUNNING(test_lost_tap),         RUNNING(test_path_mtu),       RUNNING(test_end),
+		cmocka_unit_test(test_changes),
+		RUNNING(test_first_and_same),
+		RUNNING(test_peers),
+		RUNNING(test_roamed),
+		RUNNING(test_failing),
+		RUNNING(test_socket),
+		RUNNING(test_networks),
+		RUNNING(test_members),
+		RUNNING(test_guards),
+		RUNNING(test_static_entries),
+		RUNNING(test_lost_tap),
+		RUNNING(test_path_mtu),
+		RUNNING(test_end),
 	};
 
 	if (secret_init() || aead_init())

@@ -44,7 +44,7 @@ static const char everything[] = BRIDGED
 	"ArpCheck = off\n"
 	"FDB = 02:00:00:00:00:05 barge2\n"
 	"FDB = 172.20.0.6 02:0:0:0:0:6 local\n"
-	"FDB = fd00::6\t02:00:00:00:00:06 " KEY_A "\n"
+	"FDB = fd00::6\t02:00:00:00:00:05 " KEY_A "\n"
 	"MTU = 1300\n" BRIDGED2 "[Network]\nBridge = ovl2\n" MEMBER_A "VNIs = 42, 7, 42\n" PEER_B;
 
 static void check_everything(const struct config *config)
@@ -227,6 +227,8 @@ static const struct {
 	  "p.conf:7: FDB: no peer \"barge\"; did you mean \"barge2\"?" },
 	{ BRIDGED "FDB = 02:00:00:00:00:01 local\nFDB = 2:0:0:0:0:1 barge2\n" MEMBER_A,
 	  "p.conf:8: FDB: this station has an entry already (line 7)" },
+	{ BRIDGED "FDB = 10.0.0.1 2:0:0:0:0:1 local\nFDB = 2:0:0:0:0:1 barge2\n" MEMBER_A,
+	  "p.conf:8: FDB: this MAC is another's already (line 7)" },
 };
 
 static void test_bad(void **state)

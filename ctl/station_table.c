@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An open-addressed hash table of MACs, at most half full. It holds what the bridge
+ * has, and what the bridge let go by age for as long as this host's it stays in the
+ * FDB: for when its port goes, it has to be withdrawn.
+ */
+#include "ctl/station_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "dataplane/fdb.h"
+
+#define SLOTS_MIN      64U
+#define AGEING_DEFAULT 30000U /* 1/100 s, the kernel's */
+
+struct slot {
+	uint32_t port; /* 0: the slot is free */
+	uint32_t dump; /* the last one that had it, or that it was heard of in */
+	uint8_t mac[ETHER_ADDR_SIZE];
+	bool aged; /* the bridge has let it go */
+};
+
+struct station_table {
+	struct network *network;
+	uint32_t tap_index;
+	uint32_t bridge; /* index; 0: none */
+	uint32_t ageing_cs;
+	uint32_t dump; /* number of the one under way, or the last one */
+	uint32_t next; /* where station_table_tick() goes on */
+	bool news;
+
+	struct slot *slots;
+	uint32_t mask, used;
+
+	uint32_t *ports; /* of the bridge, ascending */
+	size_t port_count;
+
+	/* What was claimed of the bridge itself. */
+	uint8_t own_mac[ETHER_ADDR_SIZE]; /* all zero: nothing */
+	struct neigh_addr *own;
+	size_t own_count;
+};
+
+/* ---- claims ---- */
+
+static void claim(struct station_table *table, const struct fdb_key *key, const uint8_t *mac,
+                  enum fdb_source source, uint64_t now_ns)
+{
+	struct fdb_question question;
+	enum fdb_verdict verdict;
+	bool ask = false;
+
+	verdict = fdb_claim(table->network->fdb, &table->network->local, key, mac, source, now_ns,
+	                    &ask, &question);
+	/* A worker's fdb_tick() asks the owner; this one cannot send. */
+	table->news |= ask || verdict == FDB_CAME || verdict == FDB_MOVED;
+}
+
+static void withdraw(struct station_table *table, const struct fdb_key *key, uint64_t now_ns)
+{
+	fdb_withdraw(table->network->fdb, &table->network->local, key, now_ns);
+	table->news = true;
+}
+
+static void claim_slot(struct station_table *table, const struct slot *slot, uint64_t now_ns)
+{
+	struct fdb_key key = fdb_key_mac(slot->mac);
+
+	claim(table, &key, slot->mac, FDB_LEARNED, now_ns);
+}
+
+static void withdraw_slot(struct station_table *table, const struct slot *slot, uint64_t now_ns)
+{
+	struct fdb_key key = fdb_key_mac(slot->mac);
+
+	withdraw(table, &key, now_ns);
+}
+
+/* ---- the table ---- */
+
+static uint32_t hash(const uint8_t *mac)
+{
+	uint64_t h = 0;
+
+	memcpy(&h, mac, ETHER_ADDR_SIZE);
+	h *= 0x9e3779b97f4a7c15ULL;
+	return (uint32_t)(h >> 32);
+}
+
+/* The slot of @mac, or the free one where it belongs. */
+static struct slot *find(const struct station_table *table, const uint8_t *mac)
+{
+	uint32_t i = hash(mac) & table->mask;
+
+	while (table->slots[i].port && memcmp(table->slots[i].mac, mac, ETHER_ADDR_SIZE) != 0)
+		i = (i + 1) & table->mask;
+	return &table->slots[i];
+}
+
+/* Closes the gap, so that no search ends too early. */
+static void remove_slot(struct station_table *table, struct slot *slot)
+{
+	uint32_t gap = (uint32_t)(slot - table->slots), i = gap;
+
+	for (;;) {
+		uint32_t home;
+
+		i = (i + 1) & table->mask;
+		if (!table->slots[i].port)
+			break;
+		home = hash(table->slots[i].mac) & table->mask;
+		if (((i - home) & table->mask) >= ((i - gap) & table->mask)) {
+			table->slots[gap] = table->slots[i];
+			gap = i;
+		}
+	}
+	table->slots[gap].port = 0;
+	table->used--;
+}
+
+/* Room for one more. False: it is full, or out of memory. */
+static bool reserve(struct station_table *table)
+{
+	struct slot *old = table->slots;
+	uint32_t size = table->mask + 1;
+
+	if (table->used < size / 2)
+		return true;
+	if (table->used >= STATION_TABLE_MAX)
+		return false;
+	table->slots = calloc((size_t)size * 2, sizeof(*old));
+	if (!table->slots) {
+		table->slots = old;
+		return false;
+	}
+	table->mask = size * 2 - 1;
+	for (uint32_t i = 0; i < size; i++)
+		if (old[i].port)
+			*find(table, old[i].mac) = old[i];
+	free(old);
+	return true;
+}
+
+/* Withdraws and removes the stations of which @goes says so. */
+static void purge(struct station_table *table,
+                  bool (*goes)(const struct station_table *table, const struct slot *slot),
+                  uint64_t now_ns)
+{
+	/* A removal takes later slots into the gap, maybe over the end: look at it again. */
+	for (uint32_t i = 0; i <= table->mask;) {
+		struct slot *slot = &table->slots[i];
+
+		if (!slot->port || !goes(table, slot)) {
+			i++;
+			continue;
+		}
+		withdraw_slot(table, slot, now_ns);
+		remove_slot(table, slot);
+	}
+}
+
+static bool all_go(const struct station_table *table, const struct slot *slot)
+{
+	(void)table;
+	return slot->port != 0;
+}
+
+static bool was_not_dumped(const struct station_table *table, const struct slot *slot)
+{
+	return !slot->aged && slot->dump != table->dump;
+}
+
+static int compare_ports(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static bool has_no_port(const struct station_table *table, const struct slot *slot)
+{
+	return !table->port_count || !bsearch(&slot->port, table->ports, table->port_count,
+	                                      sizeof(*table->ports), compare_ports);
+}
+
+/* ---- the bridge itself ---- */
+
+static bool has_address(const struct neigh_addr *list, size_t count, const struct neigh_addr *addr)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i].family == addr->family &&
+		    memcmp(list[i].addr, addr->addr, sizeof(addr->addr)) == 0)
+			return true;
+	return false;
+}
+
+static const uint8_t no_mac[ETHER_ADDR_SIZE];
+
+/* All that is not of @state any more goes; a MAC takes its addresses with it. */
+static void withdraw_own(struct station_table *table, const struct bridge_state *state,
+                         uint64_t now_ns)
+{
+	bool same = state && memcmp(table->own_mac, state->bridge_mac, ETHER_ADDR_SIZE) == 0;
+	struct fdb_key key = fdb_key_mac(table->own_mac);
+
+	if (memcmp(table->own_mac, no_mac, ETHER_ADDR_SIZE) == 0)
+		return;
+	for (size_t i = 0; i < table->own_count; i++) {
+		struct fdb_key address = fdb_key_ip(table->own[i].family, table->own[i].addr);
+
+		if (!same || !has_address(state->addresses, state->address_count, &table->own[i]))
+			withdraw(table, &address, now_ns);
+	}
+	if (!same)
+		withdraw(table, &key, now_ns);
+}
+
+static void claim_own(struct station_table *table, uint64_t now_ns)
+{
+	struct fdb_key key = fdb_key_mac(table->own_mac);
+
+	if (memcmp(table->own_mac, no_mac, ETHER_ADDR_SIZE) == 0)
+		return;
+	/* Announced: it stays until it is withdrawn, however silent. */
+	claim(table, &key, table->own_mac, FDB_ANNOUNCED, now_ns);
+	for (size_t i = 0; i < table->own_count; i++) {
+		struct fdb_key address = fdb_key_ip(table->own[i].family, table->own[i].addr);
+
+		claim(table, &address, table->own_mac, FDB_ANNOUNCED, now_ns);
+	}
+}
+
+static void follow_own(struct station_table *table, const struct bridge_state *state,
+                       uint64_t now_ns)
+{
+	size_t count = state ? state->address_count : 0;
+	struct neigh_addr *own = calloc(count + 1, sizeof(*own));
+
+	if (!own)
+		return; /* tried again in a second */
+	withdraw_own(table, state, now_ns);
+	free(table->own);
+	table->own = own;
+	table->own_count = count;
+	memcpy(table->own_mac, state ? state->bridge_mac : no_mac, ETHER_ADDR_SIZE);
+	if (count)
+		memcpy(own, state->addresses, count * sizeof(*own));
+	claim_own(table, now_ns);
+}
+
+/* ---- the calls ---- */
+
+struct station_table *station_table_open(struct network *network, uint32_t tap_index)
+{
+	struct station_table *table = calloc(1, sizeof(*table));
+
+	if (!table)
+		return NULL;
+	table->slots = calloc(SLOTS_MIN, sizeof(*table->slots));
+	if (!table->slots) {
+		free(table);
+		return NULL;
+	}
+	table->network = network;
+	table->tap_index = tap_index;
+	table->mask = SLOTS_MIN - 1;
+	table->ageing_cs = AGEING_DEFAULT;
+	return table;
+}
+
+void station_table_close(struct station_table *table)
+{
+	if (!table)
+		return;
+	free(table->slots);
+	free(table->ports);
+	free(table->own);
+	free(table);
+}
+
+bool station_table_follow(struct station_table *table, const struct bridge_state *state,
+                          uint32_t tap_index, uint64_t now_ns)
+{
+	uint32_t bridge = state && state->attached ? state->bridge_index : 0;
+	bool another = table->bridge != bridge;
+
+	table->tap_index = tap_index;
+	if (another) {
+		purge(table, all_go, now_ns);
+		free(table->ports);
+		table->ports = NULL;
+		table->port_count = 0;
+		table->bridge = bridge;
+	}
+	follow_own(table, bridge ? state : NULL, now_ns);
+	return another && bridge;
+}
+
+void station_table_check_ports(struct station_table *table, const struct netlink *netlink,
+                               uint64_t now_ns)
+{
+	const struct netlink_link *bridge = netlink_get_link(netlink, table->bridge), *links;
+	size_t link_count = netlink_links(netlink, &links), count = 0;
+	uint32_t *ports = calloc(link_count + 1, sizeof(*ports)), *old = table->ports;
+	size_t old_count = table->port_count;
+	bool lacks = false;
+
+	if (!ports)
+		return;
+	if (bridge && bridge->ageing_cs)
+		table->ageing_cs = bridge->ageing_cs;
+	for (size_t i = 0; i < link_count; i++)
+		if (table->bridge && links[i].master == table->bridge)
+			ports[count++] = links[i].index;
+	if (count)
+		qsort(ports, count, sizeof(*ports), compare_ports);
+	for (size_t i = 0; i < old_count && !lacks; i++)
+		lacks = !count || !bsearch(&old[i], ports, count, sizeof(*ports), compare_ports);
+	table->ports = ports;
+	table->port_count = count;
+	free(old);
+	/* One that is there and not in the list is newer than what netlink knows. */
+	if (lacks)
+		purge(table, has_no_port, now_ns);
+}
+
+static void take_gone(struct station_table *table, const struct netlink_station *station,
+                      uint64_t now_ns)
+{
+	struct slot *slot = find(table, station->mac);
+
+	if (!slot->port || slot->port != station->port)
+		return;
+	if (station->silent_cs >= table->ageing_cs) {
+		slot->aged = true;
+		return;
+	}
+	withdraw_slot(table, slot, now_ns);
+	remove_slot(table, slot);
+}
+
+void station_table_take(struct station_table *table, const struct netlink_station *station,
+                        uint64_t now_ns)
+{
+	struct slot *slot;
+
+	if (station->bridge != table->bridge || !table->bridge || !station->port)
+		return;
+	if (station->gone) {
+		take_gone(table, station, now_ns);
+		return;
+	}
+	slot = find(table, station->mac);
+	if (station->port == table->tap_index) {
+		/* It is a peer's now. */
+		if (slot->port) {
+			withdraw_slot(table, slot, now_ns);
+			remove_slot(table, slot);
+		}
+		return;
+	}
+	if (!slot->port) {
+		if (!reserve(table))
+			return;
+		slot = find(table, station->mac);
+		table->used++;
+		memcpy(slot->mac, station->mac, ETHER_ADDR_SIZE);
+	}
+	slot->port = station->port;
+	slot->dump = table->dump;
+	slot->aged = false;
+	claim_slot(table, slot, now_ns);
+}
+
+void station_table_begin_dump(struct station_table *table)
+{
+	table->dump++;
+}
+
+void station_table_end_dump(struct station_table *table, uint64_t now_ns)
+{
+	purge(table, was_not_dumped, now_ns);
+}
+
+/* The bridge let it go; the FDB may have, too. */
+static bool is_still_ours(const struct station_table *table, const struct slot *slot,
+                          uint64_t now_ns)
+{
+	struct fdb_key key = fdb_key_mac(slot->mac);
+	struct fdb_place place;
+
+	return fdb_lookup(table->network->fdb, &key, now_ns, &place) &&
+	       place.owner == &table->network->local;
+}
+
+void station_table_tick(struct station_table *table, uint64_t now_ns)
+{
+	uint32_t part = (table->mask + 1) / STATION_TABLE_REFRESH_S + 1;
+
+	for (uint32_t i = 0; i < part; i++) {
+		struct slot *slot = &table->slots[table->next++ & table->mask];
+
+		if (!slot->port)
+			continue;
+		if (!slot->aged)
+			claim_slot(table, slot, now_ns);
+		else if (!is_still_ours(table, slot, now_ns))
+			remove_slot(table, slot);
+	}
+}
+
+uint32_t station_table_bridge(const struct station_table *table)
+{
+	return table->bridge;
+}
+
+uint32_t station_table_count(const struct station_table *table)
+{
+	return table->used;
+}
+
+bool station_table_has_news(struct station_table *table)
+{
+	bool news = table->news;
+
+	table->news = false;
+	return news;
+}
