@@ -6,16 +6,26 @@
  *
  * Each host keeps a log of its own stations (fdb.h) in which every change has
  * the next sequence number. A member is told what it has not acknowledged, in
- * order, one message at a time, until it has all; a member whose knowledge is too
- * old for the log, or of another boot of ours, is told everything anew. So a
- * sequence number means something only together with who said it and in which of
- * its lives (@boot): a hostile member can spoil its own, and nobody else's.
+ * order, one message at a time, until it has all. Each message says what it
+ * follows (FROM) and up to where it tells (TO), and each is acknowledged with the
+ * number up to which the member has everything, whatever the message was. So a
+ * member that lacks something, as it forgot us, says so by its first answer, and
+ * is told from there; one whose knowledge is too old for the log is told
+ * everything anew (FROM 0), and forgets what is not named by the END. At the
+ * beginning of each session a message goes out even if there is no news.
+ *
+ * A sequence number means something only together with who said it and in which of
+ * its lives (@boot, which is what its hello says): a hostile member can spoil its
+ * own, and nobody else's.
  *
  * What an announcement says is a claim like any other (fdb.h): nothing is taken
- * from its owner by announcing.
+ * from its owner by announcing. Its own host's bridge is nobody's to claim.
  *
- *	ANNOUNCE  VNI, BOOT, FROM, TO, STATION…   → ACK   VNI, BOOT, TO
- *	CHECK     VNI, STATION                    → ANNOUNCE VNI, BOOT, STATION (no FROM and TO)
+ *	ANNOUNCE  VNI, BOOT, FROM, TO, STATION…, END  → ACK   VNI, BOOT, TO
+ *	CHECK     VNI, STATION                        → ANNOUNCE VNI, BOOT, STATION
+ *
+ * Control messages start no handshake, but for a CHECK: else a station of a peer
+ * that has nothing to say could be had for the asking.
  */
 #ifndef DATAPLANE_ANNOUNCE_H
 #define DATAPLANE_ANNOUNCE_H
@@ -25,14 +35,19 @@
 #include "dataplane/fdb.h"
 
 struct burst;
+struct member;
 struct peer;
 struct view_network;
 
 #define ANNOUNCE_STATIONS_MAX 48
 #define ANNOUNCE_SIZE_MAX     1280 /* fits the least tunnel MTU with IPv6; fewer stations below it */
-/* Changes are gathered for that long, so that a burst of them is one message. */
+#define ANNOUNCE_SIZE_MIN     128 /* any station fits; whoever takes less is told nothing */
+/*
+ * The first change after quiet goes at once; those that follow are gathered for
+ * that long, so that a burst of them is one message.
+ */
 #define ANNOUNCE_GATHER_NS 20000000ULL
-/* Repeated after this, doubled each time, up to the last; given up until the next hello. */
+/* Repeated after this, doubled each time, so often; then given up until the next hello. */
 #define ANNOUNCE_RETRY_NS 300000000ULL
 #define ANNOUNCE_RETRIES  6
 
@@ -40,9 +55,10 @@ struct view_network;
 struct announce_message {
 	enum { ANNOUNCE_STATIONS, ANNOUNCE_ACK, ANNOUNCE_CHECK } type;
 	uint32_t vni;
-	uint64_t boot;
-	bool has_range; /* @from and @to are there */
-	uint64_t from, to;
+	uint64_t boot; /* of whoever has the stations; not in a CHECK */
+	bool has_range; /* FROM and TO are there; else it answers a CHECK, with one station */
+	bool end; /* with TO that is all */
+	uint64_t from, to; /* an ACK has @to alone */
 	uint32_t count;
 	struct fdb_news stations[ANNOUNCE_STATIONS_MAX];
 };
@@ -55,15 +71,20 @@ uint32_t announce_format(uint8_t *out, uint32_t size, const struct announce_mess
 bool announce_receive(struct burst *burst, struct peer *peer, const uint8_t *data, uint32_t len)
 	__attribute__((warn_unused_result));
 
-/* A hello came: @peer may be told things now. */
+/* A hello came that is the session's first, or says other things than the last. */
 void announce_begin(struct burst *burst, struct peer *peer);
 
 /*
  * Sends what is due in @net: news to its members, repetitions, checks, questions
  * to containers. Returns when it wants to be called again (UINT64_MAX: when
- * something changes).
+ * something changes). What other workers did may make it earlier: fdb_next() and
+ * fdb_last_news() say so.
  */
 uint64_t announce_run(struct burst *burst, const struct view_network *net);
+/* The same for each bridged network in which something is due. Called each round, so cheap. */
+void announce_run_due(struct burst *burst);
+/* When it wants to be called again. */
+uint64_t announce_next(const struct burst *burst);
 
 /* Sends @question: a CHECK to a peer, an ARP or ND question to a container. */
 void announce_ask(struct burst *burst, const struct view_network *net,

@@ -19,6 +19,7 @@ struct burst *burst_open(struct device *device)
 		return NULL;
 	burst->device = device;
 	burst->neigh_next_ns = UINT64_MAX;
+	burst->announce_next_ns = UINT64_MAX;
 	burst->buffer = aligned_alloc(64, BURST_BUFFER);
 	burst->coalesce = coalesce_open();
 	burst->queue = handshake_queue_open();

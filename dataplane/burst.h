@@ -59,6 +59,9 @@ struct burst {
 	const struct view *view;
 	uint64_t now_ns;
 	uint64_t neigh_next_ns; /* when neigh_tick() wants to be called */
+	uint64_t announce_next_ns; /* when announce_run() wants to be called, of any network */
+	uint64_t announce_serial; /* the view's by which it was called last */
+	uint64_t announce_seen[RING_PORTS_MAX]; /* each network's last news by then */
 	struct handshake_queue *queue;
 	struct coalesce *coalesce;
 	void (*flush)(struct burst *burst, void *arg);

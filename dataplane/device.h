@@ -78,6 +78,7 @@ struct view_network {
 
 struct view {
 	struct retired retired;
+	uint64_t serial; /* set when it is published: one more than the last one's */
 	struct route_table *routes; /* to struct peer */
 	struct peer **peers; /* sorted by public key */
 	size_t peer_count;

@@ -9,6 +9,7 @@
 #include "dataplane/hello.h"
 
 #include <string.h>
+#include "dataplane/announce.h"
 #include "dataplane/burst.h"
 #include "dataplane/device.h"
 #include "dataplane/peer.h"
@@ -338,8 +339,10 @@ bool hello_receive(struct burst *burst, struct peer *peer, const uint8_t *data, 
 	 */
 	if (news == NEWS_FIRST || !msg.ack)
 		answer(burst, peer);
-	if (news != NEWS_NONE)
+	if (news != NEWS_NONE) {
+		announce_begin(burst, peer);
 		tx_release(burst, peer);
+	}
 	return true;
 }
 

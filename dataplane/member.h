@@ -29,10 +29,14 @@ struct peer;
 /* What this host has told a member, and what it was told (announce.c). Under the FDB's lock. */
 struct member_news {
 	uint64_t acked; /* the member has all of ours up to this sequence number */
-	uint64_t sent_ns; /* when the last, unanswered message went; 0: none is out */
-	uint32_t attempts; /* how often it went */
+	uint64_t sent_to; /* TO of the message that went last */
+	uint64_t sent_ns; /* when it went; 0: never */
+	uint32_t attempts; /* how often it went; 0: it was answered */
+	uint32_t setbacks; /* how often it acknowledged less than before, since the last hello */
+	bool begin; /* to be told something, even if there is no news */
+	bool more; /* the last message was full */
 	uint64_t telling_whole; /* fdb_list_news(); 0: changes only */
-	uint64_t boot; /* the member's, to which @heard belongs */
+	uint64_t boot; /* the member's, to which all this belongs */
 	uint64_t heard; /* we have all of the member's up to this */
 	bool whole; /* a replacement of all its stations is under way */
 };

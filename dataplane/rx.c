@@ -10,6 +10,7 @@
 #include "dataplane/rx.h"
 
 #include <string.h>
+#include "dataplane/announce.h"
 #include "dataplane/burst.h"
 #include "dataplane/device.h"
 #include "dataplane/handshake.h"
@@ -194,6 +195,21 @@ static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len, bool csum_und
 	in->bytes += pkt.len;
 }
 
+static bool rx_control(struct inbound *in, const uint8_t *data, uint32_t len)
+{
+	uint8_t type =
+		len >= sizeof(struct wire_control) && data[0] == WIRE_CONTROL_FIRST ? data[1] : 0;
+
+	switch (type) {
+	case WIRE_CONTROL_ANNOUNCE:
+	case WIRE_CONTROL_ACK:
+	case WIRE_CONTROL_CHECK:
+		return announce_receive(in->burst, in->peer, data, len);
+	default:
+		return hello_receive(in->burst, in->peer, data, len);
+	}
+}
+
 /* One authenticated plaintext. */
 static void rx_plaintext(struct inbound *in, uint8_t *data, uint32_t len)
 {
@@ -212,7 +228,7 @@ static void rx_plaintext(struct inbound *in, uint8_t *data, uint32_t len)
 		rx_ip(in, data, len, true);
 		break;
 	case WIRE_KIND_CONTROL:
-		if (!hello_receive(in->burst, in->peer, data, len))
+		if (!rx_control(in, data, len))
 			burst_drop(in->burst, in->peer, NULL, DROP_IN_CONTROL, 1);
 		break;
 	default:

@@ -99,7 +99,10 @@ static void release_view(struct retired *retired)
 
 void device_publish(struct device *device, struct view *view)
 {
-	struct view *old = atomic_exchange_explicit(&device->view, view, memory_order_seq_cst);
+	struct view *old = atomic_load_explicit(&device->view, memory_order_relaxed);
+
+	view->serial = old->serial + 1;
+	atomic_store_explicit(&device->view, view, memory_order_seq_cst);
 
 	quiesce_retire(&device->quiesce, &old->retired, release_view);
 }

@@ -5,7 +5,7 @@
  *	wait       frames and datagrams, or the next deadline
  *	run        each through tx_frame() or rx_datagrams() into the burst;
  *	           flushed whenever it is big enough for the cache
- *	timers     what is due; neighbours to be asked again
+ *	timers     what is due; neighbours to be asked again; members to be told things
  *	flush      seal, send, write
  *	handshakes their budget
  *
@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "dataplane/announce.h"
 #include "dataplane/burst.h"
 #include "dataplane/handshake.h"
 #include "dataplane/neigh.h"
@@ -158,6 +159,7 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
 		run_event(worker, &worker->events[i]);
 	timers_run(burst);
 	ask_neighbours(burst);
+	announce_run_due(burst);
 	flush(burst, worker);
 	/*
 	 * Behind the flush, which may ask for a new key. By the newest view: timers
@@ -179,6 +181,8 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
 	if (busy)
 		return 0;
 	deadline_ns = timers_next(&device->timers);
+	if (announce_next(burst) < deadline_ns)
+		deadline_ns = announce_next(burst);
 	return burst->neigh_next_ns < deadline_ns ? burst->neigh_next_ns : deadline_ns;
 }
 
@@ -232,7 +236,7 @@ static int open_ring(struct worker *worker)
 	return err;
 }
 
-static void announce(struct worker *worker, int result)
+static void report_start(struct worker *worker, int result)
 {
 	pthread_mutex_lock(&worker->mailbox.lock);
 	worker->start_result = result;
@@ -252,7 +256,7 @@ static void *run(void *arg)
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	err = open_ring(worker);
-	announce(worker, err);
+	report_start(worker, err);
 	if (err)
 		return NULL;
 	while (!worker->stopping)

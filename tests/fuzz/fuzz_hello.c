@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(again.version == msg.version && again.tunnel_mtu == msg.tunnel_mtu &&
 		     again.features == msg.features && again.ack == msg.ack &&
 		     again.boot == msg.boot && again.vni_count == msg.vni_count &&
-		     memcmp(again.vnis, msg.vnis, sizeof(msg.vnis)) == 0);
+		     memcmp(again.vnis, msg.vnis, msg.vni_count * sizeof(*msg.vnis)) == 0);
 	}
 	free(copy);
 	return 0;

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The three control messages about stations: struct wire_control, then TLVs in any
+ * order. Of two TLVs of a kind the last counts, but for stations, of which there
+ * may be many; types that are not known are skipped. What has to be there, and
+ * how it hangs together, is looked at when all has been read.
+ */
+#include "dataplane/announce.h"
+
+#include <string.h>
+
+/* Which TLVs a message had. */
+enum {
+	HAS_VNI = 1,
+	HAS_BOOT = 2,
+	HAS_FROM = 4,
+	HAS_TO = 8,
+};
+
+static bool take_station(struct announce_message *msg, const uint8_t *value, uint16_t len)
+{
+	const struct wire_station *station = (const struct wire_station *)value;
+	struct fdb_news *news = &msg->stations[msg->count];
+	uint32_t addr_len;
+
+	if (len < sizeof(*station) || msg->count == ANNOUNCE_STATIONS_MAX)
+		return false;
+	addr_len = station->family == 0 ? 0 : station->family == 4 ? 4 : 16;
+	if ((addr_len == 16 && station->family != 6) || len != sizeof(*station) + addr_len)
+		return false;
+	*news = (struct fdb_news){ .sequence = load_be64(value),
+		                   .gone = station->flags & WIRE_STATION_GONE };
+	memcpy(news->mac, station->mac, ETHER_ADDR_SIZE);
+	news->key = station->family ? fdb_key_ip(station->family, value + sizeof(*station))
+	                            : fdb_key_mac(station->mac);
+	msg->count++;
+	return true;
+}
+
+/* One TLV; a length that its type cannot have makes the message malformed. */
+static bool take(struct announce_message *msg, unsigned int *has, uint16_t type,
+                 const uint8_t *value, uint16_t len)
+{
+	switch (type) {
+	case WIRE_TLV_VNI:
+		if (len != 4)
+			return false;
+		msg->vni = load_be32(value);
+		*has |= HAS_VNI;
+		return true;
+	case WIRE_TLV_BOOT:
+		if (len != 8)
+			return false;
+		msg->boot = load_be64(value);
+		*has |= HAS_BOOT;
+		return true;
+	case WIRE_TLV_FROM:
+		if (len != 8)
+			return false;
+		msg->from = load_be64(value);
+		*has |= HAS_FROM;
+		return true;
+	case WIRE_TLV_TO:
+		if (len != 8)
+			return false;
+		msg->to = load_be64(value);
+		*has |= HAS_TO;
+		return true;
+	case WIRE_TLV_STATION:
+		return take_station(msg, value, len);
+	case WIRE_TLV_END:
+		msg->end = true;
+		return len == 0;
+	default:
+		return true;
+	}
+}
+
+/* Stations are told in the order in which they changed, within what is told. */
+static bool is_in_order(const struct announce_message *msg)
+{
+	uint64_t last = msg->from;
+
+	if (msg->from > msg->to)
+		return false;
+	for (uint32_t i = 0; i < msg->count; i++) {
+		if (msg->stations[i].sequence <= last || msg->stations[i].sequence > msg->to)
+			return false;
+		last = msg->stations[i].sequence;
+	}
+	return true;
+}
+
+static bool is_sound(struct announce_message *msg, unsigned int has)
+{
+	if (!(has & HAS_VNI) || msg->vni == 0 || msg->vni > WIRE_VNI_MAX)
+		return false;
+	switch (msg->type) {
+	case ANNOUNCE_STATIONS:
+		if (!(has & HAS_BOOT))
+			return false;
+		msg->has_range = has & HAS_FROM;
+		if (!msg->has_range)
+			return !(has & HAS_TO) && !msg->end && msg->count == 1;
+		return has & HAS_TO && is_in_order(msg);
+	case ANNOUNCE_ACK:
+		return has == (HAS_VNI | HAS_BOOT | HAS_TO) && msg->count == 0 && !msg->end;
+	case ANNOUNCE_CHECK:
+		return has == HAS_VNI && msg->count == 1 && !msg->end;
+	}
+	return false;
+}
+
+static bool type_of(uint8_t wire, struct announce_message *msg)
+{
+	switch (wire) {
+	case WIRE_CONTROL_ANNOUNCE:
+		msg->type = ANNOUNCE_STATIONS;
+		return true;
+	case WIRE_CONTROL_ACK:
+		msg->type = ANNOUNCE_ACK;
+		return true;
+	case WIRE_CONTROL_CHECK:
+		msg->type = ANNOUNCE_CHECK;
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool announce_parse(const uint8_t *data, uint32_t len, struct announce_message *msg)
+{
+	uint32_t at = 0, end;
+	unsigned int has = 0;
+
+	/* Not the stations, which are many: each is written when it is read. */
+	memset(msg, 0, offsetof(struct announce_message, stations));
+	if (len < sizeof(struct wire_control) || data[0] != WIRE_CONTROL_FIRST ||
+	    !type_of(data[1], msg))
+		return false;
+	end = load_be16(data + 2);
+	data += sizeof(struct wire_control);
+	if (end > len - sizeof(struct wire_control))
+		return false;
+	while (at < end) {
+		uint16_t type, size;
+
+		if (end - at < sizeof(struct wire_tlv))
+			return false;
+		type = load_be16(data + at);
+		size = load_be16(data + at + 2);
+		at += (uint32_t)sizeof(struct wire_tlv);
+		if (size > end - at || !take(msg, &has, type, data + at, size))
+			return false;
+		at += size;
+	}
+	return is_sound(msg, has);
+}
+
+/* Where the next TLV goes; @at stays 0 once something did not fit. */
+struct output {
+	uint8_t *bytes;
+	uint32_t size, at;
+};
+
+static uint8_t *put(struct output *out, enum wire_tlv_type type, uint32_t len)
+{
+	uint8_t *tlv = out->bytes + out->at;
+
+	if (out->at == 0 || len + sizeof(struct wire_tlv) > out->size - out->at) {
+		out->at = 0;
+		return NULL;
+	}
+	store_be16(tlv, (uint16_t)type);
+	store_be16(tlv + 2, (uint16_t)len);
+	out->at += (uint32_t)sizeof(struct wire_tlv) + len;
+	return tlv + sizeof(struct wire_tlv);
+}
+
+static void put_be32(struct output *out, enum wire_tlv_type type, uint32_t value)
+{
+	uint8_t *to = put(out, type, sizeof(struct be32));
+
+	if (to)
+		store_be32(to, value);
+}
+
+static void put_be64(struct output *out, enum wire_tlv_type type, uint64_t value)
+{
+	uint8_t *to = put(out, type, sizeof(struct be64));
+
+	if (to)
+		store_be64(to, value);
+}
+
+static uint32_t addr_len_of(const struct fdb_key *key)
+{
+	return key->kind == FDB_IPV4 ? 4 : key->kind == FDB_IPV6 ? 16 : 0;
+}
+
+static void put_station(struct output *out, const struct fdb_news *news)
+{
+	uint32_t addr_len = addr_len_of(&news->key);
+	uint8_t *to = put(out, WIRE_TLV_STATION, (uint32_t)sizeof(struct wire_station) + addr_len);
+	struct wire_station *station = (struct wire_station *)to;
+
+	if (!to)
+		return;
+	store_be64(to, news->sequence);
+	station->flags = news->gone ? WIRE_STATION_GONE : 0;
+	station->family = addr_len ? news->key.kind : 0;
+	memcpy(station->mac, news->mac, ETHER_ADDR_SIZE);
+	memcpy(to + sizeof(*station), news->key.addr, addr_len);
+}
+
+uint32_t announce_format(uint8_t *bytes, uint32_t size, const struct announce_message *msg)
+{
+	static const uint8_t types[] = {
+		[ANNOUNCE_STATIONS] = WIRE_CONTROL_ANNOUNCE,
+		[ANNOUNCE_ACK] = WIRE_CONTROL_ACK,
+		[ANNOUNCE_CHECK] = WIRE_CONTROL_CHECK,
+	};
+	struct output out = { .bytes = bytes, .size = size, .at = sizeof(struct wire_control) };
+
+	if (size < sizeof(struct wire_control))
+		return 0;
+	put_be32(&out, WIRE_TLV_VNI, msg->vni);
+	if (msg->type != ANNOUNCE_CHECK)
+		put_be64(&out, WIRE_TLV_BOOT, msg->boot);
+	if (msg->type == ANNOUNCE_STATIONS && msg->has_range)
+		put_be64(&out, WIRE_TLV_FROM, msg->from);
+	if (msg->type == ANNOUNCE_ACK || msg->has_range)
+		put_be64(&out, WIRE_TLV_TO, msg->to);
+	for (uint32_t i = 0; i < msg->count; i++)
+		put_station(&out, &msg->stations[i]);
+	if (msg->end)
+		(void)put(&out, WIRE_TLV_END, 0);
+	if (out.at == 0)
+		return 0;
+	bytes[0] = WIRE_CONTROL_FIRST;
+	bytes[1] = types[msg->type];
+	store_be16(bytes + 2, (uint16_t)(out.at - sizeof(struct wire_control)));
+	return out.at;
+}
