@@ -355,8 +355,8 @@ void fdb_forget(struct fdb *fdb, struct member *member, uint64_t now_ns)
 	fdb_unlock(fdb);
 }
 
-/* Addresses before MACs: so what is next in the chain is never what goes along. */
-static void remove_statics(struct fdb *fdb, const struct member *member, bool macs, uint64_t now_ns)
+/* An address stands before its MAC in its owner's chain: so what goes along is never the next. */
+static void remove_statics(struct fdb *fdb, const struct member *member, uint64_t now_ns)
 {
 	uint32_t next;
 
@@ -364,7 +364,7 @@ static void remove_statics(struct fdb *fdb, const struct member *member, bool ma
 		struct fdb_entry *entry = fdb_at(fdb, number);
 
 		next = entry->links[FDB_LINK_OWNER].next;
-		if (entry->owner == member && fdb_is_mac(entry) == macs)
+		if (entry->owner == member)
 			fdb_remove(fdb, entry, now_ns);
 	}
 }
@@ -374,8 +374,7 @@ void fdb_remove_member(struct fdb *fdb, struct member *member, uint64_t now_ns)
 	fdb_lock(fdb);
 	member->gone = true;
 	forget(fdb, member, now_ns);
-	remove_statics(fdb, member, false, now_ns);
-	remove_statics(fdb, member, true, now_ns);
+	remove_statics(fdb, member, now_ns);
 	fdb_forget_asker(fdb, member);
 	fdb_schedule(fdb);
 	fdb_unlock(fdb);
@@ -390,30 +389,21 @@ void fdb_begin_whole(struct fdb *fdb, struct member *member)
 	fdb_unlock(fdb);
 }
 
-static void end_whole(struct fdb *fdb, const struct member *member, bool macs, uint64_t now_ns)
+void fdb_end_whole(struct fdb *fdb, struct member *member, uint64_t now_ns)
 {
 	uint32_t next;
 
+	fdb_lock(fdb);
+	/* As above. */
 	for (uint32_t number = member->first; number; number = next) {
 		struct fdb_entry *entry = fdb_at(fdb, number);
 
 		next = entry->links[FDB_LINK_OWNER].next;
-		if (entry->source != FDB_ANNOUNCED || entry->generation == member->generation ||
-		    fdb_is_mac(entry) != macs)
+		if (entry->source != FDB_ANNOUNCED || entry->generation == member->generation)
 			continue;
-		/* A MAC's addresses go with it: not one of them is the next. */
-		while (macs && next && fdb_at(fdb, next)->station == number)
-			next = fdb_at(fdb, next)->links[FDB_LINK_OWNER].next;
 		fdb->counts.withdrawn++;
 		fdb_release(fdb, entry, now_ns);
 	}
-}
-
-void fdb_end_whole(struct fdb *fdb, struct member *member, uint64_t now_ns)
-{
-	fdb_lock(fdb);
-	end_whole(fdb, member, false, now_ns);
-	end_whole(fdb, member, true, now_ns);
 	fdb_schedule(fdb);
 	fdb_unlock(fdb);
 }
