@@ -406,6 +406,9 @@ static void hear_station(struct burst *burst, const struct view_network *net, st
 		fdb_withdraw(fdb, member, &news->key, burst->now_ns);
 		return;
 	}
+	/* Where addresses are anyone's, nothing is to be known of them. */
+	if (news->key.kind != FDB_MAC && net->guards.mode == GUARD_OFF)
+		return;
 	reason = find_fault(burst, net, member, news);
 	if (reason == DROP_NONE) {
 		verdict = fdb_claim(fdb, member, &news->key, news->mac, FDB_ANNOUNCED,

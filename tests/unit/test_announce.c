@@ -802,6 +802,22 @@ static void strict_wants_an_address_of_allowed_ips(void **state)
 	publish(lab, 1, GUARD_LEARN);
 	claim_one(lab, 6, "10.7.3.9", NULL);
 	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+	key = ip_key("10.7.3.9");
+	assert_ptr_equal(owner(lab, 1, &key), other);
+}
+
+/* Addresses are anyone's: they are not asked for, and not bound by announcing either. */
+static void unguarded_addresses_are_nobodys(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key ip = ip_key("10.7.3.9"), mac = fdb_key_mac(EVIL);
+
+	publish(lab, 1, GUARD_OFF);
+	claim_one(lab, 1, NULL, EVIL);
+	claim_one(lab, 2, "10.7.3.9", NULL);
+	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+	assert_null(owner(lab, 1, &ip));
+	assert_ptr_equal(owner(lab, 1, &mac), lab->side[1].other);
 }
 
 /* Neither what is here, nor another member's, nor by saying that it is gone. */
@@ -1228,6 +1244,7 @@ int main(void)
 		lab_test(the_greatest_number_harms_its_sender),
 		lab_test(nobody_announces_what_nobody_may_have),
 		lab_test(strict_wants_an_address_of_allowed_ips),
+		lab_test(unguarded_addresses_are_nobodys),
 		lab_test(nothing_is_taken_by_announcing),
 		lab_test(what_cannot_be_had_is_refused),
 		lab_test(what_moves_too_often_stays),
