@@ -629,33 +629,23 @@ int apply_view(struct state *state)
 
 void apply_end(struct state *state)
 {
-	struct view *empty = view_create(0, 0);
-
 	stations_end(state);
 	if (!state->config)
 		goto out;
 	for (size_t i = 0; i < state->config->peer_count; i++)
 		peer_kill(state->peers[i].peer);
-	/* Without memory for it the device keeps its view to the end, and frees all. */
-	if (empty && view_finish(empty, NULL, 0) == 0) {
-		device_publish(state->device, empty);
-		empty = NULL;
-		for (size_t i = 0; i < state->config->network_count; i++)
-			members_end(&state->members[i], NULL);
-		for (size_t i = 0; i < state->config->peer_count; i++)
-			peer_retire(state->peers[i].peer);
-	}
+	/* Needs no memory: else what is retired here would be the device's to retire as well. */
+	device_publish_empty(state->device);
+	for (size_t i = 0; i < state->config->network_count; i++)
+		members_end(&state->members[i], NULL);
+	for (size_t i = 0; i < state->config->peer_count; i++)
+		peer_retire(state->peers[i].peer);
 	for (size_t i = 0; i < state->config->network_count; i++)
 		run_network_close(state, state->networks[i]);
 	(void)give_worker_udp(state, NULL);
 	if (state->udp_open)
 		udp_close(&state->udp);
 out:
-	if (empty)
-		view_free(empty);
-	/* Those of a view that stayed are the device's to retire. */
-	for (size_t i = 0; state->config && i < state->config->network_count; i++)
-		free(state->members[i].list);
 	free(state->peers);
 	free(state->networks);
 	free(state->members);

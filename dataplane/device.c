@@ -41,11 +41,11 @@ const struct environment environment_system = { .now_ns = system_now,
 int device_open(struct device **out, const struct environment *env)
 {
 	struct device *device = calloc(1, sizeof(*device));
-	struct view *view = view_create(0, 0);
+	struct view *view = view_create(0, 0), *empty = view_create(0, 0);
 	uint8_t key[16];
 	int err = -ENOMEM;
 
-	if (!device || !view || view_finish(view, NULL, 0))
+	if (!device || !view || !empty || view_finish(view, NULL, 0) || view_finish(empty, NULL, 0))
 		goto out;
 	device->limiter = calloc(1, sizeof(*device->limiter));
 	if (!device->limiter)
@@ -65,6 +65,7 @@ int device_open(struct device **out, const struct environment *env)
 	index_init(&device->indices);
 	timers_init(&device->timers);
 	atomic_init(&device->view, view);
+	device->empty = empty;
 	*out = device;
 	return 0;
 out:
@@ -73,6 +74,8 @@ out:
 	free(device);
 	if (view)
 		view_free(view);
+	if (empty)
+		view_free(empty);
 	return err;
 }
 
@@ -91,6 +94,8 @@ void device_close(struct device *device)
 		network_retire(view->networks[i].network);
 	quiesce_fini(&device->quiesce);
 	view_free(view);
+	if (device->empty)
+		view_free(device->empty);
 	arena_fini(&device->keypair_arena);
 	arena_fini(&device->peer_arena);
 	timers_fini(&device->timers);

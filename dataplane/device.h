@@ -94,6 +94,7 @@ struct device {
 	struct stats stats;
 	struct quiesce quiesce;
 	_Atomic(struct view *) view; /* never NULL */
+	struct view *empty; /* the one to end with; NULL: in force, or was */
 
 	_Atomic uint16_t udp_port; /* of the workers' sockets; 0: there are none */
 
@@ -133,6 +134,8 @@ struct view *view_create(size_t peers, size_t networks);
 int view_finish(struct view *view, const struct route *routes, size_t count);
 void view_free(struct view *view);
 void device_publish(struct device *device, struct view *view);
+/* A view of nothing, which was kept for it and so cannot fail. Once. */
+void device_publish_empty(struct device *device);
 struct peer *view_find_peer(const struct view *view, const uint8_t public_key[KEY_SIZE]);
 
 /* This host's own is network->local. NULL: out of memory. */

@@ -107,6 +107,12 @@ void device_publish(struct device *device, struct view *view)
 	quiesce_retire(&device->quiesce, &old->retired, release_view);
 }
 
+void device_publish_empty(struct device *device)
+{
+	device_publish(device, device->empty);
+	device->empty = NULL;
+}
+
 struct peer *view_find_peer(const struct view *view, const uint8_t public_key[KEY_SIZE])
 {
 	size_t low = 0, high = view->peer_count;

@@ -5,6 +5,24 @@
 #include "ctl/changes.h"
 #include "dataplane/fdb.h"
 
+/* Memory runs out for all that is linked here (meson.build). */
+static bool starving;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	return starving ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return starving ? NULL : __real_calloc(n, size);
+}
+
 #define PORT   "[Interface]\nPrivateKey = " PRIVATE "\nListenPort = 4711\n"
 #define A_FULL PEER_A "AllowedIPs = 172.20.1.0/24\nEndpoint = 127.0.0.1:9\n"
 #define B_FULL PEER_B "AllowedIPs = 172.20.2.0/24\n"
@@ -481,6 +499,19 @@ static void test_end(void **state)
 	assert_null(running.config);
 }
 
+/* Without memory the end is the same one, and nothing is given up twice. */
+static void test_end_starving(void **state)
+{
+	(void)state;
+	assert_int_equal(running_apply(PORT NETWORK BRIDGED A_FULL "VNIs = 7\n" B_FULL, NULL), 0);
+	starving = true;
+	apply_end(&running);
+	starving = false;
+	assert_false(has_link("ovt-ovl0"));
+	assert_int_equal(running_view()->network_count, 0);
+	assert_int_equal(running_view()->peer_count, 0);
+}
+
 /* changes.h */
 
 static char lines[4096];
@@ -564,6 +595,7 @@ int main(void)
 		RUNNING(test_lost_tap),
 		RUNNING(test_path_mtu),
 		RUNNING(test_end),
+		RUNNING(test_end_starving),
 	};
 
 	if (secret_init() || aead_init())
