@@ -586,6 +586,7 @@ int main(int argc, char **argv)
 		return ret;
 	if (!guard_streams())
 		return EXIT_RUNTIME;
+	log_open();
 	guard_memory();
 	json_memory_init();
 	if (secret_init() || aead_init()) {
@@ -616,5 +617,6 @@ int main(int argc, char **argv)
 		ret = run(&daemon);
 	}
 	stop(&daemon);
+	log_close();
 	return ret;
 }

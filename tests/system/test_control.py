@@ -334,6 +334,28 @@ def test_full_run_dir(lab):
         assert done.stdout.strip().split("\n")[-1].startswith("=")
 
 
+def test_nobody_reads_the_log(lab):
+    """A pipe that is full to the brim: neither the start nor the end waits for its reader."""
+    lab[0].bridge("ovl0")
+    daemon = Daemon(lab[0], f"[Interface]\nPrivateKey = {keypair()[0]}\n[Network]\nBridge = ovl0\n", start=False)
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        os.write(writer, b"x" * 4096)
+        daemon.process = lab[0].popen([build_folder() / "ctl" / "ovltund", "-c", daemon.config, "--run-dir", daemon.folder,
+                                       "--uapi-dir", daemon.folder], stdout=subprocess.DEVNULL, stderr=writer)
+        wait_for(daemon.answers, 10, "ovltund to answer")
+        daemon.attached()
+        os.read(reader, 4096)
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.wait(10) == 0
+        said = os.read(reader, 4096).decode()
+        assert re.match(r"ovltund: \d lines lost: nobody read them\novltund: ending: ", said), said
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def connect(path):
     client = socket.socket(socket.AF_UNIX)
     client.connect(str(path))  # waits in the kernel's queue, which a socket with a timeout would not
