@@ -297,7 +297,7 @@ def test_narrow_terminals(overlay):
             for line in lines:
                 # A word longer than that is the terminal's to break, so that it can be copied.
                 assert len(line) <= columns or " " not in line.strip() or \
-                    re.fullmatch(r"(PEER|NETWORK|PREFIX) \S+|\S+  public key \S+", line), line
+                    re.fullmatch(r"(PEER|NETWORK|PREFIX|drops of network) \S+|\S+  public key \S+", line), line
     whole = daemon.ctl("show").split("\n")
     assert any(line.startswith("NETWORK") and line.endswith("FROM CONTAINERS") for line in whole)
     assert [line.split() for line in on_terminal(daemon, 1000, "show") if line.startswith(("NETWORK", "PEER"))] == \

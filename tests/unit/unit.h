@@ -24,7 +24,7 @@
 #endif
 
 /*
- * valgrind is the machine: no limit of memory holds it, and no thread runs while
+ * valgrind is the machine: no limit of memory or files holds it, and no thread runs while
  * another waits in io_uring_enter(2), which it does not take for a call that waits.
  */
 #if __has_include(<valgrind/memcheck.h>)
