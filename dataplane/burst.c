@@ -61,6 +61,7 @@ uint8_t *burst_take(struct burst *burst, uint32_t len)
 static void add(struct burst *burst, struct peer *peer, uint8_t *slot, uint32_t len, uint8_t tos,
                 enum burst_kind kind)
 {
+	burst->packets_added++;
 	burst->packets[burst->packet_count++] = (struct burst_packet){
 		.peer = peer, .slot = slot, .len = len, .tos = tos, .kind = kind
 	};

@@ -31,7 +31,7 @@ struct handshake_queue;
 #define BURST_PACKETS   (SEGMENT_COUNT_MAX + 1024)
 #define BURST_SENDS     512
 #define BURST_FRAMES    64
-#define BURST_FRAME_MAX (10 + 14 + PACKET_ERROR_MAX)
+#define BURST_FRAME_MAX (10 + WIRE_LINK_MAX + PACKET_ERROR_MAX)
 /* Sealed bytes at which a worker flushes: big enough to be one burst, small enough for the cache. */
 #define BURST_FLUSH_BYTES (192u * 1024)
 
@@ -69,6 +69,7 @@ struct burst {
 
 	uint8_t *buffer; /* BURST_BUFFER bytes */
 	uint32_t used;
+	uint64_t packets_added; /* ever */
 	unsigned int packet_count;
 	unsigned int send_count;
 	unsigned int frame_count;

@@ -17,28 +17,12 @@
 #include "dataplane/neigh.h"
 #include "dataplane/packet.h"
 #include "dataplane/peer.h"
+#include "dataplane/rx_private.h"
 #include "dataplane/tx.h"
 
 #define ECN_MASK 0x03
 #define ECN_CE   0x03
 #define ECN_ECT1 0x01
-
-/* What does not change along a run of messages, and the last decision taken in it. */
-struct inbound {
-	struct burst *burst;
-	const struct ring_event *event;
-	struct peer *peer;
-	/* the last flow: most runs are one */
-	bool known;
-	uint8_t family;
-	uint8_t source[16];
-	uint8_t destination[16];
-	const struct view_network *net;
-	struct coalesce_target target;
-	/* what the run added up to, counted once */
-	uint32_t packets;
-	uint64_t bytes;
-};
 
 int rx_ecn(uint8_t inner, uint8_t outer)
 {
@@ -51,7 +35,20 @@ int rx_ecn(uint8_t inner, uint8_t outer)
 	return inner;
 }
 
-static void count_deliveries(struct inbound *in)
+bool rx_take_ecn(const struct inbound *in, struct network *network, struct packet *pkt)
+{
+	int ecn = rx_ecn(pkt->tos & ECN_MASK, in->event->tos & ECN_MASK);
+
+	if (ecn < 0) {
+		burst_drop(in->burst, in->peer, network, DROP_IN_ECN, 1);
+		return false;
+	}
+	if (ecn != (pkt->tos & ECN_MASK))
+		packet_set_ecn(pkt, (uint8_t)ecn);
+	return true;
+}
+
+void rx_count_deliveries(struct inbound *in)
 {
 	if (!in->packets)
 		return;
@@ -96,7 +93,8 @@ static bool same_flow(const struct inbound *in, const struct packet *pkt)
 {
 	size_t n = packet_addr_len(pkt);
 
-	return in->known && in->family == pkt->family && memcmp(in->source, pkt->source, n) == 0 &&
+	return in->known && !in->member && in->family == pkt->family &&
+	       memcmp(in->source, pkt->source, n) == 0 &&
 	       memcmp(in->destination, pkt->destination, n) == 0;
 }
 
@@ -150,8 +148,9 @@ static bool find_target(struct inbound *in, struct packet *pkt, bool csum_undone
 			return false;
 		}
 	}
-	count_deliveries(in);
+	rx_count_deliveries(in);
 	in->known = true;
+	in->member = NULL;
 	in->family = pkt->family;
 	memcpy(in->source, pkt->source, packet_addr_len(pkt));
 	memcpy(in->destination, pkt->destination, packet_addr_len(pkt));
@@ -164,7 +163,6 @@ static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len, bool csum_und
 {
 	struct burst *burst = in->burst;
 	struct packet pkt;
-	int ecn;
 
 	/* The hint is for what the receiver's kernel can do again: TCP and UDP, not fragmented. */
 	if (!packet_parse_ip(data, len, &pkt) || (csum_undone && !(pkt.flags & PACKET_L4))) {
@@ -181,13 +179,8 @@ static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len, bool csum_und
 		burst_drop(burst, in->peer, NULL, DROP_IN_DHCP, 1);
 		return;
 	}
-	ecn = rx_ecn(pkt.tos & ECN_MASK, in->event->tos & ECN_MASK);
-	if (ecn < 0) {
-		burst_drop(burst, in->peer, NULL, DROP_IN_ECN, 1);
+	if (!rx_take_ecn(in, NULL, &pkt))
 		return;
-	}
-	if (ecn != (pkt.tos & ECN_MASK))
-		packet_set_ecn(&pkt, (uint8_t)ecn);
 	if (!same_flow(in, &pkt) && !find_target(in, &pkt, csum_undone))
 		return;
 	burst_add_delivery(burst, &pkt, &in->target, csum_undone);
@@ -226,6 +219,9 @@ static void rx_plaintext(struct inbound *in, uint8_t *data, uint32_t len)
 		}
 		data[0] = (uint8_t)(data[0] - WIRE_HINT_NIBBLE);
 		rx_ip(in, data, len, true);
+		break;
+	case WIRE_KIND_VXLAN:
+		rx_bridged(in, data, len);
 		break;
 	case WIRE_KIND_CONTROL:
 		if (!rx_control(in, data, len))
@@ -318,7 +314,7 @@ static void open_run(struct burst *burst, const struct ring_event *event, uint32
 			break;
 		}
 	}
-	count_deliveries(&in);
+	rx_count_deliveries(&in);
 }
 
 /* Type and length together: nothing else of a message has been looked at before. */

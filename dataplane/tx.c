@@ -19,26 +19,18 @@
 #include "dataplane/packet.h"
 #include "dataplane/peer.h"
 #include "dataplane/segment.h"
+#include "dataplane/tx_private.h"
 
 /* ICMP errors a network may send: 100 a second, 50 at once. */
 #define ERROR_COST_NS  10000000ULL
 #define ERROR_BURST_NS (50 * ERROR_COST_NS)
 
-#define HEADERS        (sizeof(struct wire_vnet) + sizeof(struct wire_ethernet))
+/* No peer makes us send in smaller pieces than these: RFC 791's datagram for all. */
+#define TAKEN_MTU_MIN 576
 
-/* A frame on its way, with what is known of it. */
-struct outbound {
-	struct burst *burst;
-	const struct view_network *net;
-	uint16_t port;
-	uint8_t *data; /* from the virtio header on */
-	uint32_t len;
-	const struct wire_ethernet *ethernet;
-	struct wire_vnet vnet;
-	struct packet pkt;
-};
+#define HEADERS       (sizeof(struct wire_vnet) + sizeof(struct wire_ethernet))
 
-static void drop(const struct outbound *out, struct peer *peer, enum drop reason)
+void tx_drop(const struct outbound *out, struct peer *peer, enum drop reason)
 {
 	burst_drop(out->burst, peer, out->net->network, reason, 1);
 }
@@ -130,21 +122,21 @@ static void tx_arp(struct outbound *out)
 
 	if (!packet_parse_arp((const uint8_t *)out->ethernet,
 	                      out->len - (uint32_t)sizeof(struct wire_vnet), &arp)) {
-		drop(out, NULL, DROP_OUT_MALFORMED);
+		tx_drop(out, NULL, DROP_OUT_MALFORMED);
 		return;
 	}
 	sender_mac = arp->sender_mac;
 	operation = load_be16(arp->operation.b);
 	if (!is_unicast_mac(sender_mac) ||
 	    memcmp(sender_mac, out->ethernet->source, ETHER_ADDR_SIZE) != 0) {
-		drop(out, NULL, DROP_OUT_ARP);
+		tx_drop(out, NULL, DROP_OUT_ARP);
 		return;
 	}
 	/* The bridge's own addresses are known by netlink; nobody may teach them here. */
 	if (memcmp(arp->sender_ip, nobody, 4) != 0 &&
 	    !view_is_gateway(out->net, 4, arp->sender_ip)) {
 		if (!view_is_local(view, out->net, 4, arp->sender_ip)) {
-			drop(out, NULL, DROP_OUT_ARP);
+			tx_drop(out, NULL, DROP_OUT_ARP);
 			return;
 		}
 		learn(out, 4, arp->sender_ip, sender_mac, operation == ARP_REPLY);
@@ -170,7 +162,7 @@ static void tx_nd(struct outbound *out, const struct packet_nd *nd)
 	const uint8_t *about = advert ? nd->target : source;
 
 	if (mac && memcmp(mac, out->ethernet->source, ETHER_ADDR_SIZE) != 0) {
-		drop(out, NULL, DROP_OUT_ARP);
+		tx_drop(out, NULL, DROP_OUT_ARP);
 		return;
 	}
 	/*
@@ -182,7 +174,7 @@ static void tx_nd(struct outbound *out, const struct packet_nd *nd)
 	if (mac && !probing && view_in_subnet(out->net, 6, about) &&
 	    !view_is_gateway(out->net, 6, about)) {
 		if (!is_unicast_mac(mac) || !view_is_local(view, out->net, 6, about)) {
-			drop(out, NULL, DROP_OUT_ARP);
+			tx_drop(out, NULL, DROP_OUT_ARP);
 			return;
 		}
 		learn(out, 6, about, mac, answer);
@@ -213,76 +205,125 @@ static bool error_allowed(struct network *network, uint64_t now_ns)
 	return true;
 }
 
+/* From whoever the packet was for: another source would be martian to a host on this link. */
 static void too_big(struct outbound *out, struct peer *peer, uint32_t mtu)
 {
 	struct network *network = out->net->network;
-	struct wire_ethernet *ethernet;
-	uint8_t frame[sizeof(*ethernet) + PACKET_ERROR_MAX];
+	const uint8_t *from = out->net->mode == NETWORK_BRIDGED ? out->ethernet->destination
+	                                                        : network->router_mac;
+	uint8_t frame[WIRE_LINK_MAX + PACKET_ERROR_MAX];
 	uint32_t len;
 
-	if (!error_allowed(network, out->burst->now_ns)) {
-		drop(out, peer, DROP_OUT_TOO_BIG_QUIET);
+	/*
+	 * Copies of one frame to several peers: one error, unless the next has to say
+	 * less. And none about what came to everyone on the link (RFC 1122, 3.2.2).
+	 */
+	if ((out->told_mtu && out->told_mtu <= mtu) || from[0] & 1 ||
+	    !error_allowed(network, out->burst->now_ns)) {
+		tx_drop(out, peer, DROP_OUT_TOO_BIG_QUIET);
 		return;
 	}
-	drop(out, peer, DROP_OUT_TOO_BIG);
-	len = packet_make_too_big(&out->pkt, mtu, frame + sizeof(*ethernet));
+	tx_drop(out, peer, DROP_OUT_TOO_BIG);
+	len = packet_make_too_big(&out->pkt, mtu, frame + out->link_len);
 	if (len == 0)
 		return;
-	ethernet = (struct wire_ethernet *)(void *)frame;
-	memcpy(ethernet->destination, out->ethernet->source, ETHER_ADDR_SIZE);
-	memcpy(ethernet->source, network->router_mac, ETHER_ADDR_SIZE);
-	ethernet->type = out->ethernet->type;
-	burst_add_frame(out->burst, network, frame, len + (uint32_t)sizeof(*ethernet));
+	/* The frame's own header with its tags, the other way. */
+	memcpy(frame, out->ethernet, out->link_len);
+	memcpy(frame, out->ethernet->source, ETHER_ADDR_SIZE);
+	memcpy(frame + ETHER_ADDR_SIZE, from, ETHER_ADDR_SIZE);
+	burst_add_frame(out->burst, network, frame, out->link_len + len);
 	device_event(out->burst->device, EVENT_TOO_BIG_SENT, 1);
+	out->told_mtu = mtu;
 }
 
-static void cut(struct outbound *out, struct peer *peer)
+/* What the peer says it takes may lower our own idea, but not below what anyone can carry. */
+static uint32_t tunnel_mtu(const struct outbound *out, const struct peer *peer)
+{
+	uint32_t mtu = atomic_load_explicit(&peer->tunnel_mtu, memory_order_relaxed);
+	uint32_t taken = atomic_load_explicit(&peer->hello.tunnel_mtu, memory_order_relaxed);
+
+	if (out->net->mtu && out->net->mtu < mtu)
+		mtu = out->net->mtu;
+	if (out->net->mode != NETWORK_BRIDGED || taken >= mtu || taken == 0)
+		return mtu;
+	return taken > TAKEN_MTU_MIN ? taken : TAKEN_MTU_MIN;
+}
+
+/*
+ * Puts the frame's slots at the end of the burst. The last copy is copied when it
+ * was made for the same MTU and framing, and lies there still, not sealed: then it
+ * is what the burst ends with.
+ */
+static enum segment_verdict put_slots(struct outbound *out, uint32_t mtu,
+                                      enum segment_framing framing)
+{
+	struct burst *burst = out->burst;
+	struct tx_copy *copy = &out->copy;
+	struct segment_slots *slots = &copy->slots;
+	uint32_t total = slots->count ? (slots->count - 1) * slots->stride + slots->last : 0;
+	uint8_t *end = burst->buffer + burst->used;
+
+	if (total && slots->mtu == mtu && copy->framing == framing && slots->buf + total == end) {
+		memcpy(end, slots->buf, total);
+		slots->buf = end;
+		return copy->verdict;
+	}
+	*slots = (struct segment_slots){ .buf = end,
+		                         .room = SEGMENT_ROOM,
+		                         .mtu = mtu,
+		                         .framing = framing,
+		                         .vni = out->net->vni,
+		                         .link = (const uint8_t *)out->ethernet,
+		                         .link_len = out->link_len };
+	copy->framing = framing;
+	copy->verdict = out->has_ip ? segment_packet(&out->pkt, &out->vnet, slots)
+	                            : segment_frame(&out->frame, &out->vnet, slots);
+	return copy->verdict;
+}
+
+void tx_cut(struct outbound *out, struct peer *peer, enum segment_framing framing)
 {
 	struct burst *burst = out->burst;
 	struct device *device = burst->device;
 	struct network *network = out->net->network;
-	uint32_t mtu = atomic_load_explicit(&peer->tunnel_mtu, memory_order_relaxed);
-	struct segment_slots slots;
+	const struct segment_slots *slots = &out->copy.slots;
 
-	if (out->net->mtu && out->net->mtu < mtu)
-		mtu = out->net->mtu;
 	burst_make_room(burst);
-	slots = (struct segment_slots){
-		.buf = burst->buffer + burst->used,
-		.room = SEGMENT_ROOM,
-		.mtu = mtu,
-		.framing = hello_may_send(&peer->hello, WIRE_FEATURE_CHECKSUM_HINT)
-		                   ? SEGMENT_IP_HINT
-		                   : SEGMENT_IP,
-	};
-	switch (segment_packet(&out->pkt, &out->vnet, &slots)) {
+	switch (put_slots(out, tunnel_mtu(out, peer), framing)) {
 	case SEGMENT_OVERSIZE:
 		device_event(device, EVENT_OVERSIZE_SENT, 1);
 		break;
 	case SEGMENT_OK:
 		break;
 	case SEGMENT_TOO_BIG:
-		too_big(out, peer, mtu);
+		too_big(out, peer, segment_packet_mtu(slots));
 		return;
 	case SEGMENT_BAD:
 	case SEGMENT_NO_ROOM:
-		drop(out, peer, DROP_OUT_GSO);
+		tx_drop(out, peer, DROP_OUT_GSO);
 		return;
 	}
-	burst_add_slots(burst, peer, &slots, out->pkt.tos);
-	stats_add(&network->tx_packets, slots.count);
-	stats_add(&network->tx_bytes, out->pkt.len);
-	if (slots.cut)
+	burst_add_slots(burst, peer, slots, out->has_ip ? out->pkt.tos : 0);
+	stats_add(&network->tx_packets, slots->count);
+	stats_add(&network->tx_bytes, out->has_ip ? out->pkt.len : out->frame.len);
+	if (slots->cut)
 		device_event(device, EVENT_CUT, 1);
-	if (slots.fragmented)
+	if (slots->fragmented)
 		device_event(device, EVENT_FRAGMENTED, 1);
-	if (slots.clamped)
+	if (slots->clamped)
 		device_event(device, EVENT_MSS_CLAMPED, 1);
 }
 
-/* No session: the frame waits, and one is asked for. */
-static void stage(struct outbound *out, struct peer *peer)
+/* There is a session, but the peer has not said yet what it takes. */
+static bool awaits_hello(const struct outbound *out, const struct peer *peer)
 {
+	return out->net->mode == NETWORK_BRIDGED && peer_send_keypair(peer, out->burst->now_ns) &&
+	       hello_has_vni(&peer->hello, out->net->vni, out->burst->now_ns) == HELLO_AWAITED;
+}
+
+void tx_stage(struct outbound *out, struct peer *peer, bool is_copy)
+{
+	uint64_t tag = out->port | (is_copy ? TX_STAGED_COPY : 0);
 	enum drop reason = DROP_NONE;
 	unsigned int lost = 0;
 
@@ -292,25 +333,37 @@ static void stage(struct outbound *out, struct peer *peer)
 	else if (!peer->handshake.usable)
 		reason = DROP_OUT_NO_KEY;
 	else
-		lost = stage_push(&peer->stage, &peer->staged, PEER_STAGED_MAX, out->port,
-		                  out->data, out->len);
+		lost = stage_push(&peer->stage, &peer->staged, PEER_STAGED_MAX, tag, out->data,
+		                  out->len);
 	pthread_mutex_unlock(&peer->lock);
 	if (reason != DROP_NONE) {
-		drop(out, peer, reason);
+		tx_drop(out, peer, reason);
 		return;
 	}
 	if (lost)
 		burst_drop(out->burst, peer, out->net->network, DROP_OUT_STAGE_FULL, lost);
+	/* Looked at after the frame is in: the hello that comes now finds it. */
+	if (awaits_hello(out, peer))
+		return;
 	/* Another worker may have got the session meanwhile, and found nothing to release. */
-	if (!tx_release(out->burst, peer))
+	tx_release(out->burst, peer);
+	if (!peer_send_keypair(peer, out->burst->now_ns))
 		handshake_want(out->burst, peer);
+}
+
+bool tx_has_endpoint(const struct peer *peer)
+{
+	struct endpoint endpoint;
+
+	peer_get_endpoint(peer, &endpoint);
+	return endpoint_is_set(&endpoint);
 }
 
 /*
  * What the host itself sends from our port: a peer's endpoint lies behind the
  * tunnel, and each datagram would come out of it one header longer, for ever.
  */
-static bool is_own_datagram(const struct outbound *out)
+bool tx_is_own_datagram(const struct outbound *out)
 {
 	const struct packet *pkt = &out->pkt;
 	const struct wire_udp *udp = (const struct wire_udp *)(pkt->data + pkt->l4);
@@ -328,47 +381,45 @@ static void tx_ip(struct outbound *out)
 {
 	const struct view *view = out->burst->view;
 	const struct packet *pkt = &out->pkt;
-	struct endpoint endpoint;
 	struct peer *peer;
 
 	if (packet_is_multicast(pkt)) {
-		drop(out, NULL, DROP_OUT_BROADCAST);
+		tx_drop(out, NULL, DROP_OUT_BROADCAST);
 		return;
 	}
 	if (packet_is_martian(pkt)) {
-		drop(out, NULL, DROP_OUT_MARTIAN);
+		tx_drop(out, NULL, DROP_OUT_MARTIAN);
 		return;
 	}
 	if (packet_is_redirect(pkt) || packet_is_dhcp_answer(pkt)) {
-		drop(out, NULL, packet_is_redirect(pkt) ? DROP_OUT_ND : DROP_OUT_DHCP);
+		tx_drop(out, NULL, packet_is_redirect(pkt) ? DROP_OUT_ND : DROP_OUT_DHCP);
 		return;
 	}
 	if (!view_is_local(view, out->net, pkt->family, pkt->source)) {
-		drop(out, NULL, DROP_OUT_SOURCE);
+		tx_drop(out, NULL, DROP_OUT_SOURCE);
 		return;
 	}
 	if (!view_in_subnet(out->net, pkt->family, pkt->destination)) {
-		drop(out, NULL, DROP_OUT_NETWORK);
+		tx_drop(out, NULL, DROP_OUT_NETWORK);
 		return;
 	}
 	peer = view_remote(view, out->net, pkt->family, pkt->destination);
 	if (!peer) {
-		drop(out, NULL, DROP_OUT_NO_ROUTE);
+		tx_drop(out, NULL, DROP_OUT_NO_ROUTE);
 		return;
 	}
-	if (is_own_datagram(out)) {
-		drop(out, peer, DROP_OUT_LOOP);
+	if (tx_is_own_datagram(out)) {
+		tx_drop(out, peer, DROP_OUT_LOOP);
 		return;
 	}
-	if (peer_send_keypair(peer, out->burst->now_ns)) {
-		cut(out, peer);
-		return;
-	}
-	peer_get_endpoint(peer, &endpoint);
-	if (endpoint_is_set(&endpoint))
-		stage(out, peer);
+	if (peer_send_keypair(peer, out->burst->now_ns))
+		tx_cut(out, peer,
+		       hello_may_send(&peer->hello, WIRE_FEATURE_CHECKSUM_HINT) ? SEGMENT_IP_HINT
+		                                                                : SEGMENT_IP);
+	else if (tx_has_endpoint(peer))
+		tx_stage(out, peer, false);
 	else
-		drop(out, peer, DROP_OUT_NO_ENDPOINT);
+		tx_drop(out, peer, DROP_OUT_NO_ENDPOINT);
 }
 
 /* An IP frame: is it what its ethertype says, and for us? */
@@ -380,87 +431,104 @@ static void tx_ethernet_ip(struct outbound *out, uint8_t family)
 	struct packet_nd nd;
 
 	if (!to_router && !(out->ethernet->destination[0] & 1)) {
-		drop(out, NULL, DROP_OUT_NOT_FOR_US);
+		tx_drop(out, NULL, DROP_OUT_NOT_FOR_US);
 		return;
 	}
 	if (!packet_parse_ip(out->data + HEADERS, out->len - (uint32_t)HEADERS, &out->pkt) ||
 	    out->pkt.family != family) {
-		drop(out, NULL, DROP_OUT_MALFORMED);
+		tx_drop(out, NULL, DROP_OUT_MALFORMED);
 		return;
 	}
 	/* What is answered, an ICMP error say, must not go to everyone on the bridge. */
 	if (!is_unicast_mac(out->ethernet->source)) {
-		drop(out, NULL, DROP_OUT_MALFORMED);
+		tx_drop(out, NULL, DROP_OUT_MALFORMED);
 		return;
 	}
 	if (family == 6 && packet_is_discovery(&out->pkt)) {
 		if (packet_parse_nd(&out->pkt, &nd))
 			tx_nd(out, &nd);
 		else
-			drop(out, NULL, DROP_OUT_ND);
+			tx_drop(out, NULL, DROP_OUT_ND);
 		return;
 	}
+	out->has_ip = true;
 	if (to_router)
 		tx_ip(out);
 	else
-		drop(out, NULL, DROP_OUT_BROADCAST);
+		tx_drop(out, NULL, DROP_OUT_BROADCAST);
+}
+
+static void tx_routed(struct outbound *out)
+{
+	if (memcmp(out->ethernet->source, out->net->network->router_mac, ETHER_ADDR_SIZE) == 0) {
+		/* Our own frame come back: a loop below us, or a container that plays router. */
+		tx_drop(out, NULL, DROP_OUT_SOURCE);
+		return;
+	}
+	switch (load_be16(out->ethernet->type.b)) {
+	case ETHERTYPE_WIRE_ARP:
+		tx_arp(out);
+		break;
+	case ETHERTYPE_WIRE_IPV4:
+		tx_ethernet_ip(out, 4);
+		break;
+	case ETHERTYPE_WIRE_IPV6:
+		tx_ethernet_ip(out, 6);
+		break;
+	default:
+		tx_drop(out, NULL, DROP_OUT_ETHERTYPE);
+		break;
+	}
+}
+
+static void forward(struct outbound *out)
+{
+	out->net = out->port < RING_PORTS_MAX ? out->burst->view->by_port[out->port] : NULL;
+	if (!out->net) {
+		burst_drop(out->burst, NULL, NULL, DROP_OUT_NO_NETWORK, 1);
+		return;
+	}
+	if (out->len < HEADERS) {
+		tx_drop(out, NULL, DROP_OUT_SHORT);
+		return;
+	}
+	memcpy(&out->vnet, out->data, sizeof(out->vnet));
+	out->ethernet = (const struct wire_ethernet *)(const void *)(out->data + sizeof(out->vnet));
+	out->link_len = sizeof(*out->ethernet);
+	if (out->net->mode == NETWORK_BRIDGED)
+		tx_bridged(out);
+	else
+		tx_routed(out);
 }
 
 void tx_frame(struct burst *burst, uint16_t port, uint8_t *data, uint32_t len)
 {
 	struct outbound out = { .burst = burst, .port = port, .data = data, .len = len };
 
-	out.net = port < RING_PORTS_MAX ? burst->view->by_port[port] : NULL;
-	if (!out.net) {
-		burst_drop(burst, NULL, NULL, DROP_OUT_NO_NETWORK, 1);
-		return;
-	}
-	if (len < HEADERS) {
-		drop(&out, NULL, DROP_OUT_SHORT);
-		return;
-	}
-	if (out.net->mode == NETWORK_BRIDGED) {
-		drop(&out, NULL, DROP_OUT_ETHERTYPE);
-		return;
-	}
-	memcpy(&out.vnet, data, sizeof(out.vnet));
-	out.ethernet = (const struct wire_ethernet *)(const void *)(data + sizeof(out.vnet));
-	if (memcmp(out.ethernet->source, out.net->network->router_mac, ETHER_ADDR_SIZE) == 0) {
-		/* Our own frame come back: a loop below us, or a container that plays router. */
-		drop(&out, NULL, DROP_OUT_SOURCE);
-		return;
-	}
-	switch (load_be16(out.ethernet->type.b)) {
-	case ETHERTYPE_WIRE_ARP:
-		tx_arp(&out);
-		break;
-	case ETHERTYPE_WIRE_IPV4:
-		tx_ethernet_ip(&out, 4);
-		break;
-	case ETHERTYPE_WIRE_IPV6:
-		tx_ethernet_ip(&out, 6);
-		break;
-	default:
-		drop(&out, NULL, DROP_OUT_ETHERTYPE);
-		break;
-	}
+	forward(&out);
 }
 
 bool tx_release(struct burst *burst, struct peer *peer)
 {
-	bool any = false;
-	uint64_t port;
-	uint32_t len;
+	uint64_t before = burst->packets_added, tag;
+	unsigned int count;
 
-	while (peer_send_keypair(peer, burst->now_ns)) {
+	/* No more than there are now: what has to wait for a hello comes back at the end. */
+	pthread_mutex_lock(&peer->lock);
+	count = peer->staged.count;
+	pthread_mutex_unlock(&peer->lock);
+	for (; count && peer_send_keypair(peer, burst->now_ns); count--) {
+		struct outbound out = { .burst = burst, .data = burst->staged, .waited = peer };
+
 		pthread_mutex_lock(&peer->lock);
-		len = stage_pop(&peer->stage, &peer->staged, &port, burst->staged);
+		out.len = stage_pop(&peer->stage, &peer->staged, &tag, burst->staged);
 		pthread_mutex_unlock(&peer->lock);
-		if (len == 0)
+		if (out.len == 0)
 			break;
+		out.port = (uint16_t)tag;
+		out.is_copy = tag & TX_STAGED_COPY;
 		/* The whole way again: routes may have changed while it waited. */
-		tx_frame(burst, (uint16_t)port, burst->staged, len);
-		any = true;
+		forward(&out);
 	}
-	return any;
+	return burst->packets_added != before;
 }

@@ -286,29 +286,75 @@ static void fill_networks(struct view *view, const struct rig_host *host,
 	away->subnets = prefixes_of(&far, 1, &away->subnet_count);
 }
 
+static void fill_bridged(struct view *view, const struct rig_host *host,
+                         const struct rig_options *options)
+{
+	struct view_network *seg = &view->networks[2], *other = &view->networks[3];
+
+	seg->network = host->seg;
+	seg->mode = NETWORK_BRIDGED;
+	seg->vni = RIG_VNI_SEG;
+	seg->guards = options->guards;
+	seg->attached = !options->detached;
+	seg->mtu = options->mtu;
+	memcpy(seg->bridge_mac, RIG_BRIDGE_MAC, ETHER_ADDR_SIZE);
+	seg->members = allocate(2 * sizeof(*seg->members));
+	if (!options->without_members) {
+		seg->members[seg->member_count++] = host->seg_peer;
+		seg->members[seg->member_count++] = host->seg_third;
+	}
+	seg->gateways = allocate(2 * sizeof(*seg->gateways));
+	seg->gateway_count = 2;
+	seg->gateways[0].family = 4;
+	rig_parse_addr(seg->gateways[0].addr, "10.7.0.1");
+	seg->gateways[1].family = 6;
+	rig_parse_addr(seg->gateways[1].addr, "fe80::1");
+	other->network = host->other;
+	other->mode = NETWORK_BRIDGED;
+	other->vni = RIG_VNI_OTHER;
+	other->attached = true;
+	memcpy(other->bridge_mac, RIG_BRIDGE_MAC, ETHER_ADDR_SIZE);
+	other->members = allocate(sizeof(*other->members));
+	other->members[other->member_count++] = host->other_peer;
+}
+
+/* What AllowedIPs say of a host that plays a peer; returns how many routes. */
+static size_t add_routes(struct route *routes, unsigned int id, struct peer *peer)
+{
+	static const char *const prefixes[RIG_HOSTS][4] = {
+		{ "172.20.101.0/24", "fd20:0:1::/48", "172.21.101.0/24", "10.7.0.0/24" },
+		{ "172.20.102.0/24", "fd20:0:2::/48", "172.21.102.0/24", "10.7.1.0/24" },
+		{ "172.20.103.0/24", "fd20:0:3::/48", NULL, "10.7.2.0/24" },
+	};
+	size_t n = 0;
+
+	for (int i = 0; i < 4; i++)
+		if (prefixes[id][i])
+			routes[n++] = (struct route){ prefix_of(prefixes[id][i]), peer };
+	return n;
+}
+
 void rig_publish(struct rig_host *host, const struct rig_options *options)
 {
 	static const struct rig_options plain;
-	const char *const other4[] = { "172.20.101.0/24", "172.20.102.0/24" };
-	const char *const other6[] = { "fd20:0:1::/48", "fd20:0:2::/48" };
-	const char *const far[] = { "172.21.101.0/24", "172.21.102.0/24" };
 	struct view *view;
 	struct route routes[16];
 	size_t n = 0;
+	bool bridged;
 
 	if (!options)
 		options = &plain;
-	view = view_create(options->without_peer ? 1 : 2, 2);
+	bridged = host->seg && !options->bare;
+	view = view_create(options->without_peer ? 1 : 2, bridged ? 4 : 2);
 	must(view != NULL, "out of memory");
 	fill_networks(view, host, options);
+	if (bridged)
+		fill_bridged(view, host, options);
 	view->peers[0] = host->third;
-	routes[n++] = (struct route){ prefix_of("172.20.103.0/24"), host->third };
-	routes[n++] = (struct route){ prefix_of("fd20:0:3::/48"), host->third };
+	n += add_routes(routes, host->third_id, host->third);
 	if (!options->without_peer) {
 		view->peers[1] = host->peer;
-		routes[n++] = (struct route){ prefix_of(other4[!host->id]), host->peer };
-		routes[n++] = (struct route){ prefix_of(other6[!host->id]), host->peer };
-		routes[n++] = (struct route){ prefix_of(far[!host->id]), host->peer };
+		n += add_routes(routes + n, host->peer_id, host->peer);
 		routes[n++] = (struct route){ prefix_of("10.9.0.0/16"), host->peer };
 		for (size_t i = 0; i < 4 && options->more_allowed[i]; i++)
 			routes[n++] =
@@ -319,9 +365,25 @@ void rig_publish(struct rig_host *host, const struct rig_options *options)
 	quiesce_collect(&host->device->quiesce);
 }
 
-static void open_host(struct rig_host *host, const struct rig_host *other)
+static void add_bridged(struct rig_host *host)
 {
+	host->seg = network_create(host->device, "seg", RIG_PORT_SEG, NETWORK_BRIDGED);
+	host->other = network_create(host->device, "other", RIG_PORT_OTHER, NETWORK_BRIDGED);
+	must(host->seg && host->other, "out of memory");
+	host->seg->merge_udp = true;
+	host->seg_peer = member_create(host->seg, host->peer);
+	host->seg_third = member_create(host->seg, host->third);
+	host->other_peer = member_create(host->other, host->peer);
+	must(host->seg_peer && host->seg_third && host->other_peer, "out of memory");
+}
+
+static void open_host(struct rig_host *host)
+{
+	const struct rig *rig = host->rig;
+	const struct rig_host *other = &rig->host[host->peer_id];
+	const struct rig_host *third = &rig->host[host->third_id];
 	uint8_t nobody[KEY_SIZE] = { 9 };
+	bool bridged = rig->hosts == RIG_HOSTS;
 
 	must(device_open(&host->device, &host->env) == 0, "no device");
 	device_set_identity(host->device, host->private_key);
@@ -329,9 +391,13 @@ static void open_host(struct rig_host *host, const struct rig_host *other)
 	host->away = network_create(host->device, "away", 1, NETWORK_ROUTED);
 	must(timers_reserve(&host->device->timers, 2) == 0, "out of memory");
 	host->peer = peer_create(host->device, other->public_key);
-	host->third = peer_create(host->device, nobody);
+	host->third = peer_create(host->device, bridged ? third->public_key : nobody);
 	must(host->net && host->away && host->peer && host->third, "out of memory");
 	peer_set_endpoint(host->peer, &other->address);
+	if (bridged) {
+		peer_set_endpoint(host->third, &third->address);
+		add_bridged(host);
+	}
 	host->net->merge_udp = true;
 	rig_publish(host, NULL);
 
@@ -344,37 +410,54 @@ static void open_host(struct rig_host *host, const struct rig_host *other)
 	rig_mark(host);
 }
 
-struct rig *rig_open(void)
+static struct rig *open_rig(unsigned int hosts)
 {
+	static const char *const addresses[RIG_HOSTS] = { "10.0.0.1:51820", "10.0.0.2:51820",
+		                                          "10.0.0.3:51820" };
 	struct rig *rig = allocate(sizeof(*rig));
 
 	must(secret_init() == 0 && aead_init() == 0, "no crypto");
 	rig->now_ns = 1000 * RIG_SECOND;
 	rig->wall_ns = 1700000000 * RIG_SECOND;
 	rig->seed = 0x0123456789abcdefULL;
-	for (unsigned int i = 0; i < 2; i++) {
+	rig->hosts = hosts;
+	for (unsigned int i = 0; i < hosts; i++) {
 		struct rig_host *host = &rig->host[i];
 
 		host->rig = rig;
 		host->id = i;
+		host->peer_id = i == 0 ? 1 : 0;
+		host->third_id = i == 2 ? 1 : 2;
 		host->env = (struct environment){ env_now, env_wall, env_random, host };
 		env_random(host, host->private_key, KEY_SIZE);
 		secret_clamp(host->private_key);
 		secret_derive_public(host->public_key, host->private_key);
-		must(endpoint_parse(&host->address, i ? "10.0.0.2:51820" : "10.0.0.1:51820") == 0,
-		     "endpoint");
+		must(endpoint_parse(&host->address, addresses[i]) == 0, "endpoint");
 		host->log = allocate(RIG_LOG_SIZE);
 	}
-	open_host(&rig->host[0], &rig->host[1]);
-	open_host(&rig->host[1], &rig->host[0]);
+	for (unsigned int i = 0; i < hosts; i++)
+		open_host(&rig->host[i]);
 	return rig;
+}
+
+struct rig *rig_open(void)
+{
+	return open_rig(2);
+}
+
+struct rig *rig_open_bridged(void)
+{
+	return open_rig(RIG_HOSTS);
 }
 
 void rig_close(struct rig *rig)
 {
-	for (unsigned int i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < rig->hosts; i++) {
 		struct rig_host *host = &rig->host[i];
 
+		/* So that the view names all the members that there are, for the device to retire. */
+		if (host->seg)
+			rig_publish(host, NULL);
 		worker_destroy(host->worker);
 		ring_close(&host->ring->ring);
 		device_close(host->device);
@@ -394,15 +477,18 @@ void rig_round(struct rig_host *host)
 	quiesce_collect(&host->device->quiesce);
 }
 
-static bool hand_over(struct rig_host *from, struct rig_host *to)
+bool rig_hand_over(struct rig_host *from)
 {
+	struct rig *rig = from->rig;
 	bool any = from->sent_count > 0;
 
 	for (unsigned int i = 0; i < from->sent_count; i++) {
 		const struct rig_record *d = &from->sent[i];
 
-		if (endpoint_same_remote(&d->to, &to->address))
-			rig_give_datagram(to, &from->address, d->data, d->len, 0, d->tos & 3);
+		for (unsigned int h = 0; h < rig->hosts; h++)
+			if (endpoint_same_remote(&d->to, &rig->host[h].address))
+				rig_give_datagram(&rig->host[h], &from->address, d->data, d->len, 0,
+				                  d->tos & 3);
 	}
 	from->sent_count = 0;
 	return any;
@@ -414,9 +500,9 @@ void rig_pump(struct rig *rig)
 
 	do {
 		any = false;
-		for (unsigned int i = 0; i < 2; i++) {
+		for (unsigned int i = 0; i < rig->hosts; i++) {
 			rig_round(&rig->host[i]);
-			any |= hand_over(&rig->host[i], &rig->host[!i]);
+			any |= rig_hand_over(&rig->host[i]);
 		}
 	} while (any);
 }
@@ -424,17 +510,21 @@ void rig_pump(struct rig *rig)
 void rig_advance(struct rig *rig, uint64_t ns)
 {
 	rig->now_ns += ns;
-	for (unsigned int i = 0; i < 2; i++)
+	for (unsigned int i = 0; i < rig->hosts; i++)
 		rig_round(&rig->host[i]);
+}
+
+static void say_hello(struct rig_host *from, unsigned int to)
+{
+	uint8_t ip[256];
+
+	rig_give_ip(from, ip, rig_make_udp(ip, RIG_ADDR(from->id), RIG_ADDR(to), 10));
+	rig_pump(from->rig);
 }
 
 void rig_connect(struct rig *rig, unsigned int from)
 {
-	struct rig_host *host = &rig->host[from];
-	uint8_t ip[RIG_PACKET_MAX];
-
-	rig_give_ip(host, ip, rig_make_udp(ip, RIG_ADDR(from), RIG_ADDR(!from), 10));
-	rig_pump(rig);
+	say_hello(&rig->host[from], !from);
 	for (unsigned int i = 0; i < 2; i++) {
 		rig_learn(&rig->host[i], RIG_ADDR(i));
 		rig_learn(&rig->host[i], RIG_ADDR6(i));
@@ -442,6 +532,26 @@ void rig_connect(struct rig *rig, unsigned int from)
 	}
 	rig_pump(rig);
 	for (unsigned int i = 0; i < 2; i++)
+		rig_mark(&rig->host[i]);
+}
+
+void rig_connect_all(struct rig *rig)
+{
+	say_hello(&rig->host[0], 1);
+	say_hello(&rig->host[0], 2);
+	say_hello(&rig->host[1], 2);
+	for (unsigned int i = 0; i < rig->hosts; i++) {
+		const struct rig_host *host = &rig->host[i];
+
+		must(peer_send_keypair(host->peer, rig->now_ns) &&
+		             peer_send_keypair(host->third, rig->now_ns),
+		     "no session");
+		rig_mark(&rig->host[i]);
+	}
+	/* The neighbours that were asked for are no one's. */
+	rig->now_ns += 10 * RIG_SECOND;
+	rig_pump(rig);
+	for (unsigned int i = 0; i < rig->hosts; i++)
 		rig_mark(&rig->host[i]);
 }
 
@@ -463,7 +573,7 @@ uint32_t rig_seal(struct rig_host *host, const uint8_t *plaintext, uint32_t len,
 
 void rig_tell(struct rig_host *from, const uint8_t *plaintext, uint32_t len, uint8_t outer_tos)
 {
-	struct rig_host *to = &from->rig->host[!from->id];
+	struct rig_host *to = &from->rig->host[from->peer_id];
 	uint8_t *sealed = allocate(len + MESSAGE_DATA_OVERHEAD);
 
 	rig_give_datagram(to, &from->address, sealed, rig_seal(from, plaintext, len, sealed), 0,
@@ -475,7 +585,10 @@ void rig_tell(struct rig_host *from, const uint8_t *plaintext, uint32_t len, uin
 bool rig_unseal(struct rig_host *host, const struct rig_record *sent, uint8_t *plaintext,
                 uint32_t *len)
 {
-	struct keypair *kp = atomic_load(&host->peer->session.current);
+	const struct rig_host *third = &host->rig->host[host->third_id];
+	bool to_third = host->seg && endpoint_same_remote(&sent->to, &third->address);
+	struct keypair *kp = atomic_load(to_third ? &host->third->session.current
+	                                          : &host->peer->session.current);
 
 	if (!kp || sent->len < MESSAGE_DATA_OVERHEAD || load_le32(sent->data) != MESSAGE_DATA)
 		return false;
@@ -494,6 +607,8 @@ static void count(const struct rig_host *host, struct rig_counts *counts)
 		counts->third[i] = stats_read(&host->third->drops[i]);
 		counts->net[i] = stats_read(&host->net->drops[i]);
 		counts->away[i] = stats_read(&host->away->drops[i]);
+		counts->seg[i] = host->seg ? stats_read(&host->seg->drops[i]) : 0;
+		counts->other[i] = host->other ? stats_read(&host->other->drops[i]) : 0;
 	}
 }
 
@@ -542,6 +657,8 @@ bool rig_counted(const struct rig_host *host, enum drop reason, uint64_t n, unsi
 	same &= compare("third", now.third, then->third, reason, whom & RIG_THIRD ? n : 0);
 	same &= compare("net", now.net, then->net, reason, whom & RIG_NET ? n : 0);
 	same &= compare("away", now.away, then->away, reason, whom & RIG_AWAY ? n : 0);
+	same &= compare("seg", now.seg, then->seg, reason, whom & RIG_SEG ? n : 0);
+	same &= compare("other", now.other, then->other, reason, whom & RIG_OTHER ? n : 0);
 	return same;
 }
 

@@ -14,6 +14,13 @@
  * two peers: the other host, with both its prefixes, 172.21.(101+other).0/24,
  * and 10.9.0.0/16 that is in no subnet; and a third that nobody plays, with
  * 172.20.103.0/24 and fd20:0:3::/48, without an endpoint.
+ *
+ * A rig of bridged networks has a third host (2) that plays it, whose own peers are
+ * host 0 and, as its third, host 1; and two bridged networks besides:
+ *
+ *	"seg"      port 2, VNI 7, all three hosts its members, gateways 10.7.0.1 and
+ *	           fe80::1 of every host, 10.7.<i>.0/24 in host i's AllowedIPs
+ *	"other"    port 3, VNI 42, whose members are each host and its peer
  */
 #ifndef TESTS_UNIT_RIG_H
 #define TESTS_UNIT_RIG_H
@@ -31,10 +38,15 @@
 #define RIG_LOG_SIZE    (16u << 20)
 #define RIG_EVENTS      8192
 #define RIG_PACKET_MAX  (66u * 1024)
-#define RIG_ADDR(i)     ((i) == 0 ? "172.20.101.2" : "172.20.102.2")
-#define RIG_ADDR6(i)    ((i) == 0 ? "fd20:0:1::2" : "fd20:0:2::2")
-#define RIG_GATEWAY(i)  ((i) == 0 ? "172.20.101.1" : "172.20.102.1")
-#define RIG_GATEWAY6(i) ((i) == 0 ? "fd20:0:1::1" : "fd20:0:2::1")
+#define RIG_HOSTS       3
+#define RIG_PORT_SEG    2
+#define RIG_PORT_OTHER  3
+#define RIG_VNI_SEG     7
+#define RIG_VNI_OTHER   42
+#define RIG_ADDR(i)     ((i) == 0 ? "172.20.101.2" : (i) == 1 ? "172.20.102.2" : "172.20.103.2")
+#define RIG_ADDR6(i)    ((i) == 0 ? "fd20:0:1::2" : (i) == 1 ? "fd20:0:2::2" : "fd20:0:3::2")
+#define RIG_GATEWAY(i)  ((i) == 0 ? "172.20.101.1" : (i) == 1 ? "172.20.102.1" : "172.20.103.1")
+#define RIG_GATEWAY6(i) ((i) == 0 ? "fd20:0:1::1" : (i) == 1 ? "fd20:0:2::1" : "fd20:0:3::1")
 
 extern const uint8_t RIG_BRIDGE_MAC[ETHER_ADDR_SIZE];
 extern const uint8_t RIG_CONTAINER_MAC[ETHER_ADDR_SIZE];
@@ -57,6 +69,7 @@ struct rig_record {
 struct rig_counts {
 	uint64_t device[DROP_COUNT], peer[DROP_COUNT], third[DROP_COUNT];
 	uint64_t net[DROP_COUNT], away[DROP_COUNT];
+	uint64_t seg[DROP_COUNT], other[DROP_COUNT]; /* zero without them */
 };
 
 struct rig_host {
@@ -68,6 +81,10 @@ struct rig_host {
 	struct device *device;
 	struct network *net, *away;
 	struct peer *peer, *third;
+	unsigned int peer_id, third_id; /* the hosts that they are; third_id may be none */
+	/* bridged networks, and their members; NULL without */
+	struct network *seg, *other;
+	struct member *seg_peer, *seg_third, *other_peer;
 	struct worker *worker;
 	struct rig_ring *ring;
 	uint64_t deadline_ns; /* what the last round returned */
@@ -85,11 +102,13 @@ struct rig {
 	uint64_t now_ns;
 	uint64_t wall_ns; /* grows with each handshake made, so that time stamps do */
 	uint64_t seed;
-	struct rig_host host[2];
+	unsigned int hosts;
+	struct rig_host host[RIG_HOSTS];
 };
 
 /* Aborts, with a line on stderr, when it cannot: tests go on from a rig that stands. */
 struct rig *rig_open(void);
+struct rig *rig_open_bridged(void);
 void rig_close(struct rig *rig);
 
 /* How a host's view differs from the one above. Texts as prefix_parse() takes them. */
@@ -99,17 +118,25 @@ struct rig_options {
 	uint32_t mtu;
 	bool detached;
 	bool without_peer;
+	/* of the bridged networks: */
+	struct guards guards;
+	bool without_members; /* of "seg" */
+	bool bare; /* no network but the two that are routed */
 };
 void rig_publish(struct rig_host *host, const struct rig_options *options);
 
 /* One worker_round() with what was given; more until all of it was taken. */
 void rig_round(struct rig_host *host);
-/* The same for both, handing datagrams over, until neither sends any more. Frames stay recorded. */
+/* What it sent to those that are played. False: nothing was sent to anyone. */
+bool rig_hand_over(struct rig_host *from);
+/* The same for all, handing datagrams over, until none sends any more. Frames stay recorded. */
 void rig_pump(struct rig *rig);
-/* Moves the clock and lets both look at their timers, without handing anything over. */
+/* Moves the clock and lets all look at their timers, without handing anything over. */
 void rig_advance(struct rig *rig, uint64_t ns);
 /* A session both ways, begun by @from; hellos are exchanged, records forgotten. */
 void rig_connect(struct rig *rig, unsigned int from);
+/* Sessions between all of a rig of bridged networks, with all their hellos. */
+void rig_connect_all(struct rig *rig);
 
 /* For the next round: copied, exactly as long as they are. */
 void rig_give_frame(struct rig_host *host, uint16_t port, const uint8_t *data, uint32_t len);
@@ -119,7 +146,7 @@ void rig_give_datagram(struct rig_host *host, const struct endpoint *from, const
 uint32_t rig_seal(struct rig_host *host, const uint8_t *plaintext, uint32_t len, uint8_t *out);
 /* What the other host would get: sealed, given, and one round run. */
 void rig_tell(struct rig_host *from, const uint8_t *plaintext, uint32_t len, uint8_t outer_tos);
-/* Opens a recorded datagram of @host's as the other host would, without its replay window. */
+/* Opens a recorded datagram of @host's as its receiver would, without its replay window. */
 bool rig_unseal(struct rig_host *host, const struct rig_record *record, uint8_t *plaintext,
                 uint32_t *len);
 
@@ -127,7 +154,15 @@ bool rig_unseal(struct rig_host *host, const struct rig_record *record, uint8_t 
 void rig_mark(struct rig_host *host);
 uint64_t rig_dropped(const struct rig_host *host, enum drop reason);
 
-enum rig_whom { RIG_NOBODY = 0, RIG_PEER = 1, RIG_NET = 2, RIG_AWAY = 4, RIG_THIRD = 8 };
+enum rig_whom {
+	RIG_NOBODY = 0,
+	RIG_PEER = 1,
+	RIG_NET = 2,
+	RIG_AWAY = 4,
+	RIG_THIRD = 8,
+	RIG_SEG = 16,
+	RIG_OTHER = 32,
+};
 /*
  * Since the mark: @n drops of @reason on the device and on those of @whom, no
  * other drop anywhere, and nothing delivered to a TAP nor sent. Says on stderr

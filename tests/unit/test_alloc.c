@@ -6,8 +6,7 @@
  */
 #include <stdlib.h>
 #include <sys/mman.h>
-#include "unit/rig_test.h"
-#include "dataplane/packet.h"
+#include "unit/frames.h"
 
 static bool counting;
 static unsigned int calls;
@@ -111,14 +110,9 @@ static void watched_pump(struct rig *rig)
 {
 	for (bool any = true; any;) {
 		any = false;
-		for (unsigned int i = 0; i < 2; i++) {
-			struct rig_host *host = &rig->host[i], *other = &rig->host[!i];
-
-			watched_round(host);
-			for (unsigned int d = 0; d < host->sent_count; d++, any = true)
-				rig_give_datagram(other, &host->address, host->sent[d].data,
-				                  host->sent[d].len, 0, 0);
-			host->sent_count = 0;
+		for (unsigned int i = 0; i < rig->hosts; i++) {
+			watched_round(&rig->host[i]);
+			any |= rig_hand_over(&rig->host[i]);
 		}
 	}
 }
@@ -240,6 +234,46 @@ static void what_waits(void **state)
 	watched_round(A);
 }
 
+/* Frames of all sorts: known, flooded, answered, refused, waiting. */
+static void bridged(void **state)
+{
+	struct rig *rig = *state;
+	static struct built f;
+	uint8_t sealed[256];
+
+	for (unsigned int round = 0; round < 5; round++) {
+		for (unsigned int n = 1; n < 20; n++) {
+			build_tcp(&f, station(1, n), station(0, n), "10.7.0.2", "10.7.1.2", 30000);
+			rig_give_frame(A, RIG_PORT_SEG, f.bytes, f.len);
+			build_udp(&f, station(0, n), station(1, n), "fd07::1:2", "fd07::2", 100);
+			rig_give_frame(B, RIG_PORT_SEG, f.bytes, f.len);
+			build_other(&f, everyone, station(2, n), 100);
+			rig_give_frame(C, RIG_PORT_SEG, f.bytes, f.len);
+			build_arp(&f, everyone, station(0, n), ARP_REQUEST, "10.7.0.2", "10.7.1.2");
+			rig_give_frame(A, RIG_PORT_SEG, f.bytes, f.len);
+			build_nd(&f, all_nodes, station(1, n), true, "fd07::1:2", "fd07::1:2");
+			rig_give_frame(B, RIG_PORT_SEG, f.bytes, f.len);
+		}
+		watched_pump(rig);
+		rig->now_ns += RIG_SECOND;
+	}
+	assert_true(event_of(A, EVENT_FLOODED) > 0 && rig_dropped(A, DROP_OUT_BINDING) > 0);
+	/* A hostile member: every byte of a header as it should not be. */
+	build_other(&f, everyone, station(0, 1), 46);
+	for (unsigned int i = 0; i < 22; i++) {
+		uint8_t plain[256];
+		uint32_t len = wrap(plain, RIG_VNI_SEG, 0, &f);
+
+		plain[i] ^= 0x55;
+		rig_give_datagram(B, &A->address, sealed, rig_seal(A, plain, len, sealed), 0, 0);
+	}
+	watched_round(B);
+	peer_reset(A->peer);
+	for (unsigned int i = 0; i < 200; i++)
+		rig_give_frame(A, RIG_PORT_SEG, f.bytes, f.len);
+	watched_pump(rig);
+}
+
 static void keepalives(void **state)
 {
 	struct rig *rig = *state;
@@ -255,9 +289,13 @@ static void keepalives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		rig_connected_test(the_wrappers_see), rig_connected_test(data_both_ways),
-		rig_connected_test(received_bursts),  rig_connected_test(drops_and_answers),
-		rig_connected_test(what_waits),       rig_connected_test(keepalives),
+		rig_connected_test(the_wrappers_see),
+		rig_connected_test(data_both_ways),
+		rig_connected_test(received_bursts),
+		rig_connected_test(drops_and_answers),
+		rig_connected_test(what_waits),
+		rig_connected_test(keepalives),
+		connected_test(bridged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

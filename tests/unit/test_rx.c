@@ -267,6 +267,8 @@ static void every_first_byte(void **state)
 			reason = DROP_IN_MALFORMED;
 		if (first >> 4 == 1)
 			reason = DROP_NONE; /* of a type to come */
+		if (first == WIRE_VXLAN_FLAGS)
+			reason = DROP_IN_VNI;
 		rig_mark(B);
 		rig_tell(A, plain, sizeof(plain), 0);
 		assert_true(rig_only_dropped(B, reason, 1, RIG_PEER));
@@ -275,6 +277,8 @@ static void every_first_byte(void **state)
 		rig_tell(A, plain, 1, 0);
 		if (first >> 4 == 1)
 			reason = DROP_IN_CONTROL;
+		if (first == WIRE_VXLAN_FLAGS)
+			reason = DROP_IN_FRAME;
 		assert_true(rig_only_dropped(B, reason, 1, RIG_PEER));
 	}
 }

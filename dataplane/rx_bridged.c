@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way in of a frame of a bridged network: the header that carries it, the
+ * member that may carry it, guards, claims, the forwarding table, the TAP. It goes
+ * to this host's bridge or nowhere: never from the tunnel into the tunnel, neither
+ * to another member nor back, so no loop of tunnels can form.
+ */
+#include <string.h>
+#include "dataplane/bridged.h"
+#include "dataplane/device.h"
+#include "dataplane/fdb.h"
+#include "dataplane/peer.h"
+#include "dataplane/rx_private.h"
+
+/* A frame of a peer, and what is known of it. */
+struct arrival {
+	const struct view_network *net;
+	struct member *member;
+	bool csum_undone;
+	struct guarded guarded;
+};
+
+static void drop(const struct inbound *in, const struct arrival *arrival, enum drop reason)
+{
+	burst_drop(in->burst, in->peer, arrival->net ? arrival->net->network : NULL, reason, 1);
+}
+
+/* The VXLAN header, and the network that it names. */
+static enum drop parse(const struct inbound *in, uint8_t *data, uint32_t len,
+                       struct arrival *arrival)
+{
+	const struct wire_vxlan *vxlan = (const struct wire_vxlan *)(const void *)data;
+	uint32_t vni;
+
+	if (data[0] != WIRE_VXLAN_FLAGS ||
+	    !hello_has_feature(&in->peer->hello, WIRE_FEATURE_FRAMES))
+		return DROP_IN_KIND;
+	if (len < sizeof(*vxlan) + sizeof(struct wire_ethernet))
+		return DROP_IN_FRAME;
+	vni = (uint32_t)vxlan->vni[0] << 16 | (uint32_t)vxlan->vni[1] << 8 | vxlan->vni[2];
+	/* Most runs are of one network. */
+	if (in->member && in->net->vni == vni) {
+		arrival->net = in->net;
+		arrival->member = in->member;
+	} else {
+		arrival->net = view_find_vni(in->burst->view, vni);
+		if (arrival->net)
+			arrival->member = view_find_member(arrival->net, in->peer);
+		if (!arrival->member)
+			return DROP_IN_VNI;
+	}
+	if (!arrival->net->attached)
+		return DROP_IN_NO_BRIDGE;
+	arrival->csum_undone = vxlan->hint & WIRE_VXLAN_CHECKSUM_UNDONE;
+	if (arrival->csum_undone &&
+	    !hello_has_feature(&in->peer->hello, WIRE_FEATURE_CHECKSUM_HINT))
+		return DROP_IN_KIND;
+	if (vxlan->pad >= WIRE_PADDING ||
+	    len < sizeof(*vxlan) + sizeof(struct wire_ethernet) + vxlan->pad)
+		return DROP_IN_FRAME;
+	if (!packet_parse_frame(data + sizeof(*vxlan), len - (uint32_t)sizeof(*vxlan) - vxlan->pad,
+	                        &arrival->guarded.frame))
+		return DROP_IN_FRAME;
+	return DROP_NONE;
+}
+
+/* Nothing was claimed, and the last frame that passed had the same ends. */
+static bool same_flow(const struct inbound *in, const struct arrival *arrival)
+{
+	const struct guarded *guarded = &arrival->guarded;
+	const struct frame *frame = &guarded->frame;
+	const struct packet *pkt = &guarded->pkt;
+
+	if (!in->known || in->member != arrival->member || guarded->claim_family ||
+	    in->target.link_len != frame->link_len ||
+	    memcmp(in->target.link, frame->data, frame->link_len) != 0)
+		return false;
+	return guarded->has_ip ? in->family == pkt->family &&
+	                                 memcmp(in->source, pkt->source, packet_addr_len(pkt)) == 0
+	                       : in->family == 0;
+}
+
+/* May it go to the bridge? By where its destination is. */
+static enum drop admit(const struct inbound *in, const struct arrival *arrival, bool *flooded)
+{
+	const uint8_t *to = arrival->guarded.frame.data;
+	struct fdb_place place;
+
+	*flooded = false;
+	if (view_is_bridge_mac(arrival->net, to))
+		return DROP_NONE;
+	if (bridged_find(in->burst, arrival->net, to, &place))
+		return place.owner->peer ? DROP_IN_TUNNEL : DROP_NONE;
+	*flooded = true;
+	return bucket_take(&arrival->member->flood_in, MEMBER_FLOOD_COST_NS, MEMBER_FLOOD_BURST,
+	                   in->burst->now_ns)
+	               ? DROP_NONE
+	               : DROP_IN_FLOOD;
+}
+
+/* All that costs a look into tables. False: dropped. */
+static bool find_target(struct inbound *in, const struct arrival *arrival)
+{
+	const struct guarded *guarded = &arrival->guarded;
+	const struct frame *frame = &guarded->frame;
+	struct network *network = arrival->net->network;
+	bool flooded = false;
+	enum drop reason = bridged_claim(in->burst, arrival->net, arrival->member, guarded);
+
+	if (reason == DROP_NONE)
+		reason = admit(in, arrival, &flooded);
+	if (reason != DROP_NONE) {
+		drop(in, arrival, reason);
+		return false;
+	}
+	rx_count_deliveries(in);
+	in->known = !flooded; /* each takes its token */
+	in->member = arrival->member;
+	in->net = arrival->net;
+	in->family = guarded->has_ip ? guarded->pkt.family : 0;
+	if (guarded->has_ip)
+		memcpy(in->source, guarded->pkt.source, packet_addr_len(&guarded->pkt));
+	in->target = (struct coalesce_target){ .port = network->port,
+		                               .merge_udp = network_merges_udp(network),
+		                               .link_len = frame->link_len };
+	memcpy(in->target.link, frame->data, frame->link_len);
+	return true;
+}
+
+void rx_bridged(struct inbound *in, uint8_t *data, uint32_t len)
+{
+	struct arrival arrival = { .net = NULL };
+	struct guarded *guarded = &arrival.guarded;
+	enum drop reason = parse(in, data, len, &arrival);
+
+	if (reason == DROP_NONE)
+		reason = bridged_guard(arrival.net, arrival.member, guarded);
+	/* The hint is for what our kernel can do again: TCP and UDP, not fragmented. */
+	if (reason == DROP_NONE && arrival.csum_undone &&
+	    !(guarded->has_ip && guarded->pkt.flags & PACKET_L4))
+		reason = DROP_IN_MALFORMED;
+	if (reason != DROP_NONE) {
+		drop(in, &arrival, reason);
+		return;
+	}
+	if (guarded->has_ip && !rx_take_ecn(in, arrival.net->network, &guarded->pkt))
+		return;
+	if (!same_flow(in, &arrival) && !find_target(in, &arrival))
+		return;
+	in->packets++;
+	if (guarded->has_ip) {
+		burst_add_delivery(in->burst, &guarded->pkt, &in->target, arrival.csum_undone);
+		in->bytes += guarded->pkt.len;
+	} else {
+		burst_add_frame_delivery(in->burst, &guarded->frame, in->target.port);
+		in->bytes += guarded->frame.len;
+	}
+}

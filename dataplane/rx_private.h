@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* What the ways in of routed (rx.c) and bridged networks (rx_bridged.c) share. */
+#ifndef DATAPLANE_RX_PRIVATE_H
+#define DATAPLANE_RX_PRIVATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "dataplane/burst.h"
+#include "dataplane/packet.h"
+
+/* What does not change along a run of messages, and the last decision taken in it. */
+struct inbound {
+	struct burst *burst;
+	const struct ring_event *event;
+	struct peer *peer;
+	/* the last flow: most runs are one */
+	bool known;
+	struct member *member; /* a flow of frames, told by the link header too; NULL: of packets */
+	uint8_t family; /* frames only: 0, not IP */
+	uint8_t source[16];
+	uint8_t destination[16]; /* packets only */
+	const struct view_network *net;
+	struct coalesce_target target;
+	/* what the run added up to, counted once */
+	uint32_t packets;
+	uint64_t bytes;
+};
+
+/* Before in->net changes. */
+void rx_count_deliveries(struct inbound *in);
+/* The outer ECN field goes into @pkt. False: dropped, and counted for @network too. */
+bool rx_take_ecn(const struct inbound *in, struct network *network, struct packet *pkt)
+	__attribute__((warn_unused_result));
+
+/* A plaintext that begins as a VXLAN header does. */
+void rx_bridged(struct inbound *in, uint8_t *data, uint32_t len);
+
+#endif
