@@ -534,6 +534,13 @@ static void commit_view(struct plan *plan, struct apply_summary *summary)
 		summary->networks_added += plan->network_from[i] == NOT_THERE;
 }
 
+static void note_claims(const struct state *state)
+{
+	for (size_t i = 0; i < state->config->network_count; i++)
+		run_network_note_claims(state->networks[i], state->config,
+		                        &state->config->networks[i]);
+}
+
 static void commit(struct plan *plan, struct apply_summary *summary)
 {
 	struct state *state = plan->state;
@@ -569,6 +576,7 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 	config_free(state->config);
 	state->config = plan->config;
 	state->next_path = 0;
+	note_claims(state);
 	if (state->worker)
 		worker_kick(state->worker);
 }
@@ -624,6 +632,7 @@ int apply_view(struct state *state)
 	if (!view)
 		return -ENOMEM;
 	device_publish(state->device, view);
+	note_claims(state);
 	return 0;
 }
 

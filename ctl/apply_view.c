@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctl/apply.h"
+#include "ctl/run_network.h"
 
 /* A copy for the view to own; false when memory ran out. */
 static bool copy(void **out, const void *list, size_t count, size_t size)
@@ -45,12 +46,45 @@ static bool fill_bridged(struct view_network *net, const struct config_network *
 	return true;
 }
 
-static bool fill_network(struct view_network *net, const struct config_network *config,
-                         const struct run_network *run, const struct run_members *members)
+/* Without subnets of it nothing of a family is answered, learned or let through. */
+static void leave_out_claimed(struct view_network *net, const struct config *config,
+                              const struct config_network *network)
 {
+	static const uint8_t families[] = { 4, 6 };
+	struct config_claim claim;
+
+	for (size_t i = 0; i < sizeof(families); i++) {
+		const struct config_subnets subnets = { net->subnets, net->subnet_count };
+		size_t kept = 0;
+
+		if (!config_is_claimed(config, network, &subnets, families[i], &claim))
+			continue;
+		for (size_t j = 0; j < net->subnet_count; j++)
+			if (net->subnets[j].family != families[i])
+				net->subnets[kept++] = net->subnets[j];
+		net->subnet_count = kept;
+	}
+}
+
+static bool fill_routed(struct view_network *net, const struct config *config,
+                        const struct config_network *network, const struct run_network *run)
+{
+	struct config_subnets subnets = run_network_subnets(run, network);
+
+	if (!copy_prefixes(&net->subnets, &net->subnet_count, subnets.list, subnets.count) ||
+	    !copy_prefixes(&net->ranges, &net->range_count, network->ranges, network->range_count))
+		return false;
+	leave_out_claimed(net, config, network);
+	return true;
+}
+
+static bool fill_network(struct view_network *net, const struct config *all, size_t place,
+                         const struct apply_parts *parts)
+{
+	const struct config_network *config = &all->networks[place];
+	const struct run_network *run = parts->networks[place];
 	static const struct bridge_state no_bridge;
 	const struct bridge_state *bridge = run->bridge ? bridge_state(run->bridge) : &no_bridge;
-	bool own = config->subnet_count > 0;
 	void *addresses = NULL;
 
 	net->network = run->network;
@@ -62,11 +96,8 @@ static bool fill_network(struct view_network *net, const struct config_network *
 	net->gateways = addresses;
 	net->gateway_count = bridge->address_count;
 	if (config->bridged)
-		return fill_bridged(net, config, members);
-	return copy_prefixes(&net->subnets, &net->subnet_count,
-	                     own ? config->subnets : bridge->prefixes,
-	                     own ? config->subnet_count : bridge->prefix_count) &&
-	       copy_prefixes(&net->ranges, &net->range_count, config->ranges, config->range_count);
+		return fill_bridged(net, config, &parts->members[place]);
+	return fill_routed(net, all, config, run);
 }
 
 static struct route *list_routes(const struct config *config, const struct run_peer *peers,
@@ -101,8 +132,7 @@ struct view *apply_make_view(const struct config *config, const struct apply_par
 	for (size_t i = 0; i < config->peer_count; i++)
 		view->peers[i] = parts->peers[i].peer;
 	for (size_t i = 0; i < config->network_count; i++) {
-		if (!fill_network(&view->networks[i], &config->networks[i], parts->networks[i],
-		                  &parts->members[i]))
+		if (!fill_network(&view->networks[i], config, i, parts))
 			goto out;
 	}
 	routes = list_routes(config, parts->peers, &count);

@@ -200,6 +200,25 @@ void config_peer_clear_allowed(struct config_peer *peer);
 bool config_peer_remove_allowed(struct config_peer *peer, const struct prefix *prefix);
 /* The peer that claims exactly @prefix, or NULL. */
 struct config_peer *config_find_allowed(const struct config *config, const struct prefix *prefix);
+/* What a network's subnets are: its own, or its bridge's. */
+struct config_subnets {
+	const struct prefix *list;
+	size_t count;
+};
+struct config_claim {
+	const struct config_peer *peer;
+	size_t allowed; /* the place among its AllowedIPs */
+	const struct prefix *subnet; /* that it covers */
+};
+/*
+ * True: in a routed network each of @subnets of @family is within one peer's claim,
+ * and no Range of the family says otherwise. Then nothing can live here, and the
+ * network must not serve the family: it would take all addresses for remote ones,
+ * its own containers' too, and answer for them. @claim: the first of them.
+ */
+bool config_is_claimed(const struct config *config, const struct config_network *network,
+                       const struct config_subnets *subnets, uint8_t family,
+                       struct config_claim *claim);
 /* wg's rule: the prefix leaves whichever peer has it and joins @peer. */
 int config_move_allowed(struct config *config, struct config_peer *peer,
                         const struct prefix *prefix);

@@ -432,6 +432,27 @@ out:
 	return err;
 }
 
+/* A network that peers claim whole. Where the bridge has the Subnet, run_network.c looks. */
+static int check_unclaimed(const struct config *config, const struct config_network *network,
+                           struct config_error *error)
+{
+	const struct config_subnets subnets = { network->subnets, network->subnet_count };
+	char text[2][PREFIX_TEXT_MAX], where[LINE_TEXT_MAX];
+	struct config_claim claim;
+
+	if (!config_is_claimed(config, network, &subnets, 4, &claim) &&
+	    !config_is_claimed(config, network, &subnets, 6, &claim))
+		return 0;
+	prefix_format(&claim.peer->allowed[claim.allowed], text[0]);
+	prefix_format(claim.subnet, text[1]);
+	return config_fail(
+		error, config->file, claim.peer->allowed_lines[claim.allowed],
+		"AllowedIPs \"%s\" claims all of Subnet %s of network \"%s\"%s, so nothing lives "
+		"here: give the network a Range",
+		text[0], text[1], network->name,
+		line_text(network->subnet_lines[claim.subnet - network->subnets], where));
+}
+
 /* --- the whole --- */
 
 static int check_not_oneself(const struct config *config, struct config_error *error)
@@ -472,5 +493,8 @@ int config_check(const struct config *config, struct config_error *error)
 	err = config_check_bridged(config, error);
 	if (err)
 		return err;
-	return check_prefixes(config, error);
+	err = check_prefixes(config, error);
+	for (size_t i = 0; i < config->network_count && !err; i++)
+		err = check_unclaimed(config, &config->networks[i], error);
+	return err;
 }

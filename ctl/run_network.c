@@ -186,6 +186,46 @@ bool run_network_update(struct state *state, struct run_network *run,
 	return lost || changes & BRIDGE_VIEW;
 }
 
+struct config_subnets run_network_subnets(const struct run_network *run,
+                                          const struct config_network *config)
+{
+	const struct bridge_state *bridge = run->bridge ? bridge_state(run->bridge) : NULL;
+
+	if (config->subnet_count || !bridge)
+		return (struct config_subnets){ config->subnets, config->subnet_count };
+	return (struct config_subnets){ bridge->prefixes, bridge->prefix_count };
+}
+
+static void format_claim(const struct config_claim *claim, char out[RUN_CLAIM_MAX])
+{
+	char label[STATE_LABEL_MAX], allowed[PREFIX_TEXT_MAX], subnet[PREFIX_TEXT_MAX];
+
+	state_label_peer(claim->peer, label);
+	prefix_format(&claim->peer->allowed[claim->allowed], allowed);
+	prefix_format(claim->subnet, subnet);
+	(void)snprintf(out, RUN_CLAIM_MAX,
+	               "peer %s's AllowedIPs %s claims all of Subnet %s, so nothing lives here: "
+	               "give the network a Range",
+	               label, allowed, subnet);
+}
+
+void run_network_note_claims(struct run_network *run, const struct config *config,
+                             const struct config_network *network)
+{
+	const struct config_subnets subnets = run_network_subnets(run, network);
+
+	for (size_t i = 0; i < 2; i++) {
+		char text[RUN_CLAIM_MAX] = "";
+		struct config_claim claim;
+
+		if (config_is_claimed(config, network, &subnets, i ? 6 : 4, &claim))
+			format_claim(&claim, text);
+		if (text[0] && strcmp(text, run->claims[i]) != 0)
+			log_line("network %s: %s", network->name, text);
+		memcpy(run->claims[i], text, sizeof(text));
+	}
+}
+
 const char *run_network_problem(const struct run_network *run)
 {
 	if (!run->bridge)
@@ -194,5 +234,10 @@ const char *run_network_problem(const struct run_network *run)
 
 	if (bridge->problem)
 		return bridge->problem;
-	return bridge->attached ? NULL : "the bridge is not there";
+	if (!bridge->attached)
+		return "the bridge is not there";
+	for (size_t i = 0; i < 2; i++)
+		if (run->claims[i][0])
+			return run->claims[i];
+	return NULL;
 }

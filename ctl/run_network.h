@@ -25,6 +25,13 @@ int run_network_configure(struct run_network *network, const struct config_netwo
 bool run_network_update(struct state *state, struct run_network *network,
                         const struct config_network *config);
 
+/* Its own, or its bridge's as of the last update. */
+struct config_subnets run_network_subnets(const struct run_network *run,
+                                          const struct config_network *config);
+/* After either changed: whether peers claim the network whole, which is a problem and logged. */
+void run_network_note_claims(struct run_network *run, const struct config *config,
+                             const struct config_network *network);
+
 /* What is in the way, in a few words; NULL: nothing. */
 const char *run_network_problem(const struct run_network *network);
 

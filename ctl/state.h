@@ -42,6 +42,8 @@ struct run_peer {
 	bool looped; /* it lies behind the tunnel, and the log has been told */
 };
 
+#define RUN_CLAIM_MAX 384
+
 struct run_network {
 	struct network *network;
 	struct tap tap;
@@ -49,6 +51,7 @@ struct run_network {
 	struct bridge *bridge; /* the attachment to it; NULL: the TAP is lost */
 	int failed; /* the error that keeps the TAP from being made again */
 	bool was_attached; /* what the log has been told */
+	char claims[2][RUN_CLAIM_MAX]; /* IPv4, IPv6: why the family is not served; "": it is */
 
 	/* of a bridged network */
 	struct station_table *stations; /* NULL: not made yet */

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from conftest import Overlay
-from lab import Daemon, Lab, wait_for
+from lab import Daemon, Lab, keypair, wait_for
 
 
 def test_three_hosts_ping_each_other(overlay3):
@@ -155,6 +155,32 @@ def test_stock_wg_config_with_bridge(lab, io):
     assert a.ping(b.address)
     # wg-quick's own keys: one warning each.
     assert daemons[0].log.count("Address") == 1 and daemons[0].log.count("DNS") == 1
+
+
+def test_stock_full_tunnel_leaves_containers_alone(lab, io):
+    """A peer that claims everything: our own containers' addresses are not answered for."""
+    host = lab[0]
+    host.bridge("ovl0", address="172.20.101.1/16", address6="fd20:101::1/64")
+    stock = (f"[Interface]\nPrivateKey = {keypair()[0]}\n"
+             f"[Peer]\nPublicKey = {keypair()[1]}\nEndpoint = {lab[1].underlay}:9\nAllowedIPs = 0.0.0.0/0, ::/0\n")
+    daemon = Daemon(host, stock, name="wg0", io=io, options=["--bridge", "ovl0"])
+    daemon.attached()
+    problem = wait_for(lambda: daemon.show()["networks"][0]["problem"], 10)
+    assert problem.endswith("AllowedIPs 0.0.0.0/0 claims all of Subnet 172.20.0.0/16, so nothing lives here: "
+                            "give the network a Range")
+    a, b = (host.container(f"c{i}", address=f"172.20.101.{i}/16") for i in (2, 3))
+    a.sysctl("net.ipv6.conf.eth0.accept_dad", 1)
+    a.run("ip -6 addr add fd20:101::2/64 dev eth0")
+    b.run("ip -6 addr add fd20:101::3/64 dev eth0 nodad")
+    wait_for(lambda: "tentative" not in a.run("ip -6 addr show dev eth0"), 10, "the end of DAD")
+    assert "dadfailed" not in a.run("ip -6 addr show dev eth0")
+    for address in ("172.20.101.3", "fd20:101::3"):
+        assert a.ping(address, count=5)
+        assert b.mac in a.run(f"ip neigh show {address}")
+    assert a.ping("172.20.101.1")
+    counters = daemon.counters()
+    assert counters["arp-answered"] == counters["nd-answered"] == counters["probe-sent"] == 0
+    assert daemon.log.count("claims all of") == 2  # once a family
 
 
 def test_a_bridge_that_comes_late_goes_and_comes_back(lab, io):

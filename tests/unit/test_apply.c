@@ -3,6 +3,7 @@
 #include "running.h"
 
 #include "ctl/changes.h"
+#include "ctl/run_network.h"
 #include "dataplane/fdb.h"
 
 /* Memory runs out for all that is linked here (meson.build). */
@@ -489,6 +490,58 @@ static void test_path_mtu(void **state)
 	assert_true(running_wait(mtu_is_1320));
 }
 
+static bool is_unserved(void)
+{
+	return is_attached() && running.networks[0]->claims[0][0] &&
+	       running.networks[0]->claims[1][0];
+}
+
+static bool serves_ipv4(void)
+{
+	return is_attached() && !running.networks[0]->claims[0][0];
+}
+
+/* A peer claims all that the bridge has: nothing of it is this network's business. */
+static void test_claimed_whole(void **state)
+{
+	const uint8_t inside[4] = { 172, 20, 0, 2 }, inside6[16] = { 0xfd, 0x20, [15] = 2 };
+	const struct view_network *net;
+
+	(void)state;
+	assert_true(
+		netns_run("ip link add ovl0 type bridge && ip addr add 172.20.0.1/16 dev ovl0 && "
+	                  "ip addr add fd20::1/64 dev ovl0 nodad && ip link set ovl0 up"));
+	assert_int_equal(running_apply(PORT NETWORK PEER_A
+	                               "Name = hub\nAllowedIPs = 0.0.0.0/0, ::/0\n",
+	                               NULL),
+	                 0);
+	assert_true(running_wait(is_unserved));
+	net = &running_view()->networks[0];
+	assert_int_equal(net->subnet_count, 0);
+	assert_null(view_remote(running_view(), net, 4, inside));
+	assert_null(view_remote(running_view(), net, 6, inside6));
+	assert_string_equal(
+		run_network_problem(running.networks[0]),
+		"peer hub's AllowedIPs 0.0.0.0/0 claims all of Subnet 172.20.0.0/16, so "
+		"nothing lives here: give the network a Range");
+
+	/* A Range of one family says nothing of the other. */
+	assert_int_equal(running_apply(PORT NETWORK "Range = 172.20.0.0/24\n" PEER_A
+	                                            "Name = hub\nAllowedIPs = 0.0.0.0/0, ::/0\n",
+	                               NULL),
+	                 0);
+	assert_true(running_wait(serves_ipv4));
+	net = &running_view()->networks[0];
+	assert_int_equal(net->subnet_count, 1);
+	assert_true(view_is_local(running_view(), net, 4, inside));
+	assert_null(view_remote(running_view(), net, 6, inside6));
+	assert_non_null(strstr(run_network_problem(running.networks[0]), "::/0 claims all of"));
+
+	assert_int_equal(running_apply(PORT NETWORK A_FULL, NULL), 0);
+	assert_null(run_network_problem(running.networks[0]));
+	assert_int_equal(running_view()->networks[0].subnet_count, 2);
+}
+
 static void test_end(void **state)
 {
 	(void)state;
@@ -594,6 +647,7 @@ int main(void)
 		RUNNING(test_static_entries),
 		RUNNING(test_lost_tap),
 		RUNNING(test_path_mtu),
+		RUNNING(test_claimed_whole),
 		RUNNING(test_end),
 		RUNNING(test_end_starving),
 	};

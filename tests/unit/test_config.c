@@ -120,10 +120,15 @@ static void test_good(void **state)
 		HEAD "Range = 172.20.101.0/24\n",
 		INTERFACE "[Network]\nBridge = ovl0\nSubnet = 10.0.0.0/16\n"
 			  "[Network]\nBridge = ovl1\nSubnet = 10.1.0.0/16\n",
+		/* a peer claims a network whole, or nearly so: there is a Range, or a part left */
+		HEAD "Subnet = 10.0.0.0/16\nRange = 10.0.1.0/24\n" PEER_A
+		     "AllowedIPs = 0.0.0.0/0\n",
+		HEAD "Subnet = 10.0.0.0/16\n" PEER_A "AllowedIPs = 10.0.0.0/17, ::/0\n",
+		HEAD "Subnet = 10.0.0.0/16, 10.1.0.0/16\n" PEER_A "AllowedIPs = 10.0.0.0/16\n",
 		/* endpoints that AllowedIPs hold, but no Subnet does; and a local container's */
 		HEAD PEER_A "AllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = 192.0.2.1:7\n",
 		HEAD "Subnet = 10.0.0.0/16\n" PEER_A
-		     "AllowedIPs = 0.0.0.0/0\nEndpoint = 10.1.0.1:7\n",
+		     "AllowedIPs = 10.1.0.0/16\nEndpoint = 10.1.0.1:7\n",
 		HEAD "Subnet = 10.0.0.0/16\nRange = 10.0.1.0/24\n" PEER_A "Endpoint = 10.0.1.2:7\n",
 		HEAD "Subnet = 10.0.0.0/16\n" PEER_A "Endpoint = name-in.10-0.example:7\n",
 	};
@@ -270,6 +275,18 @@ static const struct {
 	       "AllowedIPs = fd00:1:2::/48\nEndpoint = [fd00:1:2::1]:7\n",
 	  "p.conf:10: Endpoint \"[fd00:1:2::1]:7\" lies in Subnet fd00:1::/32 of network \"ovl0\" "
 	  "(line 5): expected an address outside the tunnel" },
+	/* nothing would live here */
+	{ HEAD "Subnet = 10.0.0.0/16\n" PEER_A "AllowedIPs = ::/0, 0.0.0.0/0\n",
+	  "p.conf:8: AllowedIPs \"0.0.0.0/0\" claims all of Subnet 10.0.0.0/16 of network \"ovl0\" "
+	  "(line 5), so nothing lives here: give the network a Range" },
+	{ HEAD "Subnet = fd00::/48, 10.0.0.0/16\nRange = 10.0.1.0/24\n" PEER_A
+	       "AllowedIPs = fd00::/48\nAllowedIPs = 0.0.0.0/0\n",
+	  "p.conf:9: AllowedIPs \"fd00::/48\" claims all of Subnet fd00::/48 of network \"ovl0\" "
+	  "(line 5), so nothing lives here: give the network a Range" },
+	{ HEAD "Subnet = 10.0.0.0/16, 10.1.0.0/16\n" PEER_A "AllowedIPs = 10.1.0.0/16\n" PEER_B
+	       "AllowedIPs = 10.0.0.0/15\n",
+	  "p.conf:11: AllowedIPs \"10.0.0.0/15\" claims all of Subnet 10.0.0.0/16 of network "
+	  "\"ovl0\" (line 5), so nothing lives here: give the network a Range" },
 	{ HEAD PEER_A "PersistentKeepalive = 65536\n",
 	  "p.conf:7: PersistentKeepalive \"65536\": expected off or 0 to 65535 seconds" },
 };
