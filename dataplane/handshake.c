@@ -15,7 +15,6 @@
 /* A wish to initiate that was not granted by then is lost. */
 #define WANT_NS NS_PER_S
 /* How much longer than the other one waits who is to let it try first. */
-#define YIELD_NS (2 * NS_PER_S)
 /* Places that a flood from outside cannot take. */
 #define OWN_WISHES 256
 
@@ -201,6 +200,7 @@ static bool begin_session(struct burst *burst, struct peer *peer, bool initiator
 	else
 		n = session_install_responder(&peer->session, &new->keypair, gone);
 	peer_retire_keypairs(peer, gone, n);
+	peer->stood = false;
 	return true;
 }
 
@@ -311,15 +311,18 @@ static void roam_by_initiation(struct peer *peer, const struct endpoint *from)
 }
 
 /*
- * Initiations that cross on their way undo each other: each side answers, and has
- * no use for the answer. Both try again after the same five seconds, and the
- * jitter alone keeps them from crossing again only where the path is shorter than
- * the jitter. So the one with the lower key lets the other go first. Peer's lock held.
+ * Initiations that cross on their way would undo each other: each side answers,
+ * and has no use for the answer any more. So the one with the higher key stands by
+ * its own, and the other answers it. But not twice in a row: the peer may be where
+ * ours do not arrive, and its own the only way. Peer's lock held.
  */
-static bool is_to_yield(const struct peer *peer, bool lower)
+static bool stands_by_its_own(struct peer *peer, bool higher)
 {
-	return lower && peer->handshake.state == NOISE_INITIATION_CREATED &&
-	       timers_handshake_pending(peer);
+	if (!higher || peer->handshake.state != NOISE_INITIATION_CREATED ||
+	    !timers_handshake_pending(peer))
+		return false;
+	peer->stood = !peer->stood;
+	return peer->stood;
 }
 
 static enum drop consume_initiation(struct burst *burst, const struct item *item)
@@ -331,14 +334,14 @@ static enum drop consume_initiation(struct burst *burst, const struct item *item
 	uint8_t ephemeral[KEY_SIZE] = { 0 };
 	struct peer *peer = NULL;
 	enum noise_verdict verdict;
-	bool yield;
+	bool higher;
 
 	memcpy(&msg, item->bytes, sizeof(msg));
 	pthread_rwlock_rdlock(&device->identity_lock);
 	verdict = device->has_identity ? noise_open_initiation(&device->identity, &msg, &in)
 	                               : NOISE_BAD;
-	yield = verdict == NOISE_OK &&
-	        memcmp(device->identity.public_key, in.remote_static, KEY_SIZE) < 0;
+	higher = verdict == NOISE_OK &&
+	         memcmp(device->identity.public_key, in.remote_static, KEY_SIZE) > 0;
 	pthread_rwlock_unlock(&device->identity_lock);
 	if (verdict == NOISE_OK)
 		peer = view_find_peer(burst->view, in.remote_static);
@@ -348,7 +351,12 @@ static enum drop consume_initiation(struct burst *burst, const struct item *item
 	}
 
 	pthread_mutex_lock(&peer->lock);
-	yield = is_to_yield(peer, yield);
+	if (stands_by_its_own(peer, higher)) {
+		pthread_mutex_unlock(&peer->lock);
+		secret_wipe(&in, sizeof(in));
+		stats_add(&peer->drops[DROP_HANDSHAKE_CROSSED], 1);
+		return DROP_HANDSHAKE_CROSSED;
+	}
 	verdict = peer->dead ? NOISE_BAD
 	                     : noise_consume_initiation(&peer->handshake, &msg, &in, burst->now_ns);
 	if (verdict != NOISE_OK)
@@ -361,7 +369,7 @@ static enum drop consume_initiation(struct burst *burst, const struct item *item
 	if (!begin_session(burst, peer, false))
 		verdict = NOISE_BAD;
 	else
-		peer->initiation_sent_ns = burst->now_ns + (yield ? YIELD_NS : 0);
+		peer->initiation_sent_ns = burst->now_ns;
 out:
 	pthread_mutex_unlock(&peer->lock);
 	secret_wipe(&in, sizeof(in));

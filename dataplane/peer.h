@@ -65,8 +65,8 @@ struct peer {
 	struct noise_handshake handshake;
 	struct index_entry handshake_entry;
 	struct cookie_maker cookie;
-	/* Last handshake message sent, or a little later to let the peer go first; 0: never. */
-	uint64_t initiation_sent_ns;
+	uint64_t initiation_sent_ns; /* last handshake message sent; 0: never */
+	bool stood; /* by our initiation, when one of the peer's crossed it */
 	uint64_t timestamp_ns; /* wall time of the last initiation's time stamp */
 	struct stage_share stage;
 	struct stage_queue staged;
