@@ -56,6 +56,14 @@ static bool same_endpoint(const struct config_peer *a, const struct config_peer 
 	       strcmp(a->endpoint.host, b->endpoint.host) == 0;
 }
 
+static bool same_vnis(const struct config_peer *a, const struct config_peer *b)
+{
+	for (size_t i = 0; i < a->vni_count; i++)
+		if (!config_peer_has_vni(b, a->vnis[i]))
+			return false;
+	return a->vni_count == b->vni_count;
+}
+
 static void list_allowed(struct listing *listing, const struct config_peer *base,
                          const struct config_peer *active, const struct config_peer *next)
 {
@@ -103,7 +111,81 @@ static void list_peer(struct listing *listing, const struct config_peer *base,
 		    (unsigned int)active->keepalive_s);
 	if (strcmp(active->name, base->name) != 0 && strcmp(active->name, next->name) != 0)
 		say(listing, "peer %s: Name was changed", label);
+	if (!same_vnis(active, base) && !same_vnis(active, next))
+		say(listing, "peer %s: VNIs was changed", label);
 	list_allowed(listing, base, active, next);
+}
+
+/* Static entries of FDBs; @base and @next may lack the network. */
+
+static const struct config_network *find_network(const struct config *config,
+                                                 const struct config_network *like)
+{
+	for (size_t i = 0; i < config->network_count; i++)
+		if (strcmp(config->networks[i].name, like->name) == 0)
+			return &config->networks[i];
+	return NULL;
+}
+
+/* The same entry: another owner or MAC makes another one. */
+static bool has_station(const struct config_network *network, const struct config_station *station)
+{
+	const struct config_station *other = config_find_station(network, &station->key);
+
+	return other && other->local == station->local &&
+	       memcmp(other->mac, station->mac, ETHER_ADDR_SIZE) == 0 &&
+	       (other->local || memcmp(other->who.key, station->who.key, KEY_SIZE) == 0);
+}
+
+static void say_station(struct listing *listing, const struct config_network *network,
+                        const struct config_station *station, const char *what)
+{
+	char text[PREFIX_TEXT_MAX];
+	struct prefix address = { .family = station->key.kind,
+		                  .len = station->key.kind == FDB_IPV4 ? 32 : 128 };
+
+	if (station->key.kind == FDB_MAC) {
+		const uint8_t *mac = station->mac;
+
+		(void)snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],
+		               mac[2], mac[3], mac[4], mac[5]);
+	} else {
+		memcpy(address.addr, station->key.addr, sizeof(address.addr));
+		prefix_format(&address, text);
+		text[strcspn(text, "/")] = '\0';
+	}
+	say(listing, "network %s: the FDB's static entry of %s was %s", network->name, text, what);
+}
+
+static void list_stations(struct listing *listing, const struct config_network *base,
+                          const struct config_network *active, const struct config_network *next)
+{
+	for (size_t i = 0; i < active->station_count; i++) {
+		const struct config_station *station = &active->stations[i];
+
+		if (!has_station(base, station) && !has_station(next, station))
+			say_station(listing, active, station, "added");
+	}
+	for (size_t i = 0; i < base->station_count; i++) {
+		const struct config_station *station = &base->stations[i];
+
+		if (!has_station(active, station) && has_station(next, station))
+			say_station(listing, active, station, "deleted");
+	}
+}
+
+static void list_networks(struct listing *listing, const struct config *base,
+                          const struct config *active, const struct config *next)
+{
+	for (size_t i = 0; i < active->network_count; i++) {
+		const struct config_network *network = &active->networks[i];
+		const struct config_network *was = find_network(base, network);
+		const struct config_network *will = find_network(next, network);
+
+		/* A network that the file takes away means its entries, too. */
+		if (was && will)
+			list_stations(listing, was, network, will);
+	}
 }
 
 size_t changes_list(const struct config *base, const struct config *active,
@@ -113,6 +195,7 @@ size_t changes_list(const struct config *base, const struct config *active,
 	char label[STATE_LABEL_MAX];
 
 	list_device(&listing, base, active, next);
+	list_networks(&listing, base, active, next);
 	for (size_t i = 0; i < active->peer_count; i++) {
 		const struct config_peer *peer = &active->peers[i];
 

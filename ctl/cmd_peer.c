@@ -24,6 +24,26 @@ static json_t *split(char *list)
 	return array;
 }
 
+/* The daemon knows what is allowed; what is no number stays a text, which it refuses. */
+static json_t *parse_number(const char *text)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+
+	return *text && !*end ? json_integer(number) : json_string(text);
+}
+
+/* "7,42"; "" is none. */
+static json_t *split_numbers(char *list)
+{
+	json_t *array = json_array();
+	char *next = list;
+
+	while (*list && next)
+		json_array_append_new(array, parse_number(strsep(&next, ",")));
+	return array;
+}
+
 #define KEY_EXPECTED "expected 44 characters of base64 (32 bytes)"
 
 /* The first word of @file. NULL, or what went wrong. */
@@ -77,19 +97,10 @@ static json_t *read_key(const char *path)
 	return item;
 }
 
-static json_t *parse_keepalive(const char *text)
-{
-	char *end;
-	long seconds = strtol(text, &end, 10);
-
-	/* The daemon knows what is allowed; here it is a number or a word. */
-	return *text && !*end ? json_integer(seconds) : json_string(text);
-}
-
 static int fail_unknown(const char *setting)
 {
-	static const char *const known[] = { "name", "endpoint", "allowed-ips", "keepalive",
-		                             "preshared-key" };
+	static const char *const known[] = { "name",      "endpoint",      "allowed-ips",
+		                             "keepalive", "preshared-key", "vnis" };
 	const char *nearest = text_nearest(setting, known, sizeof(known) / sizeof(known[0]));
 
 	fprintf(stderr, "ovlctl: unknown setting \"%s\"", setting);
@@ -118,7 +129,9 @@ static int parse_settings(int argc, char **argv, json_t *request)
 		} else if (strcmp(key, "keepalive") == 0 ||
 		           strcmp(key, "persistent-keepalive") == 0) {
 			key = "keepalive";
-			item = parse_keepalive(value);
+			item = parse_number(value);
+		} else if (strcmp(key, "vnis") == 0) {
+			item = split_numbers(value);
 		} else if (strcmp(key, "preshared-key") == 0) {
 			key = "preshared_key";
 			item = read_key(value);

@@ -112,7 +112,28 @@ static void print_network_problems(const json_t *networks, struct host *host, bo
 	}
 }
 
-static int print_networks(const json_t *networks, bool color)
+static bool is_bridged(const json_t *network)
+{
+	return strcmp(client_text(network, "mode"), "bridged") == 0;
+}
+
+/* What both tables begin with. */
+static void put_network(struct text_table *table, const json_t *network)
+{
+	bool attached = json_is_true(json_object_get(network, "attached"));
+	json_int_t mtu = client_number(network, "mtu");
+
+	text_table_put(table, TEXT_BOLD, "%s", client_text(network, "name"));
+	text_table_put(table, TEXT_PLAIN, "%s", client_text(network, "bridge"));
+	text_table_put(table, attached ? TEXT_GOOD : TEXT_BAD, "%s",
+	               attached ? "attached" : "waiting");
+	if (mtu)
+		text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT, mtu);
+	else
+		text_table_put(table, TEXT_PLAIN, "auto");
+}
+
+static int print_routed(const json_t *networks, bool color)
 {
 	static const struct text_column columns[] = {
 		{ "NETWORK", false },      { "BRIDGE", false },         { "STATE", false },
@@ -120,37 +141,90 @@ static int print_networks(const json_t *networks, bool color)
 		{ "TO CONTAINERS", true }, { "FROM CONTAINERS", true },
 	};
 	struct text_table *table = text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
-	struct host *host = host_open();
+	bool any = false;
 	int ret = 0;
 	size_t i;
 	json_t *network;
 
 	json_array_foreach (networks, i, network) {
-		bool attached = json_is_true(json_object_get(network, "attached"));
-		json_int_t mtu = client_number(network, "mtu");
 		char text[256];
 
-		text_table_put(table, TEXT_BOLD, "%s", client_text(network, "name"));
-		text_table_put(table, TEXT_PLAIN, "%s", client_text(network, "bridge"));
-		text_table_put(table, attached ? TEXT_GOOD : TEXT_BAD, "%s",
-		               attached ? "attached" : "waiting");
-		if (mtu)
-			text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT, mtu);
-		else
-			text_table_put(table, TEXT_PLAIN, "auto");
+		if (is_bridged(network))
+			continue;
+		any = true;
+		put_network(table, network);
 		text_table_put(table, TEXT_PLAIN, "%s",
 		               list_texts(json_object_get(network, "subnets"), text, sizeof(text)));
 		text_table_put(table, TEXT_DIM, "%s", client_text(network, "router_mac"));
 		put_traffic(table, network, "rx_bytes");
 		put_traffic(table, network, "tx_bytes");
 	}
-	if (json_array_size(networks)) {
+	if (any) {
 		putchar('\n');
 		ret = print_table(table, color);
-		print_network_problems(networks, host, color);
 	}
-	host_close(host);
 	text_table_free(table);
+	return ret;
+}
+
+/* "2", or "1 of 2" while not all of them have said that they carry the network. */
+static void put_members(struct text_table *table, const json_t *network)
+{
+	json_int_t members = client_number(network, "members");
+	json_int_t ready = client_number(network, "members_ready");
+
+	if (ready == members)
+		text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT, members);
+	else
+		text_table_put(table, TEXT_WARN,
+		               "%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT, ready, members);
+}
+
+static int print_bridged(const json_t *networks, bool color)
+{
+	static const struct text_column columns[] = {
+		{ "NETWORK", false },   { "BRIDGE", false },       { "STATE", false },
+		{ "MTU", true },        { "VNI", true },           { "MEMBERS", true },
+		{ "STATIONS", true },   { "HERE", true },          { "FLOODED", true },
+		{ "SUPPRESSED", true }, { "TO CONTAINERS", true }, { "FROM CONTAINERS", true },
+	};
+	static const char *const numbers[] = { "stations", "stations_here", "flooded",
+		                               "suppressed" };
+	struct text_table *table = text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	bool any = false;
+	int ret = 0;
+	size_t i;
+	json_t *network;
+
+	json_array_foreach (networks, i, network) {
+		if (!is_bridged(network))
+			continue;
+		any = true;
+		put_network(table, network);
+		text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT,
+		               client_number(network, "vni"));
+		put_members(table, network);
+		for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++)
+			text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT,
+			               client_number(network, numbers[n]));
+		put_traffic(table, network, "rx_bytes");
+		put_traffic(table, network, "tx_bytes");
+	}
+	if (any) {
+		putchar('\n');
+		ret = print_table(table, color);
+	}
+	text_table_free(table);
+	return ret;
+}
+
+static int print_networks(const json_t *networks, bool color)
+{
+	struct host *host = host_open();
+	int ret = print_routed(networks, color) | print_bridged(networks, color);
+
+	print_network_problems(networks, host, color);
+	host_close(host);
 	return ret;
 }
 
@@ -207,12 +281,35 @@ static void put_endpoint(struct text_table *table, const json_t *peer)
 		text_table_put(table, TEXT_DIM, "-");
 }
 
+/* What it said of itself: "VNI 7, 42; MTU 1420". */
+static void put_hello(struct text_table *table, const json_t *peer)
+{
+	const json_t *hello = json_object_get(peer, "hello"), *vnis;
+	char text[256];
+	size_t used = 0;
+
+	if (!json_is_object(hello)) {
+		text_table_put(table, TEXT_DIM, "-");
+		return;
+	}
+	vnis = json_object_get(hello, "vnis");
+	text[0] = '\0';
+	for (size_t i = 0; i < json_array_size(vnis) && used < sizeof(text); i++) {
+		int n = snprintf(text + used, sizeof(text) - used, "%s%" JSON_INTEGER_FORMAT,
+		                 i ? ", " : "VNI ", json_integer_value(json_array_get(vnis, i)));
+
+		used += n > 0 ? (size_t)n : 0;
+	}
+	text_table_put(table, TEXT_PLAIN, "%s%sMTU %" JSON_INTEGER_FORMAT, text, *text ? "; " : "",
+	               client_number(hello, "tunnel_mtu"));
+}
+
 static int print_peers(const json_t *peers, bool color)
 {
 	static const struct text_column columns[] = {
 		{ "PEER", false },      { "ENDPOINT", false }, { "ALLOWED IPS", false },
 		{ "HANDSHAKE", false }, { "RECEIVED", true },  { "SENT", true },
-		{ "LOSS", true },
+		{ "LOSS", true },       { "HELLO", false },
 	};
 	struct text_table *table = text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
 	int ret = 0;
@@ -231,6 +328,7 @@ static int print_peers(const json_t *peers, bool color)
 		put_traffic(table, peer, "rx_bytes");
 		put_traffic(table, peer, "tx_bytes");
 		put_loss(table, peer);
+		put_hello(table, peer);
 	}
 	putchar('\n');
 	if (json_array_size(peers))

@@ -318,9 +318,6 @@ int config_read_station(const struct config_place *place, struct config_network 
 	if (!next_word(&rest, word, sizeof(word)))
 		return fail_value(place, value, expected);
 	if (!strchr(word, '/') && prefix_parse(&address, word)) {
-		if (!config_is_unicast(&address))
-			return fail_value(place, slice_of(word),
-			                  "expected an address that a container can have");
 		station.key = fdb_key_ip(address.family, address.addr);
 		if (!next_word(&rest, word, sizeof(word)))
 			return fail_value(place, value, expected);
@@ -523,6 +520,17 @@ static bool same_owner(const struct config_station *a, const struct config_stati
 	return a->local == b->local && (a->local || memcmp(a->who.key, b->who.key, KEY_SIZE) == 0);
 }
 
+static bool is_station(const struct config_station *station)
+{
+	struct prefix address = { .family = station->key.kind,
+		                  .len = station->key.kind == FDB_IPV4 ? 32 : 128 };
+
+	if (config_mac_problem(station->mac))
+		return false;
+	memcpy(address.addr, station->key.addr, sizeof(address.addr));
+	return station->key.kind == FDB_MAC || config_is_unicast(&address);
+}
+
 /* Addresses are where their MACs are. */
 static int check_owners(const struct config *config, const struct config_station **list,
                         size_t count, struct config_error *error)
@@ -549,6 +557,11 @@ static int check_stations(const struct config *config, const struct config_netwo
 		return config_fail(error, config->file,
 		                   network->stations[CONFIG_STATIONS_MAX].who.line,
 		                   "FDB: more than %d static entries", CONFIG_STATIONS_MAX);
+	for (size_t i = 0; i < network->station_count; i++)
+		if (!is_station(&network->stations[i]))
+			return config_fail(error, config->file, network->stations[i].who.line,
+			                   "FDB: expected a MAC and an address that a container "
+			                   "can have");
 	list = calloc(network->station_count, sizeof(*list));
 	if (!list)
 		return config_fail_memory(error, config->file);

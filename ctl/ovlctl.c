@@ -14,6 +14,12 @@ static const struct command commands[] = {
 	  "Reads FILE as ovltund does and says what it would do, or what is wrong with it.\n"
 	  "  --bridge NAME  for a file of wg's, which has no [Network]\n",
 	  cmd_check },
+	{ "fdb", "list [NETWORK] [--json] | add NETWORK STATION PEER|local | del NETWORK STATION",
+	  "which station of a bridged network is where",
+	  "STATION is a MAC or an address; add NETWORK ADDRESS MAC PEER|local names both. What is\n"
+	  "added is static: it never moves nor ages, and lasts until the next reload. del takes\n"
+	  "away what was learned, too.\n",
+	  cmd_fdb },
 	{ "genkey", "", "make a private key, on standard output",
 	  "  (umask 077; ovlctl genkey > private.key)\n", cmd_genkey },
 	{ "genpsk", "", "make a preshared key, on standard output", NULL, cmd_genpsk },
@@ -24,6 +30,7 @@ static const struct command commands[] = {
 	  "  endpoint ADDRESS:PORT | [IPV6]:PORT | NAME:PORT\n"
 	  "  allowed-ips PREFIX,…   replaces the list; \"\" empties it\n"
 	  "  keepalive SECONDS | off\n"
+	  "  vnis VNI,…             the bridged networks it is a member of; \"\" for none\n"
 	  "  preshared-key FILE     \"-\" is standard input, \"\" takes the key away\n",
 	  cmd_peer },
 	{ "pubkey", "", "public key of the private key on standard input",

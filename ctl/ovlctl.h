@@ -30,7 +30,8 @@ int cmd_genpsk(int argc, char **argv);
 int cmd_pubkey(int argc, char **argv);
 /* cmd_check.c */
 int cmd_check(int argc, char **argv);
-/* cmd_peer.c, cmd_reload.c, cmd_route.c, cmd_show.c */
+/* cmd_fdb.c, cmd_peer.c, cmd_reload.c, cmd_route.c, cmd_show.c */
+int cmd_fdb(int argc, char **argv);
 int cmd_peer(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_route(int argc, char **argv);

@@ -7,15 +7,20 @@
  *	drops        →  drops, events, peers, networks, texts (show.c)
  *	neigh        →  networks: name, neighbours: address, mac, state, age_s
  *	peer-add     public_key; name, endpoint, preshared_key, keepalive,
- *	             allowed_ips (texts, as in the file; each may be left out)
- *	peer-set     peer, and any of the above but public_key; allowed_ips
- *	             replaces, endpoint is set anew
+ *	             allowed_ips (texts, as in the file), vnis (numbers); each may be
+ *	             left out
+ *	peer-set     peer, and any of the above but public_key; allowed_ips and
+ *	             vnis replace, endpoint is set anew
  *	peer-remove  peer
  *	route-add    prefix, peer
  *	route-del    prefix
  *	route-get    address  →  network, bridge, verdict, and of a remote address
  *	             peer, public_key, prefix, endpoint
  *	route-list   →  routes: prefix, peer, public_key, network
+ *	fdb-add      network, station (a MAC or an address), at (a peer, or "local");
+ *	             mac, of an address: left out, the one it is known with
+ *	fdb-del      network, station: static or not
+ *	fdb-list     network (may be left out)  →  networks (show.c)
  *	reload       →  dropped: texts; dropped_count, peers_added, peers_removed,
  *	             peers_changed, networks_added, networks_removed
  *
@@ -33,7 +38,9 @@
 #include "ctl/json_memory.h"
 #include "ctl/reload.h"
 #include "ctl/show.h"
+#include "ctl/text.h"
 #include "ctl/upkeep.h"
+#include "dataplane/fdb.h"
 
 json_t *server_error(int exit_status, const char *format, ...)
 {
@@ -177,6 +184,25 @@ static json_t *edit_keepalive(struct config_peer *peer, const json_t *value)
 	return NULL;
 }
 
+static json_t *edit_vnis(struct config_peer *peer, const json_t *list)
+{
+	size_t i;
+	json_t *item;
+
+	if (!json_is_array(list))
+		return usage("vnis: expected a list");
+	config_peer_clear_vnis(peer);
+	json_array_foreach (list, i, item) {
+		json_int_t vni = json_integer_value(item);
+
+		if (!json_is_integer(item) || vni < 1 || vni > (json_int_t)CONFIG_VNI_MAX)
+			return usage("vnis: expected numbers of 1 to %u", CONFIG_VNI_MAX);
+		if (config_peer_add_vni(peer, (uint32_t)vni))
+			return out_of_memory();
+	}
+	return NULL;
+}
+
 static json_t *edit_psk(struct config_peer *peer, const char *text)
 {
 	if (!*text) {
@@ -220,6 +246,9 @@ static json_t *edit_peer(struct config *config, struct config_peer *peer, const 
 	value = json_object_get(request, "allowed_ips");
 	if (value && !wrong)
 		wrong = edit_allowed(config, peer, value);
+	value = json_object_get(request, "vnis");
+	if (value && !wrong)
+		wrong = edit_vnis(peer, value);
 	return wrong;
 }
 
@@ -292,12 +321,144 @@ static json_t *route_del(struct config *config, const json_t *request)
 	return NULL;
 }
 
+/* Static entries of FDBs */
+
+static struct config_network *find_network(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->network_count; i++)
+		if (strcmp(config->networks[i].name, name) == 0)
+			return &config->networks[i];
+	return NULL;
+}
+
+static struct config_network *need_bridged(const struct config *config, const json_t *request,
+                                           json_t **wrong)
+{
+	const char *name = need_text(request, "network", wrong), *known[CONFIG_NETWORKS_MAX];
+	struct config_network *network = name ? find_network(config, name) : NULL;
+	const char *nearest;
+	size_t count = 0;
+
+	if (!name || (network && network->bridged))
+		return network;
+	for (size_t i = 0; i < config->network_count; i++)
+		if (config->networks[i].bridged)
+			known[count++] = config->networks[i].name;
+	nearest = text_nearest(name, known, count);
+	if (network)
+		*wrong = usage("network \"%s\" is routed: it has no FDB", name);
+	else if (nearest)
+		*wrong = usage("no network \"%s\"; did you mean \"%s\"?", name, nearest);
+	else
+		*wrong = usage("no network \"%s\"", name);
+	return NULL;
+}
+
+static bool need_mac(const char *text, uint8_t mac[ETHER_ADDR_SIZE], json_t **wrong)
+{
+	const char *problem = "expected a MAC, as in 02:42:ac:11:00:02";
+
+	if (config_parse_mac(mac, text))
+		problem = config_mac_problem(mac);
+	if (problem)
+		*wrong = usage("\"%s\": %s", text, problem);
+	return !problem;
+}
+
+/* A MAC or an address. */
+static bool need_station(const json_t *request, struct fdb_key *key, json_t **wrong)
+{
+	const char *text = need_text(request, "station", wrong);
+	uint8_t mac[ETHER_ADDR_SIZE];
+	struct prefix address;
+
+	if (!text)
+		return false;
+	if (config_parse_mac(mac, text)) {
+		if (!need_mac(text, mac, wrong))
+			return false;
+		*key = fdb_key_mac(mac);
+		return true;
+	}
+	if (strchr(text, '/') || !prefix_parse(&address, text)) {
+		*wrong = usage("\"%s\": expected a MAC or an address", text);
+		return false;
+	}
+	*key = fdb_key_ip(address.family, address.addr);
+	return true;
+}
+
+static bool need_owner(const struct config *config, const json_t *request,
+                       struct config_station *station, json_t **wrong)
+{
+	const char *text = need_text(request, "at", wrong);
+	struct config_error error = { .line = 0 };
+	const struct config_peer *peer;
+
+	if (!text)
+		return false;
+	station->local = strcmp(text, "local") == 0;
+	if (station->local)
+		return true;
+	peer = config_find_peer_text(config, text, &error);
+	if (!peer) {
+		*wrong = usage("%s", error.text);
+		return false;
+	}
+	memcpy(station->who.key, peer->public_key, KEY_SIZE);
+	return true;
+}
+
+static json_t *fdb_add(struct config *config, const json_t *request)
+{
+	struct config_station station = { .local = false };
+	json_t *wrong = NULL;
+	struct config_network *network = need_bridged(config, request, &wrong);
+	const struct config_peer *peer;
+	const char *text;
+
+	if (!network || !need_station(request, &station.key, &wrong) ||
+	    !need_owner(config, request, &station, &wrong))
+		return wrong;
+	peer = station.local ? NULL : config_find_peer(config, station.who.key);
+	if (peer && !config_peer_has_vni(peer, network->vni))
+		return usage("that peer is no member of network \"%s\": its VNIs lack %u",
+		             network->name, network->vni);
+	text = get_text(request, "mac", &wrong);
+	if (station.key.kind == FDB_MAC)
+		memcpy(station.mac, station.key.addr, ETHER_ADDR_SIZE);
+	else if (!text)
+		return wrong ? wrong : usage("the MAC of that address is not known; give it, too");
+	else if (!need_mac(text, station.mac, &wrong))
+		return wrong;
+	if (config_find_station(network, &station.key))
+		return usage("there is a static entry of that station; delete it first");
+	return config_add_station(network, &station) ? out_of_memory() : NULL;
+}
+
+static json_t *fdb_del(struct config *config, const json_t *request)
+{
+	json_t *wrong = NULL;
+	struct config_network *network = need_bridged(config, request, &wrong);
+	struct config_station *station;
+	struct fdb_key key;
+
+	if (!network || !need_station(request, &key, &wrong))
+		return wrong;
+	station = config_find_station(network, &key);
+	if (!station)
+		return usage("network \"%s\" has no static entry of that station", network->name);
+	config_remove_station(network, station);
+	return NULL;
+}
+
 static const struct change {
 	const char *name;
 	json_t *(*edit)(struct config *config, const json_t *request);
 } changes[] = {
 	{ "peer-add", peer_add },   { "peer-set", peer_set },   { "peer-remove", peer_remove },
-	{ "route-add", route_add }, { "route-del", route_del },
+	{ "route-add", route_add }, { "route-del", route_del }, { "fdb-add", fdb_add },
+	{ "fdb-del", fdb_del },
 };
 
 static const struct change *find_change(const char *name)
@@ -346,7 +507,50 @@ out:
 	return wrong;
 }
 
+/*
+ * What the configuration does not know: the MAC of an address that a static entry is
+ * wanted for, and entries that are not static.
+ */
+static json_t *change_fdb(struct state *state, json_t *request)
+{
+	bool adds = strcmp(json_string_value(json_object_get(request, "do")), "fdb-add") == 0;
+	uint64_t now_ns = device_now(state->device);
+	json_t *wrong = NULL;
+	struct config_network *network = need_bridged(state->config, request, &wrong);
+	struct fdb_place place;
+	struct fdb_key key;
+	struct fdb *fdb;
+
+	if (!network || !need_station(request, &key, &wrong))
+		return wrong;
+	fdb = state->networks[network - state->config->networks]->network->fdb;
+	if (!fdb_lookup(fdb, &key, now_ns, &place))
+		return change_config(state, request);
+	if (adds && !json_object_get(request, "mac")) {
+		json_object_set_new(request, "mac", show_mac(place.mac));
+	} else if (!adds && place.source != FDB_STATIC) {
+		fdb_withdraw(fdb, place.owner, &key, now_ns);
+		if (state->worker)
+			worker_kick(state->worker);
+		return good();
+	}
+	return change_config(state, request);
+}
+
 /* The rest */
+
+static json_t *fdb_show(struct state *state, const json_t *request)
+{
+	json_t *wrong = NULL;
+	const struct config_network *network = NULL;
+
+	if (json_object_get(request, "network")) {
+		network = need_bridged(state->config, request, &wrong);
+		if (!network)
+			return wrong;
+	}
+	return show_stations(state, network);
+}
 
 static json_t *route_get(struct state *state, const json_t *request)
 {
@@ -423,6 +627,7 @@ static const struct {
 } commands[] = {
 	{ "show", show },           { "drops", drops },           { "neigh", neigh },
 	{ "route-get", route_get }, { "route-list", route_list }, { "reload", reload },
+	{ "fdb-list", fdb_show },
 };
 
 json_t *server_reply(struct state *state, const char *text, size_t len)
@@ -441,7 +646,8 @@ json_t *server_reply(struct state *state, const char *text, size_t len)
 		goto out;
 	}
 	if (find_change(name)) {
-		reply = change_config(state, request);
+		reply = strncmp(name, "fdb-", 4) == 0 ? change_fdb(state, request)
+		                                      : change_config(state, request);
 		goto out;
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

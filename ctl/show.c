@@ -3,17 +3,24 @@
  *	show    version: 1
  *	        device: name, public_key (null: none), listen_port, fwmark, io,
  *	                features, aead, uptime_s, memory_locked
- *	        networks: name, bridge, attached, problem (null: none), tap,
+ *	        networks: name, mode (routed, bridged), bridge, attached, problem (null: none), tap,
  *	                router_mac, subnets, ranges, gateways, mtu (0: the peers'),
- *	                rx_packets, rx_bytes (to containers), tx_packets, tx_bytes
+ *	                rx_packets, rx_bytes (to containers), tx_packets, tx_bytes;
+ *	                of a bridged one vni, members: peers that may carry it,
+ *	                members_ready: those that said so themselves, stations: MACs
+ *	                and addresses known, stations_here: of these this host's,
+ *	                flooded, suppressed: copies sent to all, and saved
  *	        peers:  name, public_key, endpoint (null), endpoint_name (null: none
  *	                was given), allowed_ips, latest_handshake (unix seconds, 0:
  *	                never), latest_handshake_age_s (null: never), rx_bytes,
  *	                tx_bytes, rx_packets, tx_packets, loss (of what the peer
- *	                sent us; null: nothing was sent), tunnel_mtu, keepalive,
+ *	                sent us; null: nothing was sent), tunnel_mtu, keepalive, vnis,
  *	                session_age_s (null: no session), attempts, hello: version,
- *	                tunnel_mtu, features (null: a stock peer, or no session),
- *	                drops: counters that are not zero
+ *	                tunnel_mtu, features, vnis (null: a stock peer, or no
+ *	                session), drops: counters that are not zero
+ *	stations  networks, bridged ones: name, vni, stations: station (a MAC or an
+ *	        address), mac, at (a peer, or "here"), public_key (null: here), how
+ *	        (learned, announced, static), age_s, moves, contested
  *	drops   drops, events: all counters by name; peers, networks: name to
  *	        counters that are not zero; texts: name to one sentence. Networks
  *	        have one more, "tap-queue", which is the kernel's
@@ -24,6 +31,7 @@
 #include <string.h>
 #include "crypto/aead.h"
 #include "ctl/run_network.h"
+#include "dataplane/fdb.h"
 
 #define TAP_QUEUE      "tap-queue"
 #define TAP_QUEUE_TEXT "The TAP's queue was full: the daemon did not keep up with its containers."
@@ -72,7 +80,7 @@ static json_t *address(const struct neigh_addr *addr)
 	return json_string(out);
 }
 
-static json_t *mac(const uint8_t bytes[ETHER_ADDR_SIZE])
+json_t *show_mac(const uint8_t bytes[ETHER_ADDR_SIZE])
 {
 	return json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", bytes[0], bytes[1], bytes[2], bytes[3],
 	                    bytes[4], bytes[5]);
@@ -137,6 +145,44 @@ static json_t *gateways(const struct view_network *net)
 	return array;
 }
 
+/* A member is ready when it has said that it carries the VNI, too. */
+static bool is_ready(const struct member *member, uint32_t vni)
+{
+	struct hello_info hello;
+
+	hello_get_info(&member->peer->hello, &hello);
+	for (uint32_t i = 0; i < hello.vni_count; i++)
+		if (hello.vnis[i] == vni)
+			return hello.version != 0;
+	return false;
+}
+
+static void add_bridged(json_t *object, const struct state *state, size_t i)
+{
+	const struct network *network = state->networks[i]->network;
+	const struct run_members *members = &state->members[i];
+	uint32_t vni = state->config->networks[i].vni;
+	uint64_t flooded = 0, ready = 0, here;
+	struct fdb_counts counts;
+
+	for (size_t j = 0; j < members->count; j++) {
+		flooded += stats_read(&members->list[j]->flooded);
+		ready += is_ready(members->list[j], vni);
+	}
+	fdb_get_counts(network->fdb, &counts);
+	fdb_lock(network->fdb);
+	here = (uint64_t)network->local.macs + network->local.addrs;
+	fdb_unlock(network->fdb);
+	json_object_set_new(object, "vni", json_integer(vni));
+	json_object_set_new(object, "members", json_integer(number(members->count)));
+	json_object_set_new(object, "members_ready", json_integer(number(ready)));
+	json_object_set_new(object, "stations", json_integer(counts.entries));
+	json_object_set_new(object, "stations_here", json_integer(number(here)));
+	json_object_set_new(object, "flooded", json_integer(number(flooded)));
+	json_object_set_new(object, "suppressed",
+	                    json_integer(number(stats_read(&network->suppressed))));
+}
+
 static json_t *show_network(const struct state *state, size_t i)
 {
 	const struct config_network *config = &state->config->networks[i];
@@ -144,18 +190,22 @@ static json_t *show_network(const struct state *state, size_t i)
 	const struct network *network = run->network;
 	const struct view_network *net = view_now(state)->by_port[network->port];
 	const char *problem = run_network_problem(run);
+	json_t *object = json_pack(
+		"{s:o, s:o, s:b, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "name",
+		text(config->name), "bridge", text(config->bridge), "attached", (int)net->attached,
+		"problem", problem ? text(problem) : json_null(), "tap", run->tap.name,
+		"router_mac", show_mac(network->router_mac), "subnets",
+		prefixes(net->subnets, net->subnet_count), "ranges",
+		prefixes(net->ranges, net->range_count), "gateways", gateways(net), "mtu",
+		number(config->mtu), "rx_packets", number(stats_read(&network->rx_packets)),
+		"rx_bytes", number(stats_read(&network->rx_bytes)), "tx_packets",
+		number(stats_read(&network->tx_packets)), "tx_bytes",
+		number(stats_read(&network->tx_bytes)));
 
-	return json_pack("{s:o, s:o, s:b, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I}",
-	                 "name", text(config->name), "bridge", text(config->bridge), "attached",
-	                 (int)net->attached, "problem", problem ? text(problem) : json_null(),
-	                 "tap", run->tap.name, "router_mac", mac(network->router_mac), "subnets",
-	                 prefixes(net->subnets, net->subnet_count), "ranges",
-	                 prefixes(net->ranges, net->range_count), "gateways", gateways(net), "mtu",
-	                 number(config->mtu), "rx_packets",
-	                 number(stats_read(&network->rx_packets)), "rx_bytes",
-	                 number(stats_read(&network->rx_bytes)), "tx_packets",
-	                 number(stats_read(&network->tx_packets)), "tx_bytes",
-	                 number(stats_read(&network->tx_bytes)));
+	json_object_set_new(object, "mode", json_string(config->bridged ? "bridged" : "routed"));
+	if (config->bridged)
+		add_bridged(object, state, i);
+	return object;
 }
 
 static json_t *endpoint_text(const struct endpoint *endpoint)
@@ -185,12 +235,23 @@ static json_t *loss(const struct peer_info *info)
 	return sent ? json_real((double)info->lost / (double)sent) : json_null();
 }
 
+static json_t *numbers(const uint32_t *list, size_t count)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(array, json_integer(list[i]));
+	return array;
+}
+
 static json_t *hello(const struct peer_info *info)
 {
 	if (!info->hello.version)
 		return json_null();
-	return json_pack("{s:I, s:I, s:I}", "version", number(info->hello.version), "tunnel_mtu",
-	                 number(info->hello.tunnel_mtu), "features", number(info->hello.features));
+	return json_pack("{s:I, s:I, s:I, s:o}", "version", number(info->hello.version),
+	                 "tunnel_mtu", number(info->hello.tunnel_mtu), "features",
+	                 number(info->hello.features), "vnis",
+	                 numbers(info->hello.vnis, info->hello.vni_count));
 }
 
 static json_t *age(uint64_t then_ns, uint64_t now_ns)
@@ -217,8 +278,9 @@ static json_t *show_peer(const struct state *state, size_t i)
 		number(info.rx_bytes), "tx_bytes", number(info.tx_bytes), "rx_packets",
 		number(info.rx_packets), "tx_packets", number(info.tx_packets));
 	json_t *more = json_pack(
-		"{s:o, s:I, s:i, s:o, s:I, s:o, s:o}", "loss", loss(&info), "tunnel_mtu",
-		number(info.tunnel_mtu), "keepalive", (int)config->keepalive_s, "session_age_s",
+		"{s:o, s:I, s:i, s:o, s:o, s:I, s:o, s:o}", "loss", loss(&info), "tunnel_mtu",
+		number(info.tunnel_mtu), "keepalive", (int)config->keepalive_s, "vnis",
+		numbers(config->vnis, config->vni_count), "session_age_s",
 		info.session_age_ns == UINT64_MAX
 			? json_null()
 			: json_integer(number(info.session_age_ns / STATE_SECOND_NS)),
@@ -306,8 +368,8 @@ json_t *show_neighbours(struct state *state)
 			json_array_append_new(
 				entries,
 				json_pack("{s:o, s:o, s:s, s:o}", "address", address(&list[j].addr),
-			                  "mac", known ? mac(list[j].mac) : json_null(), "state",
-			                  neigh_states[list[j].state], "age_s",
+			                  "mac", known ? show_mac(list[j].mac) : json_null(),
+			                  "state", neigh_states[list[j].state], "age_s",
 			                  age(list[j].confirmed_ns, now_ns)));
 		}
 		json_array_append_new(networks, json_pack("{s:o, s:o}", "name",
@@ -315,6 +377,77 @@ json_t *show_neighbours(struct state *state)
 		                                          "neighbours", entries));
 	}
 	free(list);
+	return json_pack("{s:b, s:o}", "ok", 1, "networks", networks);
+}
+
+static int compare_stations(const void *a, const void *b)
+{
+	const struct fdb_info *x = a, *y = b;
+
+	return memcmp(&x->key, &y->key, sizeof(x->key));
+}
+
+static json_t *station_text(const struct fdb_key *key)
+{
+	struct neigh_addr addr = { .family = key->kind };
+
+	if (key->kind == FDB_MAC)
+		return show_mac(key->addr);
+	memcpy(addr.addr, key->addr, sizeof(addr.addr));
+	return address(&addr);
+}
+
+static json_t *show_station(const struct state *state, const struct fdb_info *info, uint64_t now_ns)
+{
+	static const char *const how[] = {
+		[FDB_LEARNED] = "learned", [FDB_ANNOUNCED] = "announced", [FDB_STATIC] = "static"
+	};
+	const struct peer *peer = info->place.owner->peer;
+	const struct config_peer *config =
+		peer ? config_find_peer(state->config, peer->public_key) : NULL;
+	char label[STATE_LABEL_MAX] = "here";
+
+	if (config)
+		state_label_peer(config, label);
+	return json_pack("{s:o, s:o, s:s, s:o, s:s, s:o, s:I, s:b}", "station",
+	                 station_text(&info->key), "mac", show_mac(info->place.mac), "at", label,
+	                 "public_key", peer ? base64(peer->public_key) : json_null(), "how",
+	                 how[info->place.source], "age_s", age(info->heard_ns, now_ns), "moves",
+	                 number(info->moves), "contested", (int)info->contested);
+}
+
+static json_t *list_stations(const struct state *state, struct fdb *fdb)
+{
+	uint64_t now_ns = device_now(state->device);
+	struct fdb_info *list = calloc(FDB_ENTRIES, sizeof(*list));
+	uint32_t count = list ? fdb_list(fdb, list, FDB_ENTRIES) : 0;
+	json_t *stations = json_array();
+
+	if (count > FDB_ENTRIES)
+		count = FDB_ENTRIES;
+	if (count)
+		qsort(list, count, sizeof(*list), compare_stations);
+	for (uint32_t i = 0; i < count; i++)
+		json_array_append_new(stations, show_station(state, &list[i], now_ns));
+	free(list);
+	return stations;
+}
+
+json_t *show_stations(struct state *state, const struct config_network *only)
+{
+	json_t *networks = json_array();
+
+	for (size_t i = 0; i < state->config->network_count; i++) {
+		const struct config_network *config = &state->config->networks[i];
+
+		if (!config->bridged || (only && only != config))
+			continue;
+		json_array_append_new(
+			networks,
+			json_pack("{s:o, s:I, s:o}", "name", text(config->name), "vni",
+		                  number(config->vni), "stations",
+		                  list_stations(state, state->networks[i]->network->fdb)));
+	}
 	return json_pack("{s:b, s:o}", "ok", 1, "networks", networks);
 }
 

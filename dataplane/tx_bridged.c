@@ -196,6 +196,7 @@ static bool suppress(struct outbound *out, const struct guarded *guarded)
 		answer(out, guarded, &question, place.mac);
 	}
 	device_event(out->burst->device, EVENT_SUPPRESSED, out->net->member_count);
+	stats_add(&out->net->network->suppressed, out->net->member_count);
 	return true;
 }
 

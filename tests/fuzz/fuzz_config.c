@@ -51,6 +51,17 @@ static void must_find_all(const struct config *config)
 		must(!peer->name[0] || config_find_peer_text(config, peer->name, &error) == peer);
 		for (size_t j = 0; j < peer->allowed_count; j++)
 			must(config_find_allowed(config, &peer->allowed[j]) == peer);
+		for (size_t j = 0; j < peer->vni_count; j++)
+			must(config_peer_has_vni(peer, peer->vnis[j]));
+	}
+	for (size_t i = 0; i < config->network_count; i++) {
+		struct config_network *network = &config->networks[i];
+
+		must(!network->bridged || (network->vni > 0 && network->vni <= CONFIG_VNI_MAX));
+		must(network->bridged || network->station_count == 0);
+		for (size_t j = 0; j < network->station_count; j++)
+			must(config_find_station(network, &network->stations[j].key) ==
+			     &network->stations[j]);
 	}
 }
 

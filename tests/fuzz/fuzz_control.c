@@ -18,8 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char base_text[] =
 	"[Interface]\nPrivateKey = dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\n"
 	"[Network]\nBridge = ovl0\n"
+	"[Network]\nBridge = ovl7\nMode = bridged\nVNI = 7\nFDB = 02:00:00:00:00:05 a\n"
 	"[Peer]\nPublicKey = 3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=\nName = a\n"
-	"AllowedIPs = 10.1.0.0/16, fd00:1::/64, 10.4.0.0/16\n"
+	"VNIs = 7\nAllowedIPs = 10.1.0.0/16, fd00:1::/64, 10.4.0.0/16\n"
 	"[Peer]\nPublicKey = AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\nName = b\n"
 	"AllowedIPs = 10.2.0.0/16\nEndpoint = vpn.example.org:1\n"
 	"[Peer]\nPublicKey = AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=\nName = c\n";
@@ -59,6 +60,13 @@ static void must_be_sound(const struct config *config)
 		must(config_find_peer(config, peer->public_key) == peer);
 		for (size_t j = 0; j < peer->allowed_count; j++)
 			must(config_find_allowed(config, &peer->allowed[j]) == peer);
+	}
+	for (size_t i = 0; i < config->network_count; i++) {
+		const struct config_network *network = &config->networks[i];
+
+		for (size_t j = 0; j < network->station_count; j++)
+			must(config_find_station(network, &network->stations[j].key) ==
+			     &network->stations[j]);
 	}
 }
 

@@ -137,6 +137,9 @@ def test_no_command_is_misuse():
     assert result.stderr == ovlctl("help").stdout
 
 
+FDB_USAGE = "usage: ovlctl fdb list [NETWORK] [--json] | add NETWORK STATION PEER|local | del NETWORK STATION"
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["chekc"], 'ovlctl: unknown command "chekc"; did you mean "check"?'),
     (["gen-key"], 'ovlctl: unknown command "gen-key"; did you mean "genkey"?'),
@@ -148,6 +151,12 @@ def test_no_command_is_misuse():
     (["check", "a", "b"], "usage: ovlctl check FILE [--bridge NAME]"),
     (["check", "a", "--bridge"], "usage: ovlctl check FILE [--bridge NAME]"),
     (["check", "--brdige", "a"], "usage: ovlctl check FILE [--bridge NAME]"),
+    (["peer", "set", "a", "vni", "7"], 'ovlctl: unknown setting "vni"; did you mean "vnis"?'),
+    (["fdb", "lsit"], FDB_USAGE),
+    (["fdb", "list", "a", "b"], FDB_USAGE),
+    (["fdb", "list", "--jsno"], FDB_USAGE),
+    (["fdb", "add", "a", "02:00:00:00:00:01"], FDB_USAGE),
+    (["fdb", "del", "a"], FDB_USAGE),
 ])
 def test_misuse(arguments, message):
     result = ovlctl(*arguments)
@@ -201,6 +210,61 @@ port: 12345
 network cargo: bridge ovl0, subnet 172.20.0.0/16, fd00:20::/64, range 172.20.101.0/24, MTU 1400
 peers: 1, with 1 prefix and 1 endpoint, 1 of them by name
 """
+
+
+def test_check_sums_up_bridged_networks(folder):
+    path = write(folder, f"""
+[Interface]
+PrivateKeyFile = private.key
+[Network]
+Bridge = ovl7
+Mode = bridged
+VNI = 7
+Guard = strict
+RouterAdverts = local, barge2
+FDB = 02:00:00:00:00:05 barge2
+[Network]
+Name = cargo
+Bridge = ovl42
+Mode = bridged
+VNI = 42
+[Peer]
+Name = barge2
+PublicKey = {OTHER}
+VNIs = 7
+""")
+    result = ovlctl("check", str(path))
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.decode() == f"""{path}: valid
+public key: {PUBLIC}
+port: any
+network ovl7: bridge ovl7, bridged, VNI 7, 1 member, MTU auto
+network cargo: bridge ovl42, bridged, VNI 42, 0 members, MTU auto
+peers: 1, with 0 prefixes and 0 endpoints
+"""
+
+
+@pytest.mark.parametrize("old, new, line, message", [
+    ("Mode = bridged", "Mode = bridgd", 5, 'Mode "bridgd": expected routed or bridged; did you mean "bridged"?'),
+    ("VNI = 7", "VNI = 16777216", 6, 'VNI "16777216": expected 1 to 16777215'),
+    ("VNI = 7\n", "\n", 3, 'the bridged network "ovl7" has no VNI; expected 1 to 16777215'),
+    ("Mode = bridged", "Mode = routed", 6, 'VNI is a key of bridged networks, and "ovl7" is routed; expected Mode = bridged beside it'),
+    ("VNIs = 7", "VNIs = 8", 10, 'VNIs "8": no bridged network has this VNI; expected those of 7'),
+    ("VNI = 7\n", "VNI = 7\nSubnet = 10.0.0.0/8\n", 7,
+     "Subnet is a key of routed networks: bridged ones carry frames, whatever the address"),
+    ("VNI = 7\n", "VNI = 7\nDHCPServers = barge3\n", 7, 'DHCPServers: no peer "barge3"; did you mean "barge2"?'),
+    ("[Peer]", "[Network]\nBridge = ovl8\nMode = bridged\nVNI = 7\n[Peer]", 10,
+     'VNI "7" is used twice; first in network "ovl7" (line 6)'),
+    ("[Peer]", "[Network]\nBridge = ovl7\nMode = bridged\nVNI = 8\n[Peer]", 8, 'Bridge "ovl7" is used twice; first (line 4)'),
+])
+def test_check_of_bad_bridged_networks(folder, old, new, line, message):
+    good = f"[Interface]\nPrivateKeyFile = private.key\n[Network]\nBridge = ovl7\nMode = bridged\nVNI = 7\n" \
+           f"[Peer]\nName = barge2\nPublicKey = {OTHER}\nVNIs = 7\n"
+    assert ovlctl("check", str(write(folder, good))).returncode == 0
+    path = write(folder, good.replace(old, new, 1))
+    result = ovlctl("check", str(path))
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert one_line(result.stderr) == f"{path}:{line}: {message}"
 
 
 def test_check_names_file_and_line(folder):

@@ -276,6 +276,75 @@ def on_terminal(daemon, columns, *argv):
     return re.sub(r"\033\[\d*m", "", text).replace("\r", "").split("\n")
 
 
+def bridged(overlay, host, vni=7, extra=""):
+    """The host's routed network, and a bridged one beside it with the same peers."""
+    text = overlay.config(host).replace("AllowedIPs", f"VNIs = {vni}\nAllowedIPs")
+    return text.replace("[Peer]", f"[Network]\nName = seven\nBridge = ovl7\nMode = bridged\nVNI = {vni}\n{extra}[Peer]", 1)
+
+
+def stations(daemon):
+    (network,) = json.loads(daemon.ctl("fdb", "list", "seven", "--json"))
+    return {station["station"]: station for station in network["stations"]}
+
+
+def test_a_bridged_network_beside_a_routed_one(overlay, record_property):
+    """What comes and goes at one host's bridge is known at the other; sessions and FDB outlive reloads."""
+    a, b = overlay.containers
+    first, second = overlay.daemons
+    assert a.ping(b.address)
+    pings = Pings(a, b)
+    for host in overlay.lab:
+        host.bridge("ovl7", address=f"172.27.0.{1 + host.index}/16")
+        overlay.daemons[host.index].write(bridged(overlay, host))
+        overlay.daemons[host.index].ctl("reload")
+    for daemon in overlay.daemons:
+        wait_for(lambda: daemon.show()["networks"][1]["members_ready"] == 1, 10)
+        network = daemon.show()["networks"][1]
+        assert (network["mode"], network["vni"], network["members"]) == ("bridged", 7, 1)
+    assert first.peer(overlay.lab[1].name)["hello"]["vnis"] == [7]
+    print(first.ctl("show"), first.ctl("fdb"), sep="\n")
+
+    # The host's own address, then a container that comes and goes.
+    wait_for(lambda: "172.27.0.2" in stations(first), 5)
+    moved = overlay.lab[1].container("moved", bridge="ovl7", address="172.27.0.9/16", mac="02:27:00:00:00:09")
+    wait_for(lambda: moved.ping("172.27.0.2", timeout=1), 5)
+    wait_for(lambda: stations(first).get("02:27:00:00:00:09", {}).get("at") == overlay.lab[1].name, 5)
+    assert stations(second)["02:27:00:00:00:09"]["at"] == "here"
+    near = overlay.lab[0].container("near", bridge="ovl7", address="172.27.0.8/16")
+    wait_for(lambda: near.ping(moved.address, timeout=1), 5)
+    assert overlay.lab[0].ping(moved.address) and moved.ping("172.27.0.1")
+    # Its question was answered here, and is the one copy that was saved.
+    wait_for(lambda: first.show()["networks"][1]["suppressed"] > 0, 5)
+    assert first.show()["networks"][1]["rx_packets"] > 0
+    overlay.lab[1].run(f"ip link del {moved.port}")
+    start = time.monotonic()
+    wait_for(lambda: "02:27:00:00:00:09" not in stations(first), 5)
+    record_property("measured", f"withdrawn at the other host {1000 * (time.monotonic() - start):.0f} ms after its port was gone")
+
+    # Guards and static entries change in place.
+    first.write(bridged(overlay, overlay.lab[0], extra=f"UnknownUnicast = drop\nMACs = 512\nFDB = 02:27:00:00:00:05 {overlay.lab[1].name}\n"))
+    first.ctl("reload")
+    assert stations(first)["02:27:00:00:00:05"]["how"] == "static"
+    assert "172.27.0.2" in stations(first)
+    first.ctl("fdb", "add", "seven", "172.27.0.5", "02:27:00:00:00:05", overlay.lab[1].name)
+    first.ctl("fdb", "del", "seven", "02:27:00:00:00:05")
+    assert "172.27.0.5" in stations(first)
+    assert "172.27.0.5 was added" in first.ctl("reload")
+    assert stations(first)["02:27:00:00:00:05"]["how"] == "static" and "172.27.0.5" not in stations(first)
+
+    # A VNI that is taken away and granted again; another is another network.
+    first.ctl("peer", "set", overlay.lab[1].name, "vnis", "")
+    assert "172.27.0.2" not in stations(first)
+    wait_for(lambda: second.show()["networks"][1]["members_ready"] == 0, 5)
+    first.ctl("peer", "set", overlay.lab[1].name, "vnis", "7")
+    wait_for(lambda: "172.27.0.2" in stations(first) and "172.27.0.1" in stations(second), 10)
+    first.write(bridged(overlay, overlay.lab[0], vni=8))
+    assert "1 added, 1 removed" in first.ctl("reload") + first.log
+    first.attached(1)
+    assert "172.27.0.2" not in stations(first)
+    assert pings.stop() == 0
+
+
 def test_narrow_terminals(overlay):
     daemon = overlay.daemons[0]
     host = overlay.lab[0]

@@ -222,7 +222,7 @@ static const struct {
 	  "p.conf:7: FDB \"10.0.0.0/8 02:00:00:00:00:01 local\": expected MAC PEER, MAC local, or "
 	  "ADDRESS before these" },
 	{ BRIDGED "FDB = 224.0.0.1 02:00:00:00:00:01 local\n",
-	  "p.conf:7: FDB \"224.0.0.1\": expected an address that a container can have" },
+	  "p.conf:7: FDB: expected a MAC and an address that a container can have" },
 	{ BRIDGED "FDB = 02:00:00:00:00:01 barge\n" MEMBER_A,
 	  "p.conf:7: FDB: no peer \"barge\"; did you mean \"barge2\"?" },
 	{ BRIDGED "FDB = 02:00:00:00:00:01 local\nFDB = 2:0:0:0:0:1 barge2\n" MEMBER_A,
@@ -297,6 +297,7 @@ static void test_edits(void **state)
 	for (uint8_t i = 1; i <= 100; i++) {
 		station.key = mac_key("02:00:00:00:00:00");
 		station.key.addr[5] = i;
+		memcpy(station.mac, station.key.addr, ETHER_ADDR_SIZE);
 		assert_int_equal(config_add_station(network, &station), 0);
 	}
 	assert_int_equal(config_check(config, &error), 0);

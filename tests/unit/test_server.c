@@ -10,10 +10,12 @@
 #include <sys/stat.h>
 #include "ctl/json_memory.h"
 #include "ctl/server.h"
+#include "dataplane/fdb.h"
 
 #define A_FULL    PEER_A "Name = alice\nAllowedIPs = 172.20.1.0/24\n"
 #define B_FULL    PEER_B "Name = bob\nAllowedIPs = 172.20.2.0/24, 10.0.0.0/8\n"
-#define FILE_TEXT HEAD "Subnet = 172.20.0.0/16\n" A_FULL B_FULL
+#define BRIDGED   "[Network]\nName = seven\nBridge = ovl7\nMode = bridged\nVNI = 7\n"
+#define FILE_TEXT HEAD "Subnet = 172.20.0.0/16\n" BRIDGED A_FULL "VNIs = 7\n" B_FULL
 
 static const char file_path[] = "/run/test.conf"; /* the namespace's own /run */
 
@@ -101,6 +103,168 @@ static void test_show(void **state)
 	assert_int_equal(number(peer, "tunnel_mtu"), PEER_MTU_DEFAULT);
 	assert_int_equal(json_array_size(json_object_get(peer, "allowed_ips")), 2);
 	json_decref(reply);
+}
+
+/* ---- bridged networks ---- */
+
+static struct fdb *fdb_of_seven(void)
+{
+	return running.networks[1]->network->fdb;
+}
+
+static struct member *alice_in_seven(void)
+{
+	return running.members[1].list[0];
+}
+
+static void claim(const char *mac_text, const char *address)
+{
+	struct prefix prefix = prefix_of(address);
+	struct fdb_key key = fdb_key_ip(prefix.family, prefix.addr);
+	struct fdb_question question;
+	uint8_t mac[ETHER_ADDR_SIZE];
+	bool ask;
+
+	assert_true(config_parse_mac(mac, mac_text));
+	assert_int_equal(fdb_claim(fdb_of_seven(), alice_in_seven(), &key, mac, FDB_LEARNED,
+	                           device_now(running.device), &ask, &question),
+	                 FDB_CAME);
+}
+
+/* The entry of @station in what fdb-list says of network seven; NULL: none. */
+static const json_t *station_of(const json_t *reply, const char *station)
+{
+	const json_t *networks = json_object_get(reply, "networks");
+	const json_t *list = json_object_get(json_array_get(networks, 0), "stations");
+
+	assert_int_equal(json_array_size(networks), 1);
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (strcmp(text(json_array_get(list, i), "station"), station) == 0)
+			return json_array_get(list, i);
+	return NULL;
+}
+
+static void expect_station(const char *station, const char *mac, const char *at, const char *how)
+{
+	json_t *reply = ask("{\"do\":\"fdb-list\",\"network\":\"seven\"}");
+	const json_t *entry = station_of(reply, station);
+
+	if (!entry)
+		fail_msg("no %s", station);
+	assert_string_equal(text(entry, "mac"), mac);
+	assert_string_equal(text(entry, "at"), at);
+	assert_string_equal(text(entry, "how"), how);
+	assert_int_equal(json_is_null(json_object_get(entry, "public_key")),
+	                 strcmp(at, "here") == 0);
+	assert_int_equal(number(entry, "age_s"), 0);
+	assert_true(json_is_false(json_object_get(entry, "contested")));
+	json_decref(reply);
+}
+
+static void expect_no_station(const char *station)
+{
+	json_t *reply = ask("{\"do\":\"fdb-list\"}");
+
+	assert_null(station_of(reply, station));
+	json_decref(reply);
+}
+
+static void test_show_bridged(void **state)
+{
+	json_t *reply, *network, *peer;
+
+	(void)state;
+	claim("02:00:00:00:00:05", "172.20.0.5");
+	atomic_store(&alice_in_seven()->flooded, 11);
+	atomic_store(&running.networks[1]->network->suppressed, 12);
+	reply = ask("{\"do\":\"show\"}");
+	network = json_array_get(json_object_get(reply, "networks"), 0);
+	assert_string_equal(text(network, "mode"), "routed");
+	assert_null(json_object_get(network, "vni"));
+	network = json_array_get(json_object_get(reply, "networks"), 1);
+	assert_string_equal(text(network, "mode"), "bridged");
+	assert_int_equal(number(network, "vni"), 7);
+	assert_int_equal(number(network, "members"), 1);
+	assert_int_equal(number(network, "members_ready"), 0);
+	assert_int_equal(number(network, "stations"), 2);
+	assert_int_equal(number(network, "stations_here"), 0);
+	assert_int_equal(number(network, "flooded"), 11);
+	assert_int_equal(number(network, "suppressed"), 12);
+	peer = json_array_get(json_object_get(reply, "peers"), 0);
+	assert_int_equal(json_array_size(json_object_get(peer, "vnis")), 1);
+	assert_true(json_is_null(json_object_get(peer, "hello")));
+	json_decref(reply);
+	/* It has no neighbours of the routed kind. */
+	reply = ask("{\"do\":\"neigh\"}");
+	assert_int_equal(json_array_size(json_object_get(reply, "networks")), 1);
+	json_decref(reply);
+}
+
+#define FDB(what, station) \
+	"{\"do\":\"fdb-" what "\",\"network\":\"seven\",\"station\":\"" station "\""
+
+static void test_fdb(void **state)
+{
+	json_t *reply;
+
+	(void)state;
+	claim("02:00:00:00:00:05", "172.20.0.5");
+	expect_station("172.20.0.5", "02:00:00:00:00:05", "alice", "learned");
+	/* An address alone is taken with the MAC that it is known with. */
+	expect_good(FDB("add", "172.20.0.5") ",\"at\":\"alice\"}");
+	expect_station("172.20.0.5", "02:00:00:00:00:05", "alice", "static");
+	expect_good(FDB("add", "fd00::6") ",\"mac\":\"2:0:0:0:0:6\",\"at\":\"local\"}");
+	expect_station("fd00::6", "02:00:00:00:00:06", "here", "static");
+	expect_good(FDB("add", "02:00:00:00:00:07") ",\"at\":\"alice\"}");
+
+	expect_good(FDB("del", "172.20.0.5") "}");
+	expect_no_station("172.20.0.5");
+	expect_no_station("02:00:00:00:00:05");
+	claim("02:00:00:00:00:08", "172.20.0.8");
+	expect_good(FDB("del", "172.20.0.8") "}"); /* learned */
+	expect_no_station("172.20.0.8");
+	expect_station("02:00:00:00:00:08", "02:00:00:00:00:08", "alice", "learned");
+
+	/* Until the next reload, which says so. */
+	reply = ask("{\"do\":\"reload\"}");
+	assert_int_equal(number(reply, "dropped_count"), 2);
+	assert_non_null(
+		strstr(json_string_value(json_array_get(json_object_get(reply, "dropped"), 1)),
+	               "network seven: the FDB's static entry of fd00::6 was added"));
+	json_decref(reply);
+	expect_no_station("fd00::6");
+	expect_no_station("02:00:00:00:00:07");
+}
+
+static void test_fdb_refused(void **state)
+{
+	(void)state;
+	expect_refused("{\"do\":\"fdb-list\",\"network\":\"sevn\"}", "did you mean \"seven\"?");
+	expect_refused("{\"do\":\"fdb-list\",\"network\":\"ovl0\"}", "is routed");
+	expect_refused("{\"do\":\"fdb-list\",\"network\":7}", "expected a text");
+	expect_refused("{\"do\":\"fdb-add\",\"network\":\"seven\"}", "station is missing");
+	expect_refused(FDB("add", "172.20.0.0/16") "}", "expected a MAC or an address");
+	expect_refused(FDB("add", "03:00:00:00:00:01") "}", "multicast");
+	expect_refused(FDB("add", "02:00:00:00:00:01") "}", "at is missing");
+	expect_refused(FDB("add", "02:00:00:00:00:01") ",\"at\":\"carol\"}", "no peer \"carol\"");
+	expect_refused(FDB("add", "02:00:00:00:00:01") ",\"at\":\"bob\"}", "no member");
+	expect_refused(FDB("add", "172.20.0.9") ",\"at\":\"alice\"}", "is not known");
+	expect_refused(FDB("add", "172.20.0.9") ",\"at\":\"alice\",\"mac\":\"x\"}",
+	               "expected a MAC");
+	expect_refused(FDB("add", "224.0.0.9") ",\"at\":\"alice\",\"mac\":\"2:0:0:0:0:1\"}",
+	               "a container can have");
+	expect_refused(FDB("del", "172.20.0.9") "}", "no static entry");
+	expect_good(FDB("add", "02:00:00:00:00:01") ",\"at\":\"alice\"}");
+	expect_refused(FDB("add", "02:00:00:00:00:01") ",\"at\":\"local\"}", "delete it first");
+	expect_refused(FDB("add", "10.0.0.1") ",\"mac\":\"2:0:0:0:0:1\",\"at\":\"local\"}",
+	               "another's already");
+	expect_refused("{\"do\":\"peer-set\",\"peer\":\"bob\",\"vnis\":[8]}", "no bridged network");
+	expect_refused("{\"do\":\"peer-set\",\"peer\":\"bob\",\"vnis\":[0]}", "1 to 16777215");
+	expect_refused("{\"do\":\"peer-set\",\"peer\":\"bob\",\"vnis\":7}", "expected a list");
+	expect_good("{\"do\":\"peer-set\",\"peer\":\"bob\",\"vnis\":[7]}");
+	assert_int_equal(running.members[1].count, 2);
+	expect_good("{\"do\":\"peer-set\",\"peer\":\"bob\",\"vnis\":[]}");
+	assert_int_equal(running.members[1].count, 1);
 }
 
 static void test_drops(void **state)
@@ -367,9 +531,12 @@ static void test_reload_endpoint(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RUNNING(test_show),         RUNNING(test_drops),           RUNNING(test_tap_queue),
-		RUNNING(test_peer_changes), RUNNING(test_refused),         RUNNING(test_routes),
+		RUNNING(test_show),         RUNNING(test_drops),
+		RUNNING(test_tap_queue),    RUNNING(test_peer_changes),
+		RUNNING(test_refused),      RUNNING(test_routes),
 		RUNNING(test_reload),       RUNNING(test_reload_endpoint),
+		RUNNING(test_show_bridged), RUNNING(test_fdb),
+		RUNNING(test_fdb_refused),
 	};
 
 	json_memory_init();
