@@ -11,33 +11,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "crypto/aead_op.h"
 #include "crypto/message.h"
 
-#define AEAD_BURST_MAX 64
-
 /*
- * One packet of a burst. @src and @dst are equal or do not overlap.
- * Sealing reads @len bytes of plaintext and writes @len + AEAD_TAG_SIZE.
- * Opening reads @len bytes of ciphertext and the tag behind them, and writes
- * @len bytes of plaintext, and those only if @ok; what was in @dst of a packet
- * that is not ok must not be used (it may have been overwritten by zeros).
+ * @n is at most AEAD_BURST_MAX. A burst is worked on as a whole: whatever any of
+ * its packets reads stays as it is until the call returns.
  */
-struct aead_op {
-	const uint8_t *src;
-	uint8_t *dst;
-	uint32_t len;
-	bool ok; /* opening: the tag was right; not touched by sealing */
-	uint64_t counter;
-};
-
-/* @n is at most AEAD_BURST_MAX. */
 void aead_seal_burst(const uint8_t key[KEY_SIZE], struct aead_op *ops, unsigned int n);
 
 /* Sets @ok of each; returns how many are. */
 unsigned int aead_open_burst(const uint8_t key[KEY_SIZE], struct aead_op *ops, unsigned int n)
 	__attribute__((warn_unused_result));
 
-/* Single messages with additional data; @dst holds @len (+ tag when sealing). */
+/*
+ * Single messages with additional data; @dst holds @len (+ tag when sealing), which
+ * is at most UINT32_MAX.
+ */
 void aead_seal(uint8_t *dst, const uint8_t *src, size_t len, const void *ad, size_t ad_len,
                uint64_t counter, const uint8_t key[KEY_SIZE]);
 bool aead_open(uint8_t *dst, const uint8_t *src, size_t len_with_tag, const void *ad, size_t ad_len,
@@ -58,13 +48,18 @@ bool aead_xopen(uint8_t *dst, const uint8_t *src, size_t len_with_tag, const voi
 	__attribute__((warn_unused_result));
 
 /*
- * Picks the implementation for this processor and proves it on known answers
- * (RFC 8439, 2.8.2) and against the reference. Called once before any thread
- * exists. 0, or -EIO when even the reference fails.
+ * Picks the fastest implementation that this processor can run and that proves
+ * itself on known answers (RFC 8439, 2.8.2) and against the reference. The
+ * environment's OVLTUN_AEAD (avx512, avx2, libsodium) forces one. Called before any
+ * thread exists. 0, or -EIO when even the reference fails.
  */
 int aead_init(void);
 
-/* "libsodium", … : the implementation in use, for one line at start. */
+/*
+ * The implementation in use, for one line at start: "avx512", "avx2", "libsodium".
+ * Where it is not what was asked for or could have been expected, the reason
+ * follows in parentheses.
+ */
 const char *aead_name(void);
 
 #endif

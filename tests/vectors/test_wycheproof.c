@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Wycheproof: ChaCha20-Poly1305, XChaCha20-Poly1305 and X25519. Verdicts are as
+ * Wycheproof: ChaCha20-Poly1305 (with each implementation, alone and in bursts),
+ * XChaCha20-Poly1305 and X25519. Verdicts are as
  * the files say. "acceptable" in X25519 means that an implementation may refuse;
  * ours refuses exactly those whose shared secret is zero, as WireGuard has to.
  */
 #include "vectors.h"
 
 #include "crypto/aead.h"
+#include "crypto/aead_kernel.h"
 #include "crypto/secret.h"
+#include "tests/unit/aead_each.h"
 
 static json_t *chacha, *xchacha, *x25519;
 
@@ -46,6 +49,59 @@ static void expect(const struct aead_case *c, bool have, const char *what)
 		         c->valid ? "valid" : "invalid", what);
 }
 
+static const struct aead_kernel *kernel_in_use(void)
+{
+	static const struct aead_kernel *const kernels[] = {
+		&aead_sodium,
+#ifdef __x86_64__
+		&aead_avx2,
+#endif
+	};
+
+	for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
+		if (strcmp(kernels[i]->name, aead_name()) == 0)
+			return kernels[i];
+	}
+	fail_msg("no kernel is named %s", aead_name());
+	return NULL;
+}
+
+/* The case in every place of a burst, with what else a burst of its key may hold. */
+static void run_burst(const struct aead_case *c, const struct aead_kernel *kernel)
+{
+	enum { N = 19 };
+	static uint8_t out[N][VECTORS_BYTES_MAX + AEAD_TAG_SIZE];
+	const struct aead_call call = { c->key, c->ad, c->ad_len, load_le32(c->iv) };
+	struct aead_op ops[N];
+
+	for (unsigned int i = 0; i < N; i++) {
+		ops[i] = (struct aead_op){ .src = c->text,
+			                   .dst = out[i],
+			                   .len = (uint32_t)c->len,
+			                   .counter = load_le64(c->iv + 4) };
+	}
+	kernel->seal(&call, ops, N);
+	for (unsigned int i = 0; i < N; i++) {
+		expect(c, memcmp(out[i], c->sealed, c->len + AEAD_TAG_SIZE) == 0, "a burst's seal");
+		ops[i].src = c->sealed;
+	}
+	/* every other packet is not the case's, and good */
+	for (unsigned int i = 0; i < N; i += 2) {
+		ops[i].counter++;
+		ops[i].src = ops[i].dst;
+	}
+	for (unsigned int i = 0; i < N; i += 2) {
+		memcpy(out[i], c->text, c->len);
+		kernel->seal(&call, &ops[i], 1);
+	}
+	expect(c, kernel->open(&call, ops, N) == N, "a burst's open");
+	for (unsigned int i = 0; i < N; i++) {
+		assert_true(ops[i].ok == (c->valid || i % 2 == 0));
+		if (ops[i].ok)
+			assert_memory_equal(out[i], c->text, c->len);
+	}
+}
+
 static bool run_chacha(const struct aead_case *c)
 {
 	uint8_t out[VECTORS_BYTES_MAX + AEAD_TAG_SIZE];
@@ -59,6 +115,7 @@ static bool run_chacha(const struct aead_case *c)
 	if (ok)
 		assert_memory_equal(out, c->text, c->len);
 
+	run_burst(c, kernel_in_use());
 	/* nonces that have the form of ours go through the calls that we use, too */
 	if (load_le32(c->iv) == 0) {
 		uint64_t counter = load_le64(c->iv + 4);
@@ -162,8 +219,10 @@ static void test_x25519_518_cases(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest each[] = {
 		cmocka_unit_test(test_chacha20_poly1305_325_cases),
+	};
+	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_xchacha20_poly1305_315_cases),
 		cmocka_unit_test(test_x25519_518_cases),
 	};
@@ -178,6 +237,14 @@ int main(int argc, char **argv)
 	    (status = vectors_load(&x25519, argv[1], "wycheproof-x25519.json")))
 		goto out;
 	status = secret_init() ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+	for (size_t i = 0; i < AEAD_EACH_COUNT; i++) {
+		int ret = aead_each_use(aead_each[i]);
+
+		if (ret == 0)
+			status |= cmocka_run_group_tests_name(aead_each[i], each, NULL, NULL);
+		else if (ret < 0)
+			status = 1;
+	}
 out:
 	json_decref(chacha);
 	json_decref(xchacha);
