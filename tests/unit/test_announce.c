@@ -1,315 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Announcements between two hosts in memory, with whatever a network or a hostile
- * member does to them. Both hosts of the rig have the bridged network 7 beside the
- * rig's own; the other host and the third are its members.
- */
-#include <stdlib.h>
-#include "unit/rig_test.h"
-#include "dataplane/announce.h"
-#include "dataplane/hello.h"
-
-#define VNI  7
-#define PORT 2
-
-static const uint8_t EVIL[ETHER_ADDR_SIZE] = { 0x02, 0x66, 0x66, 0, 0, 1 };
-
-struct side {
-	struct network *network;
-	struct member *other, *third;
-};
-
-struct lab {
-	struct rig *rig;
-	struct side side[2];
-	uint64_t seed;
-	uint32_t loss; /* of 1000 control messages */
-};
-
-#define NET(i)  (lab->side[i].network)
-#define FDB(i)  (NET(i)->fdb)
-#define HOST(i) (&lab->rig->host[i])
-#define NEWS(i) (&lab->side[i].other->news)
-
-/* ---- the network ---- */
-
-static void add_gateway(struct view_network *net, const char *text)
-{
-	struct neigh_addr *addr = &net->gateways[net->gateway_count++];
-
-	addr->family = rig_parse_addr(addr->addr, text) ? 6 : 4;
-}
-
-static void fill_bridged(struct lab *lab, unsigned int i, struct view_network *net,
-                         enum guard_mode mode)
-{
-	struct side *side = &lab->side[i];
-
-	*net = (struct view_network){ .network = side->network,
-		                      .mode = NETWORK_BRIDGED,
-		                      .vni = VNI,
-		                      .attached = true,
-		                      .guards.mode = mode };
-	memcpy(net->bridge_mac, RIG_BRIDGE_MAC, ETHER_ADDR_SIZE);
-	net->members = calloc(2, sizeof(struct member *));
-	net->gateways = calloc(2, sizeof(*net->gateways));
-	assert_true(net->members && net->gateways);
-	if (side->other)
-		net->members[net->member_count++] = side->other;
-	if (side->third)
-		net->members[net->member_count++] = side->third;
-	add_gateway(net, "10.7.0.1");
-	add_gateway(net, "fd07::1");
-}
-
-static void publish(struct lab *lab, unsigned int i, enum guard_mode mode)
-{
-	struct rig_host *host = HOST(i);
-	struct view *view = view_create(2, 3);
-	struct prefix prefix;
-
-	assert_non_null(view);
-	assert_true(prefix_parse(&prefix, i ? "10.7.1.0/24" : "10.7.2.0/24"));
-	view->peers[0] = host->peer;
-	view->peers[1] = host->third;
-	view->networks[0].network = host->net;
-	view->networks[1].network = host->away;
-	fill_bridged(lab, i, &view->networks[2], mode);
-	assert_int_equal(view_finish(view, &(struct route){ prefix, host->peer }, 1), 0);
-	device_publish(host->device, view);
-	quiesce_collect(&host->device->quiesce);
-}
-
-/* ---- what goes to and fro ---- */
-
-static bool is_message(struct rig_host *host, const struct rig_record *sent,
-                       struct announce_message *msg)
-{
-	uint8_t plain[2048];
-	uint32_t len;
-
-	return rig_unseal(host, sent, plain, &len) && announce_parse(plain, len, msg);
-}
-
-static bool is_control(struct rig_host *host, const struct rig_record *sent)
-{
-	uint8_t plain[2048];
-	uint32_t len;
-
-	return sent->len < sizeof(plain) && rig_unseal(host, sent, plain, &len) && len &&
-	       plain[0] == WIRE_CONTROL_FIRST;
-}
-
-/* Hands over what both sent, until they are at rest; some of it is lost. */
-static void pump(struct lab *lab)
-{
-	bool any;
-
-	do {
-		any = false;
-		for (unsigned int i = 0; i < 2; i++) {
-			struct rig_host *from = HOST(i), *to = HOST(!i);
-
-			rig_round(from);
-			for (unsigned int n = 0; n < from->sent_count; n++) {
-				const struct rig_record *d = &from->sent[n];
-
-				any = true;
-				if (!endpoint_same_remote(&d->to, &to->address) ||
-				    (lab->loss && is_control(from, d) &&
-				     unit_random(&lab->seed) % 1000 < lab->loss))
-					continue;
-				rig_give_datagram(to, &from->address, d->data, d->len, 0, 0);
-			}
-			from->sent_count = 0;
-			from->log_used = 0;
-			from->frame_count = 0;
-		}
-	} while (any);
-}
-
-static void advance(struct lab *lab, uint64_t ns, uint64_t step_ns)
-{
-	for (uint64_t end = lab->rig->now_ns + ns; lab->rig->now_ns < end;) {
-		lab->rig->now_ns += step_ns;
-		pump(lab);
-	}
-}
-
-static void say_hello(struct lab *lab, uint64_t boot)
-{
-	uint8_t out[HELLO_SIZE_MAX];
-	struct hello_message msg = { .version = 1,
-		                     .features = HELLO_FEATURES,
-		                     .tunnel_mtu = 1420,
-		                     .boot = boot,
-		                     .ack = true,
-		                     .vni_count = 1,
-		                     .vnis = { VNI } };
-
-	rig_tell(HOST(0), out, hello_format(out, &msg), 0);
-}
-
-/* Host 0 says it to host 1, which does what it does. */
-static void say(struct lab *lab, const struct announce_message *msg)
-{
-	uint8_t out[2048];
-	uint32_t len = announce_format(out, sizeof(out), msg);
-
-	assert_int_not_equal(len, 0);
-	rig_tell(HOST(0), out, len, 0);
-}
-
-/* The @n-th message about stations among what the host sent. */
-static bool message(struct rig_host *host, unsigned int n, struct announce_message *msg)
-{
-	for (unsigned int i = 0; i < host->sent_count; i++)
-		if (is_message(host, &host->sent[i], msg) && n-- == 0)
-			return true;
-	return false;
-}
-
-static unsigned int messages(struct rig_host *host)
-{
-	struct announce_message msg;
-	unsigned int n = 0;
-
-	while (message(host, n, &msg))
-		n++;
-	return n;
-}
-
-static int open_lab(void **state)
-{
-	struct lab *lab = calloc(1, sizeof(*lab));
-
-	assert_non_null(lab);
-	lab->rig = rig_open();
-	lab->seed = 5;
-	for (unsigned int i = 0; i < 2; i++) {
-		struct side *side = &lab->side[i];
-
-		side->network = network_create(HOST(i)->device, "seg", PORT, NETWORK_BRIDGED);
-		assert_non_null(side->network);
-		side->other = member_create(side->network, HOST(i)->peer);
-		side->third = member_create(side->network, HOST(i)->third);
-		assert_true(side->other && side->third);
-	}
-	rig_connect(lab->rig, 0);
-	for (unsigned int i = 0; i < 2; i++) {
-		publish(lab, i, GUARD_LEARN);
-		hello_changed(HOST(i)->peer);
-	}
-	pump(lab);
-	/* Past all that is paced. */
-	lab->rig->now_ns += RIG_SECOND;
-	pump(lab);
-	rig_mark(HOST(0));
-	rig_mark(HOST(1));
-	*state = lab;
-	return 0;
-}
-
-static int close_lab(void **state)
-{
-	struct lab *lab = *state;
-
-	for (unsigned int i = 0; i < 2; i++) {
-		if (lab->side[i].other)
-			member_retire(lab->side[i].other);
-		member_retire(lab->side[i].third);
-	}
-	rig_close(lab->rig);
-	free(lab);
-	return 0;
-}
-
-#define lab_test(f) cmocka_unit_test_setup_teardown(f, open_lab, close_lab)
-
-/* ---- stations ---- */
-
-static struct fdb_key mac_key(uint32_t number)
-{
-	const uint8_t mac[ETHER_ADDR_SIZE] = { 0x02,
-		                               0,
-		                               (uint8_t)(number >> 24),
-		                               (uint8_t)(number >> 16),
-		                               (uint8_t)(number >> 8),
-		                               (uint8_t)number };
-
-	return fdb_key_mac(mac);
-}
-
-static struct fdb_key ip_key(const char *text)
-{
-	uint8_t addr[16];
-	uint8_t family = rig_parse_addr(addr, text) ? 6 : 4;
-
-	return fdb_key_ip(family, addr);
-}
-
-static enum fdb_verdict claim(struct lab *lab, unsigned int i, struct member *by,
-                              const struct fdb_key *key, const uint8_t *mac)
-{
-	struct fdb_question question;
-	bool ask;
-
-	return fdb_claim(FDB(i), by, key, mac, FDB_LEARNED, lab->rig->now_ns, &ask, &question);
-}
-
-/* A container of host @i. */
-static void come(struct lab *lab, unsigned int i, const struct fdb_key *key, const uint8_t *mac)
-{
-	assert_int_equal(claim(lab, i, &NET(i)->local, key, mac), FDB_CAME);
-}
-
-static void come_mac(struct lab *lab, unsigned int i, uint32_t number)
-{
-	struct fdb_key key = mac_key(number);
-
-	come(lab, i, &key, key.addr);
-}
-
-static void go_mac(struct lab *lab, unsigned int i, uint32_t number)
-{
-	struct fdb_key key = mac_key(number);
-
-	fdb_withdraw(FDB(i), &NET(i)->local, &key, lab->rig->now_ns);
-}
-
-static struct member *owner(struct lab *lab, unsigned int i, const struct fdb_key *key)
-{
-	struct fdb_place place;
-
-	return fdb_lookup(FDB(i), key, lab->rig->now_ns, &place) ? place.owner : NULL;
-}
-
-static bool is_known(struct lab *lab, unsigned int i, uint32_t number)
-{
-	struct fdb_key key = mac_key(number);
-
-	return owner(lab, i, &key) == lab->side[i].other;
-}
-
-/* What host 0 may say: news from @from to @to, of no station yet. */
-static struct announce_message news(struct lab *lab, uint64_t from, uint64_t to)
-{
-	return (struct announce_message){ .type = ANNOUNCE_STATIONS,
-		                          .vni = VNI,
-		                          .boot = HOST(0)->device->boot,
-		                          .has_range = true,
-		                          .from = from,
-		                          .to = to };
-}
-
-static void add(struct announce_message *msg, uint64_t sequence, struct fdb_key key,
-                const uint8_t *mac)
-{
-	struct fdb_news *n = &msg->stations[msg->count++];
-
-	*n = (struct fdb_news){ .sequence = sequence, .key = key };
-	memcpy(n->mac, mac ? mac : key.addr, ETHER_ADDR_SIZE);
-}
+/* Telling: news to members, whatever a network or a hostile member does to them. */
+#include "unit/announce_lab.h"
 
 /* ---- telling ---- */
 
@@ -335,7 +26,7 @@ static void what_comes_is_told_at_once(void **state)
 	/* That is all that is to be said. */
 	advance(lab, 100 * RIG_SECOND, RIG_SECOND);
 	assert_int_equal(stats_read(&HOST(0)->device->stats.events[EVENT_ANNOUNCED]),
-	                 1 + 1 /* and one when the session began */);
+	                 1 + 2 /* and one a network when the session began */);
 }
 
 static void changes_are_gathered(void **state)
@@ -407,8 +98,21 @@ static void messages_are_as_small_as_the_peer_wants(void **state)
 		come_mac(lab, 0, i);
 	rig_round(HOST(0));
 	assert_true(message(HOST(0), 0, &msg));
-	assert_in_range(msg.count, 5, 8);
+	/* Each takes 20 bytes, and 52 are always there: 192 of them are full. */
+	assert_int_equal(msg.count, 7);
 	assert_true(HOST(0)->sent[0].len <= 199 + MESSAGE_DATA_OVERHEAD);
+	/* Of three limits the least. */
+	lab->mtu = 150;
+	publish(lab, 0, GUARD_LEARN);
+	rig_mark(HOST(0));
+	rig_advance(lab->rig, RIG_SECOND);
+	assert_true(message(HOST(0), 0, &msg));
+	assert_int_equal(msg.count, 4);
+	atomic_store(&HOST(0)->peer->tunnel_mtu, ANNOUNCE_SIZE_MIN);
+	rig_mark(HOST(0));
+	rig_advance(lab->rig, RIG_SECOND);
+	assert_true(message(HOST(0), 0, &msg));
+	assert_int_equal(msg.count, 3);
 	/* Nothing would fit. */
 	atomic_store(&HOST(0)->peer->hello.tunnel_mtu, ANNOUNCE_SIZE_MIN - 1);
 	rig_mark(HOST(0));
@@ -442,6 +146,7 @@ static void what_is_not_acknowledged_is_repeated(void **state)
 	static const unsigned int at[] = { 0, 3, 9, 21, 45, 93, 189 };
 	struct lab *lab = *state;
 	unsigned int sent = 0;
+	struct announce_message msg;
 
 	come_mac(lab, 0, 1);
 	for (unsigned int tenth = 0; tenth < 600; tenth++) {
@@ -457,13 +162,74 @@ static void what_is_not_acknowledged_is_repeated(void **state)
 	come_mac(lab, 0, 2);
 	rig_round(HOST(0));
 	assert_int_equal(messages(HOST(0)), sent);
+	/* The session's first hello, or one that says something new. */
+	rig_mark(HOST(0));
+	atomic_store(&HOST(0)->peer->hello.version, 0);
+	hello_changed(HOST(1)->peer);
+	rig_round(HOST(1));
+	rig_give_datagram(HOST(0), &HOST(1)->address, HOST(1)->sent[0].data, HOST(1)->sent[0].len,
+	                  0, 0);
+	rig_mark(HOST(1));
+	rig_round(HOST(0));
+	assert_true(message(HOST(0), 0, &msg));
+	assert_int_equal(msg.to, 2);
+	assert_int_equal(NEWS(0)->attempts, 1);
 	/* Its next life wants to hear of both. */
 	HOST(1)->device->boot++;
 	rig_mark(HOST(0));
 	hello_changed(HOST(1)->peer);
-	pump(lab);
+	advance(lab, ANNOUNCE_RETRY_NS, ANNOUNCE_RETRY_NS);
 	assert_true(is_known(lab, 1, 1));
 	assert_true(is_known(lab, 1, 2));
+}
+
+/* A member that dies again and again, or says so, is told everything three times a second. */
+static void many_lives_are_told_little(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t boot = HOST(0)->device->boot;
+	unsigned int sent = 0;
+
+	for (uint32_t i = 1; i <= 200; i++)
+		come_mac(lab, 1, i);
+	for (unsigned int ms = 0; ms < 3000; ms += 10) {
+		rig_mark(HOST(1));
+		say_hello(lab, ++boot);
+		sent += messages(HOST(1));
+		lab->rig->now_ns += 10 * RIG_MS;
+	}
+	assert_in_range(sent, 10, 11);
+}
+
+static void networks_are_told_apart(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key seven = mac_key(7), nine = mac_key(9);
+	struct fdb *more = lab->side[0].more->fdb, *there = lab->side[1].more->fdb;
+	struct fdb_question question;
+	struct fdb_place place;
+	bool ask;
+
+	come(lab, 0, &seven, seven.addr);
+	assert_int_equal(fdb_claim(more, &lab->side[0].more->local, &nine, nine.addr, FDB_LEARNED,
+	                           lab->rig->now_ns, &ask, &question),
+	                 FDB_CAME);
+	pump(lab);
+	assert_true(is_known(lab, 1, 7));
+	assert_false(is_known(lab, 1, 9));
+	assert_true(fdb_lookup(there, &nine, lab->rig->now_ns, &place));
+	assert_ptr_equal(place.owner, lab->side[1].other_in_more);
+	assert_false(fdb_lookup(there, &seven, lab->rig->now_ns, &place));
+	/* Each waits for what it waits for: the later is not forgotten for the earlier. */
+	lab->loss = 1000;
+	come_mac(lab, 0, 1);
+	advance(lab, RIG_SECOND, 100 * RIG_MS);
+	fdb_withdraw(more, &lab->side[0].more->local, &nine, lab->rig->now_ns);
+	advance(lab, 100 * RIG_MS, 100 * RIG_MS);
+	lab->loss = 0;
+	advance(lab, 2 * RIG_SECOND, 100 * RIG_MS);
+	assert_true(is_known(lab, 1, 1));
+	assert_false(fdb_lookup(there, &nine, lab->rig->now_ns, &place));
 }
 
 static void compare(struct lab *lab, uint32_t count)
@@ -554,6 +320,25 @@ static void who_forgot_is_told_again(void **state)
 	assert_int_equal(rig_dropped(HOST(1), DROP_IN_ANNOUNCE), 1);
 }
 
+/* The same, and it says so by a hello: then nobody waits. */
+static void who_forgot_and_says_hello_is_told_at_once(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t i = 1; i <= 100; i++)
+		come_mac(lab, 0, i);
+	pump(lab);
+	fdb_lock(FDB(1));
+	*NEWS(1) = (struct member_news){ .boot = NEWS(1)->boot };
+	fdb_unlock(FDB(1));
+	fdb_forget(FDB(1), lab->side[1].other, lab->rig->now_ns);
+	lab->rig->now_ns += RIG_SECOND;
+	atomic_store(&HOST(0)->peer->hello.version, 0);
+	hello_changed(HOST(1)->peer);
+	pump(lab);
+	compare(lab, 100);
+}
+
 /* A network is configured where stations are already. */
 static void a_new_member_is_told_without_news(void **state)
 {
@@ -572,423 +357,6 @@ static void a_new_member_is_told_without_news(void **state)
 	publish(lab, 0, GUARD_LEARN);
 	pump(lab);
 	assert_true(is_known(lab, 1, 1));
-}
-
-/* ---- hearing ---- */
-
-static void a_replacement_ends_what_it_does_not_name(void **state)
-{
-	struct lab *lab = *state;
-	struct announce_message msg = news(lab, 0, 3);
-
-	for (uint32_t i = 1; i <= 3; i++)
-		add(&msg, i, mac_key(i), NULL);
-	msg.end = true;
-	say(lab, &msg);
-	assert_true(is_known(lab, 1, 1) && is_known(lab, 1, 2) && is_known(lab, 1, 3));
-	/* In two messages: nothing ends before the second. */
-	msg = news(lab, 0, 10);
-	add(&msg, 10, mac_key(2), NULL);
-	say(lab, &msg);
-	assert_true(is_known(lab, 1, 1) && is_known(lab, 1, 3));
-	msg = news(lab, 10, 20);
-	add(&msg, 11, mac_key(4), NULL);
-	msg.end = true;
-	say(lab, &msg);
-	assert_false(is_known(lab, 1, 1) || is_known(lab, 1, 3));
-	assert_true(is_known(lab, 1, 2) && is_known(lab, 1, 4));
-	/* An END of mere changes ends nothing. */
-	msg = news(lab, 20, 21);
-	add(&msg, 21, mac_key(5), NULL);
-	msg.end = true;
-	say(lab, &msg);
-	assert_true(is_known(lab, 1, 2) && is_known(lab, 1, 4) && is_known(lab, 1, 5));
-	/* There is nothing at all. */
-	msg = news(lab, 0, 0);
-	msg.end = true;
-	say(lab, &msg);
-	assert_false(is_known(lab, 1, 2) || is_known(lab, 1, 4) || is_known(lab, 1, 5));
-	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
-}
-
-static uint64_t acked_by(struct rig_host *host)
-{
-	struct announce_message msg;
-
-	assert_int_equal(messages(host), 1);
-	assert_true(message(host, 0, &msg));
-	assert_int_equal(msg.type, ANNOUNCE_ACK);
-	assert_int_equal(msg.vni, VNI);
-	return msg.to;
-}
-
-static void each_is_acknowledged_with_what_there_is(void **state)
-{
-	struct lab *lab = *state;
-	struct announce_message first = news(lab, 0, 5), second = news(lab, 5, 9), gap;
-
-	add(&first, 1, mac_key(1), NULL);
-	first.end = true;
-	say(lab, &first);
-	assert_int_equal(acked_by(HOST(1)), 5);
-	rig_mark(HOST(1));
-	add(&second, 6, mac_key(1), NULL);
-	second.stations[0].gone = true;
-	add(&second, 7, mac_key(2), NULL);
-	say(lab, &second);
-	assert_int_equal(acked_by(HOST(1)), 9);
-	assert_false(is_known(lab, 1, 1));
-	/* Again: neither done twice nor held against it. */
-	fdb_withdraw(FDB(1), lab->side[1].other, &(struct fdb_key){ FDB_MAC, { 2, [5] = 2 } },
-	             lab->rig->now_ns);
-	assert_false(is_known(lab, 1, 2));
-	rig_mark(HOST(1));
-	say(lab, &second);
-	assert_int_equal(acked_by(HOST(1)), 9);
-	assert_false(is_known(lab, 1, 2));
-	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
-	/* Something is missing before it. */
-	rig_mark(HOST(1));
-	gap = news(lab, 10, 11);
-	add(&gap, 11, mac_key(3), NULL);
-	say(lab, &gap);
-	assert_int_equal(acked_by(HOST(1)), 9);
-	assert_false(is_known(lab, 1, 3));
-	assert_true(rig_counted(HOST(1), DROP_IN_ANNOUNCE, 1, RIG_PEER));
-}
-
-/* Another life: what it had is replaced, and what the former one said late is not heard. */
-static void a_new_boot_begins_anew(void **state)
-{
-	struct lab *lab = *state;
-	uint64_t boot = HOST(0)->device->boot;
-	struct announce_message msg = news(lab, 0, 5);
-
-	add(&msg, 1, mac_key(1), NULL);
-	add(&msg, 2, mac_key(2), NULL);
-	msg.end = true;
-	say(lab, &msg);
-	rig_mark(HOST(1));
-	/* Not before its hello says so. */
-	msg.boot = boot + 1;
-	say(lab, &msg);
-	assert_true(rig_only_dropped(HOST(1), DROP_IN_ANNOUNCE, 1, RIG_PEER));
-	say_hello(lab, boot + 1);
-	rig_mark(HOST(1));
-	msg.count = 1;
-	say(lab, &msg);
-	assert_int_equal(acked_by(HOST(1)), 5);
-	assert_true(is_known(lab, 1, 1));
-	assert_false(is_known(lab, 1, 2));
-	rig_mark(HOST(1));
-	msg = news(lab, 5, 6);
-	add(&msg, 6, mac_key(3), NULL);
-	say(lab, &msg);
-	assert_true(rig_only_dropped(HOST(1), DROP_IN_ANNOUNCE, 1, RIG_PEER));
-	assert_false(is_known(lab, 1, 3));
-	/* Nor does a hello of it count. */
-	say_hello(lab, boot);
-	say(lab, &msg);
-	assert_false(is_known(lab, 1, 3));
-}
-
-static void the_greatest_number_harms_its_sender(void **state)
-{
-	struct lab *lab = *state;
-	struct announce_message msg = news(lab, 0, UINT64_MAX);
-	struct fdb_key key = mac_key(77);
-
-	add(&msg, UINT64_MAX, mac_key(1), NULL);
-	msg.end = true;
-	say(lab, &msg);
-	assert_true(is_known(lab, 1, 1));
-	assert_int_equal(acked_by(HOST(1)), UINT64_MAX);
-	/* Its own next change would be number 0: there is none. */
-	rig_mark(HOST(1));
-	msg = news(lab, 1, 2);
-	add(&msg, 2, mac_key(2), NULL);
-	say(lab, &msg);
-	assert_false(is_known(lab, 1, 2));
-	/* Others are heard as before, */
-	assert_int_equal(claim(lab, 1, lab->side[1].third, &key, key.addr), FDB_CAME);
-	come_mac(lab, 1, 5000);
-	rig_round(HOST(1));
-	assert_int_equal(NEWS(1)->attempts, 1);
-	/* and its own next life is. */
-	say_hello(lab, HOST(0)->device->boot + 1);
-	msg = news(lab, 0, 1);
-	msg.boot++;
-	add(&msg, 1, mac_key(3), NULL);
-	msg.end = true;
-	say(lab, &msg);
-	assert_true(is_known(lab, 1, 3));
-	assert_false(is_known(lab, 1, 1));
-}
-
-/* What an ordinary member may not say of itself. */
-struct claim_row {
-	const char *what;
-	enum drop reason;
-	const char *ip; /* NULL: the MAC itself */
-	const uint8_t *mac; /* NULL: EVIL */
-};
-
-static const uint8_t zero_mac[ETHER_ADDR_SIZE];
-static const uint8_t group_mac[ETHER_ADDR_SIZE] = { 0x33, 0x33, 0, 0, 0, 1 };
-static const struct claim_row claim_rows[] = {
-	{ "zero", DROP_IN_SOURCE_MAC, NULL, zero_mac },
-	{ "a group", DROP_IN_SOURCE_MAC, NULL, group_mac },
-	{ "an address at a group", DROP_IN_SOURCE_MAC, "10.7.2.9", group_mac },
-	{ "everyone", DROP_IN_SOURCE_MAC, NULL, RIG_BROADCAST_MAC },
-	{ "our bridge", DROP_IN_GATEWAY, NULL, RIG_BRIDGE_MAC },
-	{ "an address at our bridge", DROP_IN_GATEWAY, "10.7.2.9", RIG_BRIDGE_MAC },
-	{ "our gateway", DROP_IN_GATEWAY, "10.7.0.1", NULL },
-	{ "our gateway of IPv6", DROP_IN_GATEWAY, "fd07::1", NULL },
-	{ "0.0.0.0", DROP_IN_MARTIAN, "0.0.0.0", NULL },
-	{ "loopback", DROP_IN_MARTIAN, "127.0.0.1", NULL },
-	{ "multicast", DROP_IN_MARTIAN, "224.0.0.1", NULL },
-	{ "broadcast", DROP_IN_MARTIAN, "255.255.255.255", NULL },
-	{ "::", DROP_IN_MARTIAN, "::", NULL },
-	{ "::1", DROP_IN_MARTIAN, "::1", NULL },
-	{ "a mapped address", DROP_IN_MARTIAN, "::ffff:10.7.2.9", NULL },
-	{ "multicast of IPv6", DROP_IN_MARTIAN, "ff02::1", NULL },
-};
-
-static void claim_one(struct lab *lab, uint64_t sequence, const char *ip, const uint8_t *mac)
-{
-	struct announce_message msg = news(lab, sequence - 1, sequence);
-
-	mac = mac ? mac : EVIL;
-	add(&msg, sequence, ip ? ip_key(ip) : fdb_key_mac(mac), mac);
-	rig_mark(HOST(1));
-	say(lab, &msg);
-}
-
-static void nobody_announces_what_nobody_may_have(void **state)
-{
-	struct lab *lab = *state;
-	uint64_t sequence = 1;
-
-	claim_one(lab, sequence++, NULL, EVIL);
-	for (size_t i = 0; i < sizeof(claim_rows) / sizeof(*claim_rows); i++, sequence++) {
-		const struct claim_row *row = &claim_rows[i];
-		struct fdb_key key = row->ip ? ip_key(row->ip) : fdb_key_mac(row->mac);
-
-		claim_one(lab, sequence, row->ip, row->mac);
-		if (!rig_counted(HOST(1), row->reason, 1, RIG_PEER) || owner(lab, 1, &key))
-			fail_msg("%s", row->what);
-		lab->rig->now_ns += RIG_MS * 10;
-	}
-	claim_one(lab, sequence, NULL, NET(1)->router_mac);
-	assert_true(rig_counted(HOST(1), DROP_IN_GATEWAY, 1, RIG_PEER));
-}
-
-static void strict_wants_an_address_of_allowed_ips(void **state)
-{
-	struct lab *lab = *state;
-	struct member *other = lab->side[1].other;
-	struct fdb_key key = ip_key("10.7.1.9");
-
-	publish(lab, 1, GUARD_STRICT);
-	claim_one(lab, 1, NULL, EVIL);
-	claim_one(lab, 2, "10.7.1.9", NULL);
-	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
-	assert_ptr_equal(owner(lab, 1, &key), other);
-	claim_one(lab, 3, "10.7.3.9", NULL);
-	assert_true(rig_counted(HOST(1), DROP_IN_BINDING, 1, RIG_PEER));
-	claim_one(lab, 4, "fe80::66", NULL);
-	claim_one(lab, 5, "169.254.1.2", NULL);
-	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
-	publish(lab, 1, GUARD_LEARN);
-	claim_one(lab, 6, "10.7.3.9", NULL);
-	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
-	key = ip_key("10.7.3.9");
-	assert_ptr_equal(owner(lab, 1, &key), other);
-}
-
-/* Addresses are anyone's: they are not asked for, and not bound by announcing either. */
-static void unguarded_addresses_are_nobodys(void **state)
-{
-	struct lab *lab = *state;
-	struct fdb_key ip = ip_key("10.7.3.9"), mac = fdb_key_mac(EVIL);
-
-	publish(lab, 1, GUARD_OFF);
-	claim_one(lab, 1, NULL, EVIL);
-	claim_one(lab, 2, "10.7.3.9", NULL);
-	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
-	assert_null(owner(lab, 1, &ip));
-	assert_ptr_equal(owner(lab, 1, &mac), lab->side[1].other);
-}
-
-/* Neither what is here, nor another member's, nor by saying that it is gone. */
-static void nothing_is_taken_by_announcing(void **state)
-{
-	struct lab *lab = *state;
-	struct fdb_key here = mac_key(1), there = mac_key(2);
-	struct fdb_key here_ip = ip_key("10.7.1.1"), there_ip = ip_key("10.7.3.1");
-	struct member *local = &NET(1)->local, *third = lab->side[1].third;
-	struct announce_message msg = news(lab, 0, 9);
-
-	come(lab, 1, &here, here.addr);
-	come(lab, 1, &here_ip, here.addr);
-	assert_int_equal(claim(lab, 1, third, &there, there.addr), FDB_CAME);
-	assert_int_equal(claim(lab, 1, third, &there_ip, there.addr), FDB_CAME);
-	add(&msg, 1, here, NULL);
-	add(&msg, 2, here_ip, EVIL);
-	add(&msg, 3, there, NULL);
-	add(&msg, 4, there_ip, EVIL);
-	add(&msg, 5, here_ip, here.addr);
-	add(&msg, 6, there_ip, there.addr);
-	add(&msg, 7, ip_key("10.7.9.9"), there.addr);
-	say(lab, &msg);
-	for (uint32_t i = 8; i < 12; i++) {
-		msg = news(lab, i + 1, i + 2);
-		add(&msg, i + 2,
-		    i & 1   ? i & 2 ? here : here_ip
-		    : i & 2 ? there
-		            : there_ip,
-		    i & 1 ? here.addr : there.addr);
-		msg.stations[0].gone = true;
-		say(lab, &msg);
-	}
-	assert_ptr_equal(owner(lab, 1, &here), local);
-	assert_ptr_equal(owner(lab, 1, &here_ip), local);
-	assert_ptr_equal(owner(lab, 1, &there), third);
-	assert_ptr_equal(owner(lab, 1, &there_ip), third);
-	/* The container says that it is there, and so it stays. */
-	assert_int_equal(claim(lab, 1, local, &here_ip, here.addr), FDB_OK);
-	rig_advance(lab->rig, RIG_SECOND);
-	assert_ptr_equal(owner(lab, 1, &here_ip), local);
-	assert_ptr_equal(owner(lab, 1, &here), local);
-}
-
-/* What is static, and what is here, is not even asked for. */
-static void what_cannot_be_had_is_refused(void **state)
-{
-	struct lab *lab = *state;
-	struct fdb_key mac = mac_key(1), ip = ip_key("10.7.3.1"), here = mac_key(2);
-	struct member *third = lab->side[1].third;
-	uint64_t now = lab->rig->now_ns;
-
-	assert_int_equal(fdb_add_static(FDB(1), third, &mac, mac.addr, now), 0);
-	assert_int_equal(fdb_add_static(FDB(1), third, &ip, mac.addr, now), 0);
-	come(lab, 1, &here, here.addr);
-	claim_one(lab, 1, NULL, mac.addr);
-	assert_true(rig_counted(HOST(1), DROP_IN_MAC_OWNED, 1, RIG_PEER));
-	claim_one(lab, 2, NULL, here.addr);
-	assert_true(rig_counted(HOST(1), DROP_IN_MAC_OWNED, 1, RIG_PEER));
-	claim_one(lab, 3, "10.7.3.1", EVIL);
-	assert_true(rig_counted(HOST(1), DROP_IN_BINDING, 1, RIG_PEER));
-	assert_ptr_equal(owner(lab, 1, &mac), third);
-	assert_ptr_equal(owner(lab, 1, &ip), third);
-	assert_ptr_equal(owner(lab, 1, &here), &NET(1)->local);
-}
-
-/* To and fro between two members who agree: five times a minute, and no more. */
-static void what_moves_too_often_stays(void **state)
-{
-	struct lab *lab = *state;
-	struct member *third = lab->side[1].third;
-	struct fdb_key key = mac_key(1);
-	struct announce_message msg;
-	uint64_t n = 0;
-
-	assert_int_equal(claim(lab, 1, third, &key, key.addr), FDB_CAME);
-	for (unsigned int moves = 0; moves < FDB_MOVES_MAX; moves++) {
-		if (moves & 1) {
-			assert_int_equal(claim(lab, 1, third, &key, key.addr), FDB_CONTESTED);
-			n++;
-			msg = news(lab, n - 1, n);
-			add(&msg, n, key, NULL);
-			msg.stations[0].gone = true;
-			say(lab, &msg);
-			assert_ptr_equal(owner(lab, 1, &key), third);
-		} else {
-			n++;
-			claim_one(lab, n, NULL, key.addr);
-			assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
-			fdb_withdraw(FDB(1), third, &key, lab->rig->now_ns);
-			assert_true(is_known(lab, 1, 1));
-		}
-		lab->rig->now_ns += 10 * RIG_MS;
-	}
-	/* It is ours to keep now; so another may not have it, */
-	assert_int_equal(claim(lab, 1, third, &key, key.addr), FDB_BUSY);
-	/* and the same holds for us. */
-	lab->rig->now_ns += FDB_MOVES_NS;
-	for (unsigned int moves = 0; moves <= FDB_MOVES_MAX; moves++) {
-		struct member *to = moves & 1 ? lab->side[1].other : third;
-		struct member *from = moves & 1 ? third : lab->side[1].other;
-
-		if (claim(lab, 1, to, &key, key.addr) == FDB_BUSY)
-			break;
-		fdb_withdraw(FDB(1), from, &key, lab->rig->now_ns);
-	}
-	assert_ptr_equal(owner(lab, 1, &key), third);
-	n++;
-	claim_one(lab, n, NULL, key.addr);
-	assert_true(rig_counted(HOST(1), DROP_IN_MOVES, 1, RIG_PEER));
-	assert_ptr_equal(owner(lab, 1, &key), third);
-}
-
-static void quotas_hold(void **state)
-{
-	struct lab *lab = *state;
-	uint32_t known = 0;
-
-	for (uint32_t n = 0; n < 300; n += 30) {
-		struct announce_message msg = news(lab, n, n + 30);
-
-		for (uint32_t i = 1; i <= 30; i++)
-			add(&msg, n + i, mac_key(n + i), NULL);
-		say(lab, &msg);
-	}
-	for (uint32_t i = 1; i <= 300; i++)
-		known += is_known(lab, 1, i);
-	assert_int_equal(known, FDB_MACS_MAX);
-	assert_true(rig_counted(HOST(1), DROP_IN_QUOTA, 300 - FDB_MACS_MAX, RIG_PEER));
-}
-
-/* 100 at once and 200 a second, of whatever kind. */
-static void a_flood_ends_in_the_bucket(void **state)
-{
-	struct lab *lab = *state;
-	struct announce_message msg = news(lab, 0, 0);
-
-	lab->rig->now_ns += RIG_SECOND;
-	for (unsigned int i = 0; i < MEMBER_CONTROL_BURST; i++)
-		say(lab, &msg);
-	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
-	for (unsigned int i = 0; i < 10; i++)
-		say(lab, &msg);
-	assert_true(rig_counted(HOST(1), DROP_IN_ANNOUNCE, 10, RIG_PEER));
-	assert_int_equal(messages(HOST(1)), MEMBER_CONTROL_BURST);
-	lab->rig->now_ns += 100 * RIG_MS;
-	for (unsigned int i = 0; i < 30; i++)
-		say(lab, &msg);
-	assert_true(rig_counted(HOST(1), DROP_IN_ANNOUNCE, 20, RIG_PEER));
-}
-
-static void other_networks_are_not_heard_of(void **state)
-{
-	struct lab *lab = *state;
-	struct announce_message msg = news(lab, 0, 1);
-	struct member *other = lab->side[1].other;
-
-	add(&msg, 1, mac_key(1), NULL);
-	msg.vni = VNI + 1;
-	say(lab, &msg);
-	assert_true(rig_only_dropped(HOST(1), DROP_IN_VNI, 1, RIG_PEER));
-	/* The network is here, and not granted. */
-	lab->side[1].other = NULL;
-	publish(lab, 1, GUARD_LEARN);
-	rig_mark(HOST(1));
-	msg.vni = VNI;
-	say(lab, &msg);
-	assert_true(rig_only_dropped(HOST(1), DROP_IN_VNI, 1, RIG_PEER));
-	lab->side[1].other = other;
-	publish(lab, 1, GUARD_LEARN);
-	assert_false(is_known(lab, 1, 1));
 }
 
 /* ---- acknowledgements ---- */
@@ -1036,17 +404,21 @@ static void acknowledgements_that_cannot_be_are_none(void **state)
 static void going_back_costs_a_wait(void **state)
 {
 	struct lab *lab = *state;
-	unsigned int sent = 0;
+	unsigned int sent = 0, late = 0;
 
 	for (uint32_t i = 1; i <= 200; i++)
 		come_mac(lab, 1, i);
-	for (unsigned int ms = 0; ms < 20000; ms += 10) {
+	say_hello(lab, HOST(0)->device->boot);
+	atomic_store(&HOST(1)->peer->hello.version, 0);
+	say_hello(lab, HOST(0)->device->boot);
+	for (unsigned int ms = 0; ms < 100000; ms += 10) {
 		struct announce_message msg, ack;
 
 		rig_mark(HOST(1));
 		rig_round(HOST(1));
 		for (unsigned int n = 0; message(HOST(1), n, &msg); n++) {
 			sent++;
+			late += ms > 70000;
 			ack = ack_of(lab, msg.to);
 			say(lab, &ack);
 		}
@@ -1054,175 +426,8 @@ static void going_back_costs_a_wait(void **state)
 		say(lab, &ack);
 		lab->rig->now_ns += 10 * RIG_MS;
 	}
-	assert_in_range(sent, 5, 60);
-}
-
-/* ---- checks ---- */
-
-static struct announce_message check_of(struct fdb_key key, const uint8_t *mac)
-{
-	struct announce_message msg = { .type = ANNOUNCE_CHECK, .vni = VNI };
-
-	add(&msg, 0, key, mac);
-	return msg;
-}
-
-static void who_is_asked_asks_its_container(void **state)
-{
-	struct lab *lab = *state;
-	struct fdb_key mac = mac_key(1), ip = ip_key("10.7.1.1"), gone = mac_key(9);
-	struct announce_message msg = check_of(gone, NULL), answer;
-	const uint8_t *frame;
-
-	/* What is not here. */
-	say(lab, &msg);
-	assert_int_equal(messages(HOST(1)), 1);
-	assert_true(message(HOST(1), 0, &answer));
-	assert_int_equal(answer.type, ANNOUNCE_STATIONS);
-	assert_false(answer.has_range);
-	assert_int_equal(answer.boot, HOST(1)->device->boot);
-	assert_true(answer.stations[0].gone);
-	assert_memory_equal(&answer.stations[0].key, &gone, sizeof(gone));
-	/* What is. */
-	come(lab, 1, &mac, mac.addr);
-	come(lab, 1, &ip, mac.addr);
-	pump(lab);
-	rig_mark(HOST(1));
-	msg = check_of(ip, mac.addr);
-	say(lab, &msg);
-	assert_int_equal(HOST(1)->sent_count, 0);
-	assert_int_equal(HOST(1)->frame_count, 1);
-	assert_int_equal(HOST(1)->frames[0].port, PORT);
-	frame = HOST(1)->frames[0].data + sizeof(struct wire_vnet);
-	assert_memory_equal(frame, mac.addr, ETHER_ADDR_SIZE);
-	assert_int_equal(load_be16(frame + 12), ETHERTYPE_WIRE_ARP);
-	assert_memory_equal(frame + 38, "\x0a\7\1\1", 4);
-	assert_int_equal(claim(lab, 1, &NET(1)->local, &ip, mac.addr), FDB_OK);
-	rig_round(HOST(1));
-	assert_int_equal(messages(HOST(1)), 1);
-	assert_true(message(HOST(1), 0, &answer));
-	assert_false(answer.stations[0].gone);
-	assert_memory_equal(&answer.stations[0].key, &ip, sizeof(ip));
-	assert_memory_equal(answer.stations[0].mac, mac.addr, ETHER_ADDR_SIZE);
-	/* It does not answer: three questions, and then it is gone, here too. */
-	rig_mark(HOST(1));
-	say(lab, &msg);
-	for (unsigned int i = 0; i < 20; i++)
-		rig_advance(lab->rig, 20 * RIG_MS);
-	assert_int_equal(HOST(1)->frame_count, FDB_CHECKS);
-	assert_true(message(HOST(1), 0, &answer));
-	assert_true(answer.stations[0].gone);
-	assert_null(owner(lab, 1, &ip));
-}
-
-/* A station at host 0 by host 1's table, which the third claims. */
-static void contest(struct lab *lab, const struct fdb_key *key)
-{
-	struct fdb_question question;
-	bool ask;
-	const struct view *view = atomic_load(&HOST(1)->device->view);
-	struct burst *burst = burst_open(HOST(1)->device);
-
-	assert_non_null(burst);
-	assert_int_equal(fdb_claim(FDB(1), lab->side[1].third, key, key->addr, FDB_LEARNED,
-	                           lab->rig->now_ns, &ask, &question),
-	                 FDB_CONTESTED);
-	assert_true(ask);
-	assert_ptr_equal(question.owner, lab->side[1].other);
-	/* As the worker would, but for its burst: it asks again by itself. */
-	burst->view = view;
-	burst->now_ns = lab->rig->now_ns;
-	announce_ask(burst, view_find_vni(view, VNI), &question);
-	assert_int_equal(burst->packet_count, 1);
-	burst_close(burst);
-}
-
-static void the_owner_decides_a_contest(void **state)
-{
-	struct lab *lab = *state;
-	struct fdb_key stays = mac_key(1), goes = mac_key(2);
-
-	come(lab, 0, &stays, stays.addr);
-	come(lab, 0, &goes, goes.addr);
-	pump(lab);
-	assert_true(is_known(lab, 1, 1) && is_known(lab, 1, 2));
-	contest(lab, &stays);
-	advance(lab, RIG_SECOND, 20 * RIG_MS);
-	assert_true(is_known(lab, 1, 1));
-	/* It went, and the news is lost. */
-	lab->loss = 1000;
-	go_mac(lab, 0, 2);
-	pump(lab);
-	assert_true(is_known(lab, 1, 2));
-	lab->loss = 0;
-	contest(lab, &goes);
-	advance(lab, FDB_CHECK_NS, 20 * RIG_MS);
-	assert_ptr_equal(owner(lab, 1, &goes), lab->side[1].third);
-}
-
-static void answers_nobody_asked_for_do_nothing(void **state)
-{
-	struct lab *lab = *state;
-	struct fdb_key mine = mac_key(1), theirs = mac_key(2), none = mac_key(3);
-	struct announce_message msg = news(lab, 0, 0);
-
-	assert_int_equal(claim(lab, 1, lab->side[1].third, &theirs, theirs.addr), FDB_CAME);
-	assert_int_equal(claim(lab, 1, lab->side[1].other, &mine, mine.addr), FDB_CAME);
-	msg.has_range = false;
-	add(&msg, 0, none, NULL);
-	say(lab, &msg);
-	assert_null(owner(lab, 1, &none));
-	msg.count = 0;
-	add(&msg, 0, theirs, NULL);
-	say(lab, &msg);
-	msg.stations[0].gone = true;
-	say(lab, &msg);
-	assert_ptr_equal(owner(lab, 1, &theirs), lab->side[1].third);
-	/* Of another life it is not even heard. */
-	msg.count = 0;
-	add(&msg, 0, mine, NULL);
-	msg.stations[0].gone = true;
-	msg.boot--;
-	rig_mark(HOST(1));
-	say(lab, &msg);
-	assert_true(rig_only_dropped(HOST(1), DROP_IN_ANNOUNCE, 1, RIG_PEER));
-	assert_true(is_known(lab, 1, 1));
-	msg.boot++;
-	say(lab, &msg);
-	assert_false(is_known(lab, 1, 1));
-}
-
-/* An idle owner is reached by a handshake, so that it cannot be robbed in its sleep. */
-static void a_check_wakes_an_idle_owner(void **state)
-{
-	struct lab *lab = *state;
-	struct fdb_key key = mac_key(1);
-	struct fdb_question question;
-	bool ask;
-
-	come(lab, 0, &key, key.addr);
-	pump(lab);
-	peer_reset(HOST(0)->peer);
-	peer_reset(HOST(1)->peer);
-	lab->rig->now_ns += 200 * RIG_SECOND;
-	assert_int_equal(fdb_claim(FDB(1), lab->side[1].third, &key, key.addr, FDB_LEARNED,
-	                           lab->rig->now_ns, &ask, &question),
-	                 FDB_CONTESTED);
-	/* The first question is the caller's and lost; the table repeats it. */
-	advance(lab, FDB_CHECK_SLOW_NS + RIG_SECOND, 50 * RIG_MS);
-	assert_non_null(peer_send_keypair(HOST(1)->peer, lab->rig->now_ns));
-	assert_true(is_known(lab, 1, 1));
-}
-
-static void what_does_not_parse_is_counted(void **state)
-{
-	struct lab *lab = *state;
-	static const uint8_t none[] = { 0x10, WIRE_CONTROL_CHECK, 0, 0 };
-	static const uint8_t cut[] = { 0x10, WIRE_CONTROL_ANNOUNCE, 0xff, 0xff, 0, 0 };
-
-	rig_tell(HOST(0), none, sizeof(none), 0);
-	rig_tell(HOST(0), cut, sizeof(cut), 0);
-	assert_true(rig_only_dropped(HOST(1), DROP_IN_CONTROL, 2, RIG_PEER));
+	assert_in_range(sent, 20, 80);
+	assert_true(late > 0);
 }
 
 int main(void)
@@ -1234,30 +439,15 @@ int main(void)
 		lab_test(messages_are_as_small_as_the_peer_wants),
 		lab_test(only_who_has_the_network_is_told),
 		lab_test(what_is_not_acknowledged_is_repeated),
+		lab_test(many_lives_are_told_little),
+		lab_test(networks_are_told_apart),
 		lab_test(loss_does_not_matter),
 		lab_test(who_was_away_is_told_everything),
 		lab_test(who_forgot_is_told_again),
+		lab_test(who_forgot_and_says_hello_is_told_at_once),
 		lab_test(a_new_member_is_told_without_news),
-		lab_test(a_replacement_ends_what_it_does_not_name),
-		lab_test(each_is_acknowledged_with_what_there_is),
-		lab_test(a_new_boot_begins_anew),
-		lab_test(the_greatest_number_harms_its_sender),
-		lab_test(nobody_announces_what_nobody_may_have),
-		lab_test(strict_wants_an_address_of_allowed_ips),
-		lab_test(unguarded_addresses_are_nobodys),
-		lab_test(nothing_is_taken_by_announcing),
-		lab_test(what_cannot_be_had_is_refused),
-		lab_test(what_moves_too_often_stays),
-		lab_test(quotas_hold),
-		lab_test(a_flood_ends_in_the_bucket),
-		lab_test(other_networks_are_not_heard_of),
 		lab_test(acknowledgements_that_cannot_be_are_none),
 		lab_test(going_back_costs_a_wait),
-		lab_test(who_is_asked_asks_its_container),
-		lab_test(the_owner_decides_a_contest),
-		lab_test(answers_nobody_asked_for_do_nothing),
-		lab_test(a_check_wakes_an_idle_owner),
-		lab_test(what_does_not_parse_is_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

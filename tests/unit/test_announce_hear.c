@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: MIT */
+/* Hearing: what members may say of their stations, and what they may not; checks. */
+#include "unit/announce_lab.h"
+
+static const uint8_t EVIL[ETHER_ADDR_SIZE] = { 0x02, 0x66, 0x66, 0, 0, 1 };
+
+/* ---- hearing ---- */
+
+static void a_replacement_ends_what_it_does_not_name(void **state)
+{
+	struct lab *lab = *state;
+	struct announce_message msg = news(lab, 0, 3);
+
+	for (uint32_t i = 1; i <= 3; i++)
+		add(&msg, i, mac_key(i), NULL);
+	msg.end = true;
+	say(lab, &msg);
+	assert_true(is_known(lab, 1, 1) && is_known(lab, 1, 2) && is_known(lab, 1, 3));
+	/* In two messages: nothing ends before the second. */
+	msg = news(lab, 0, 10);
+	add(&msg, 10, mac_key(2), NULL);
+	say(lab, &msg);
+	assert_true(is_known(lab, 1, 1) && is_known(lab, 1, 3));
+	msg = news(lab, 10, 20);
+	add(&msg, 11, mac_key(4), NULL);
+	msg.end = true;
+	say(lab, &msg);
+	assert_false(is_known(lab, 1, 1) || is_known(lab, 1, 3));
+	assert_true(is_known(lab, 1, 2) && is_known(lab, 1, 4));
+	/* An END of mere changes ends nothing. */
+	msg = news(lab, 20, 21);
+	add(&msg, 21, mac_key(5), NULL);
+	msg.end = true;
+	say(lab, &msg);
+	assert_true(is_known(lab, 1, 2) && is_known(lab, 1, 4) && is_known(lab, 1, 5));
+	/* There is nothing at all. */
+	msg = news(lab, 0, 0);
+	msg.end = true;
+	say(lab, &msg);
+	assert_false(is_known(lab, 1, 2) || is_known(lab, 1, 4) || is_known(lab, 1, 5));
+	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+}
+
+static uint64_t acked_by(struct rig_host *host)
+{
+	struct announce_message msg;
+
+	assert_int_equal(messages(host), 1);
+	assert_true(message(host, 0, &msg));
+	assert_int_equal(msg.type, ANNOUNCE_ACK);
+	assert_int_equal(msg.vni, VNI);
+	return msg.to;
+}
+
+static void each_is_acknowledged_with_what_there_is(void **state)
+{
+	struct lab *lab = *state;
+	struct announce_message first = news(lab, 0, 5), second = news(lab, 5, 9), gap;
+
+	add(&first, 1, mac_key(1), NULL);
+	first.end = true;
+	say(lab, &first);
+	assert_int_equal(acked_by(HOST(1)), 5);
+	rig_mark(HOST(1));
+	add(&second, 6, mac_key(1), NULL);
+	second.stations[0].gone = true;
+	add(&second, 7, mac_key(2), NULL);
+	say(lab, &second);
+	assert_int_equal(acked_by(HOST(1)), 9);
+	assert_false(is_known(lab, 1, 1));
+	/* Again: neither done twice nor held against it. */
+	fdb_withdraw(FDB(1), lab->side[1].other, &(struct fdb_key){ FDB_MAC, { 2, [5] = 2 } },
+	             lab->rig->now_ns);
+	assert_false(is_known(lab, 1, 2));
+	rig_mark(HOST(1));
+	say(lab, &second);
+	assert_int_equal(acked_by(HOST(1)), 9);
+	assert_false(is_known(lab, 1, 2));
+	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+	/* Something is missing before it. */
+	rig_mark(HOST(1));
+	gap = news(lab, 10, 11);
+	add(&gap, 11, mac_key(3), NULL);
+	say(lab, &gap);
+	assert_int_equal(acked_by(HOST(1)), 9);
+	assert_false(is_known(lab, 1, 3));
+	assert_true(rig_counted(HOST(1), DROP_IN_ANNOUNCE, 1, RIG_PEER));
+}
+
+/* Another life: what it had is replaced, and what the former one said late is not heard. */
+static void a_new_boot_begins_anew(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t boot = HOST(0)->device->boot;
+	struct announce_message msg = news(lab, 0, 5);
+
+	add(&msg, 1, mac_key(1), NULL);
+	add(&msg, 2, mac_key(2), NULL);
+	msg.end = true;
+	say(lab, &msg);
+	rig_mark(HOST(1));
+	/* Not before its hello says so. */
+	msg.boot = boot + 1;
+	say(lab, &msg);
+	assert_true(rig_only_dropped(HOST(1), DROP_IN_ANNOUNCE, 1, RIG_PEER));
+	say_hello(lab, boot + 1);
+	rig_mark(HOST(1));
+	msg.count = 1;
+	say(lab, &msg);
+	assert_int_equal(acked_by(HOST(1)), 5);
+	assert_true(is_known(lab, 1, 1));
+	assert_false(is_known(lab, 1, 2));
+	rig_mark(HOST(1));
+	msg = news(lab, 5, 6);
+	add(&msg, 6, mac_key(3), NULL);
+	say(lab, &msg);
+	assert_true(rig_only_dropped(HOST(1), DROP_IN_ANNOUNCE, 1, RIG_PEER));
+	assert_false(is_known(lab, 1, 3));
+	/* Nor does a hello of it count. */
+	say_hello(lab, boot);
+	say(lab, &msg);
+	assert_false(is_known(lab, 1, 3));
+}
+
+static void the_greatest_number_harms_its_sender(void **state)
+{
+	struct lab *lab = *state;
+	struct announce_message msg = news(lab, 0, UINT64_MAX);
+	struct fdb_key key = mac_key(77);
+
+	add(&msg, UINT64_MAX, mac_key(1), NULL);
+	msg.end = true;
+	say(lab, &msg);
+	assert_true(is_known(lab, 1, 1));
+	assert_int_equal(acked_by(HOST(1)), UINT64_MAX);
+	/* Its own next change would be number 0: there is none. */
+	rig_mark(HOST(1));
+	msg = news(lab, 1, 2);
+	add(&msg, 2, mac_key(2), NULL);
+	say(lab, &msg);
+	assert_false(is_known(lab, 1, 2));
+	/* Others are heard as before, */
+	assert_int_equal(claim(lab, 1, lab->side[1].third, &key, key.addr), FDB_CAME);
+	come_mac(lab, 1, 5000);
+	rig_round(HOST(1));
+	assert_int_equal(NEWS(1)->attempts, 1);
+	/* and its own next life is. */
+	say_hello(lab, HOST(0)->device->boot + 1);
+	msg = news(lab, 0, 1);
+	msg.boot++;
+	add(&msg, 1, mac_key(3), NULL);
+	msg.end = true;
+	say(lab, &msg);
+	assert_true(is_known(lab, 1, 3));
+	assert_false(is_known(lab, 1, 1));
+}
+
+/* What an ordinary member may not say of itself. */
+struct claim_row {
+	const char *what;
+	enum drop reason;
+	const char *ip; /* NULL: the MAC itself */
+	const uint8_t *mac; /* NULL: EVIL */
+};
+
+static const uint8_t zero_mac[ETHER_ADDR_SIZE];
+static const uint8_t group_mac[ETHER_ADDR_SIZE] = { 0x33, 0x33, 0, 0, 0, 1 };
+static const struct claim_row claim_rows[] = {
+	{ "zero", DROP_IN_SOURCE_MAC, NULL, zero_mac },
+	{ "a group", DROP_IN_SOURCE_MAC, NULL, group_mac },
+	{ "an address at a group", DROP_IN_SOURCE_MAC, "10.7.2.9", group_mac },
+	{ "everyone", DROP_IN_SOURCE_MAC, NULL, RIG_BROADCAST_MAC },
+	{ "our bridge", DROP_IN_GATEWAY, NULL, RIG_BRIDGE_MAC },
+	{ "an address at our bridge", DROP_IN_GATEWAY, "10.7.2.9", RIG_BRIDGE_MAC },
+	{ "our gateway", DROP_IN_GATEWAY, "10.7.0.1", NULL },
+	{ "our gateway of IPv6", DROP_IN_GATEWAY, "fd07::1", NULL },
+	{ "0.0.0.0", DROP_IN_MARTIAN, "0.0.0.0", NULL },
+	{ "loopback", DROP_IN_MARTIAN, "127.0.0.1", NULL },
+	{ "multicast", DROP_IN_MARTIAN, "224.0.0.1", NULL },
+	{ "broadcast", DROP_IN_MARTIAN, "255.255.255.255", NULL },
+	{ "::", DROP_IN_MARTIAN, "::", NULL },
+	{ "::1", DROP_IN_MARTIAN, "::1", NULL },
+	{ "a mapped address", DROP_IN_MARTIAN, "::ffff:10.7.2.9", NULL },
+	{ "multicast of IPv6", DROP_IN_MARTIAN, "ff02::1", NULL },
+};
+
+static void claim_one(struct lab *lab, uint64_t sequence, const char *ip, const uint8_t *mac)
+{
+	struct announce_message msg = news(lab, sequence - 1, sequence);
+
+	mac = mac ? mac : EVIL;
+	add(&msg, sequence, ip ? ip_key(ip) : fdb_key_mac(mac), mac);
+	rig_mark(HOST(1));
+	say(lab, &msg);
+}
+
+static void nobody_announces_what_nobody_may_have(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t sequence = 1;
+
+	claim_one(lab, sequence++, NULL, EVIL);
+	for (size_t i = 0; i < sizeof(claim_rows) / sizeof(*claim_rows); i++, sequence++) {
+		const struct claim_row *row = &claim_rows[i];
+		struct fdb_key key = row->ip ? ip_key(row->ip) : fdb_key_mac(row->mac);
+
+		claim_one(lab, sequence, row->ip, row->mac);
+		if (!rig_counted(HOST(1), row->reason, 1, RIG_PEER) || owner(lab, 1, &key))
+			fail_msg("%s", row->what);
+		lab->rig->now_ns += RIG_MS * 10;
+	}
+	claim_one(lab, sequence, NULL, NET(1)->router_mac);
+	assert_true(rig_counted(HOST(1), DROP_IN_GATEWAY, 1, RIG_PEER));
+}
+
+static void strict_wants_an_address_of_allowed_ips(void **state)
+{
+	struct lab *lab = *state;
+	struct member *other = lab->side[1].other;
+	struct fdb_key key = ip_key("10.7.1.9");
+	unsigned int n = 0;
+
+	publish(lab, 1, GUARD_STRICT);
+	claim_one(lab, 1, NULL, EVIL);
+	claim_one(lab, 2, "10.7.1.9", NULL);
+	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+	assert_ptr_equal(owner(lab, 1, &key), other);
+	claim_one(lab, 3, "10.7.3.9", NULL);
+	assert_true(rig_counted(HOST(1), DROP_IN_BINDING, 1, RIG_PEER));
+	claim_one(lab, 4, "fe80::66", NULL);
+	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+	claim_one(lab, 5, "169.254.1.2", NULL);
+	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+	for (; n < 4; n++) {
+		static const char *const near[] = { "169.1.1.2", "10.254.1.2", "fec0::1",
+			                            "2080::1" };
+
+		claim_one(lab, 6 + n, near[n], NULL);
+		assert_true(rig_counted(HOST(1), DROP_IN_BINDING, 1, RIG_PEER));
+	}
+	publish(lab, 1, GUARD_LEARN);
+	claim_one(lab, 10, "10.7.3.9", NULL);
+	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+	key = ip_key("10.7.3.9");
+	assert_ptr_equal(owner(lab, 1, &key), other);
+}
+
+/* Addresses are anyone's: they are not asked for, and not bound by announcing either. */
+static void unguarded_addresses_are_nobodys(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key ip = ip_key("10.7.3.9"), mac = fdb_key_mac(EVIL);
+
+	publish(lab, 1, GUARD_OFF);
+	claim_one(lab, 1, NULL, EVIL);
+	claim_one(lab, 2, "10.7.3.9", NULL);
+	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+	assert_null(owner(lab, 1, &ip));
+	assert_ptr_equal(owner(lab, 1, &mac), lab->side[1].other);
+}
+
+/* Neither what is here, nor another member's, nor by saying that it is gone. */
+static void nothing_is_taken_by_announcing(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key here = mac_key(1), there = mac_key(2);
+	struct fdb_key here_ip = ip_key("10.7.1.1"), there_ip = ip_key("10.7.3.1");
+	struct member *local = &NET(1)->local, *third = lab->side[1].third;
+	struct announce_message msg = news(lab, 0, 9);
+
+	come(lab, 1, &here, here.addr);
+	come(lab, 1, &here_ip, here.addr);
+	assert_int_equal(claim(lab, 1, third, &there, there.addr), FDB_CAME);
+	assert_int_equal(claim(lab, 1, third, &there_ip, there.addr), FDB_CAME);
+	add(&msg, 1, here, NULL);
+	add(&msg, 2, here_ip, EVIL);
+	add(&msg, 3, there, NULL);
+	add(&msg, 4, there_ip, EVIL);
+	add(&msg, 5, here_ip, here.addr);
+	add(&msg, 6, there_ip, there.addr);
+	add(&msg, 7, ip_key("10.7.9.9"), there.addr);
+	say(lab, &msg);
+	for (uint32_t i = 8; i < 12; i++) {
+		msg = news(lab, i + 1, i + 2);
+		add(&msg, i + 2,
+		    i & 1   ? i & 2 ? here : here_ip
+		    : i & 2 ? there
+		            : there_ip,
+		    i & 1 ? here.addr : there.addr);
+		msg.stations[0].gone = true;
+		say(lab, &msg);
+	}
+	assert_ptr_equal(owner(lab, 1, &here), local);
+	assert_ptr_equal(owner(lab, 1, &here_ip), local);
+	assert_ptr_equal(owner(lab, 1, &there), third);
+	assert_ptr_equal(owner(lab, 1, &there_ip), third);
+	/* The container says that it is there, and so it stays. */
+	assert_int_equal(claim(lab, 1, local, &here_ip, here.addr), FDB_OK);
+	rig_advance(lab->rig, RIG_SECOND);
+	assert_ptr_equal(owner(lab, 1, &here_ip), local);
+	assert_ptr_equal(owner(lab, 1, &here), local);
+}
+
+/* What is static, and what is here, is not even asked for. */
+static void what_cannot_be_had_is_refused(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key mac = mac_key(1), ip = ip_key("10.7.3.1"), here = mac_key(2);
+	struct member *third = lab->side[1].third;
+	uint64_t now = lab->rig->now_ns;
+
+	assert_int_equal(fdb_add_static(FDB(1), third, &mac, mac.addr, now), 0);
+	assert_int_equal(fdb_add_static(FDB(1), third, &ip, mac.addr, now), 0);
+	come(lab, 1, &here, here.addr);
+	claim_one(lab, 1, NULL, mac.addr);
+	assert_true(rig_counted(HOST(1), DROP_IN_MAC_OWNED, 1, RIG_PEER));
+	claim_one(lab, 2, NULL, here.addr);
+	assert_true(rig_counted(HOST(1), DROP_IN_MAC_OWNED, 1, RIG_PEER));
+	claim_one(lab, 3, "10.7.3.1", EVIL);
+	assert_true(rig_counted(HOST(1), DROP_IN_BINDING, 1, RIG_PEER));
+	assert_ptr_equal(owner(lab, 1, &mac), third);
+	assert_ptr_equal(owner(lab, 1, &ip), third);
+	assert_ptr_equal(owner(lab, 1, &here), &NET(1)->local);
+}
+
+/* To and fro between two members who agree: five times a minute, and no more. */
+static void what_moves_too_often_stays(void **state)
+{
+	struct lab *lab = *state;
+	struct member *third = lab->side[1].third;
+	struct fdb_key key = mac_key(1);
+	struct announce_message msg;
+	uint64_t n = 0;
+
+	assert_int_equal(claim(lab, 1, third, &key, key.addr), FDB_CAME);
+	for (unsigned int moves = 0; moves < FDB_MOVES_MAX; moves++) {
+		if (moves & 1) {
+			assert_int_equal(claim(lab, 1, third, &key, key.addr), FDB_CONTESTED);
+			n++;
+			msg = news(lab, n - 1, n);
+			add(&msg, n, key, NULL);
+			msg.stations[0].gone = true;
+			say(lab, &msg);
+			assert_ptr_equal(owner(lab, 1, &key), third);
+		} else {
+			n++;
+			claim_one(lab, n, NULL, key.addr);
+			assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+			fdb_withdraw(FDB(1), third, &key, lab->rig->now_ns);
+			assert_true(is_known(lab, 1, 1));
+		}
+		lab->rig->now_ns += 10 * RIG_MS;
+	}
+	/* It is ours to keep now; so another may not have it, */
+	assert_int_equal(claim(lab, 1, third, &key, key.addr), FDB_BUSY);
+	/* and the same holds for us. */
+	lab->rig->now_ns += FDB_MOVES_NS;
+	for (unsigned int moves = 0; moves <= FDB_MOVES_MAX; moves++) {
+		struct member *to = moves & 1 ? lab->side[1].other : third;
+		struct member *from = moves & 1 ? third : lab->side[1].other;
+
+		if (claim(lab, 1, to, &key, key.addr) == FDB_BUSY)
+			break;
+		fdb_withdraw(FDB(1), from, &key, lab->rig->now_ns);
+	}
+	assert_ptr_equal(owner(lab, 1, &key), third);
+	n++;
+	claim_one(lab, n, NULL, key.addr);
+	assert_true(rig_counted(HOST(1), DROP_IN_MOVES, 1, RIG_PEER));
+	assert_ptr_equal(owner(lab, 1, &key), third);
+}
+
+/* The container whose address is announced is asked without delay. */
+static void an_announced_claim_asks_at_once(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key here = mac_key(1), ip = ip_key("10.7.1.1");
+
+	come(lab, 1, &here, here.addr);
+	come(lab, 1, &ip, here.addr);
+	pump(lab);
+	claim_one(lab, 1, "10.7.1.1", EVIL);
+	assert_int_equal(HOST(1)->frame_count, 1);
+	assert_int_equal(HOST(1)->frames[0].port, PORT);
+	assert_memory_equal(HOST(1)->frames[0].data + sizeof(struct wire_vnet), here.addr,
+	                    ETHER_ADDR_SIZE);
+	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+}
+
+static void quotas_hold(void **state)
+{
+	struct lab *lab = *state;
+	uint32_t known = 0;
+
+	for (uint32_t n = 0; n < 300; n += 30) {
+		struct announce_message msg = news(lab, n, n + 30);
+
+		for (uint32_t i = 1; i <= 30; i++)
+			add(&msg, n + i, mac_key(n + i), NULL);
+		say(lab, &msg);
+	}
+	for (uint32_t i = 1; i <= 300; i++)
+		known += is_known(lab, 1, i);
+	assert_int_equal(known, FDB_MACS_MAX);
+	assert_true(rig_counted(HOST(1), DROP_IN_QUOTA, 300 - FDB_MACS_MAX, RIG_PEER));
+}
+
+/* 100 at once and 200 a second, of whatever kind. */
+static void a_flood_ends_in_the_bucket(void **state)
+{
+	struct lab *lab = *state;
+	struct announce_message msg = news(lab, 0, 0);
+
+	lab->rig->now_ns += RIG_SECOND;
+	for (unsigned int i = 0; i < MEMBER_CONTROL_BURST; i++)
+		say(lab, &msg);
+	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+	for (unsigned int i = 0; i < 10; i++)
+		say(lab, &msg);
+	assert_true(rig_counted(HOST(1), DROP_IN_ANNOUNCE, 10, RIG_PEER));
+	assert_int_equal(messages(HOST(1)), MEMBER_CONTROL_BURST);
+	lab->rig->now_ns += 100 * RIG_MS;
+	for (unsigned int i = 0; i < 30; i++)
+		say(lab, &msg);
+	assert_true(rig_counted(HOST(1), DROP_IN_ANNOUNCE, 20, RIG_PEER));
+}
+
+static void other_networks_are_not_heard_of(void **state)
+{
+	struct lab *lab = *state;
+	struct announce_message msg = news(lab, 0, 1);
+	struct member *other = lab->side[1].other;
+
+	add(&msg, 1, mac_key(1), NULL);
+	msg.vni = VNI + 1;
+	say(lab, &msg);
+	assert_true(rig_only_dropped(HOST(1), DROP_IN_VNI, 1, RIG_PEER));
+	/* The network is here, and not granted. */
+	lab->side[1].other = NULL;
+	publish(lab, 1, GUARD_LEARN);
+	rig_mark(HOST(1));
+	msg.vni = VNI;
+	say(lab, &msg);
+	assert_true(rig_only_dropped(HOST(1), DROP_IN_VNI, 1, RIG_PEER));
+	lab->side[1].other = other;
+	publish(lab, 1, GUARD_LEARN);
+	assert_false(is_known(lab, 1, 1));
+}
+
+/* ---- checks ---- */
+
+static struct announce_message check_of(struct fdb_key key, const uint8_t *mac)
+{
+	struct announce_message msg = { .type = ANNOUNCE_CHECK, .vni = VNI };
+
+	add(&msg, 0, key, mac);
+	return msg;
+}
+
+static void who_is_asked_asks_its_container(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key mac = mac_key(1), ip = ip_key("10.7.1.1"), gone = mac_key(9);
+	struct announce_message msg = check_of(gone, NULL), answer;
+	const uint8_t *frame;
+
+	/* What is not here. */
+	say(lab, &msg);
+	assert_int_equal(messages(HOST(1)), 1);
+	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+	assert_true(message(HOST(1), 0, &answer));
+	assert_int_equal(answer.type, ANNOUNCE_STATIONS);
+	assert_false(answer.has_range);
+	assert_int_equal(answer.boot, HOST(1)->device->boot);
+	assert_true(answer.stations[0].gone);
+	assert_memory_equal(&answer.stations[0].key, &gone, sizeof(gone));
+	/* What is. */
+	come(lab, 1, &mac, mac.addr);
+	come(lab, 1, &ip, mac.addr);
+	pump(lab);
+	rig_mark(HOST(1));
+	msg = check_of(ip, mac.addr);
+	say(lab, &msg);
+	assert_int_equal(HOST(1)->sent_count, 0);
+	assert_int_equal(HOST(1)->frame_count, 1);
+	assert_int_equal(HOST(1)->frames[0].port, PORT);
+	/* It is asked again by itself. */
+	assert_in_range(HOST(1)->deadline_ns, lab->rig->now_ns + 1,
+	                lab->rig->now_ns + FDB_CHECK_NS);
+	frame = HOST(1)->frames[0].data + sizeof(struct wire_vnet);
+	assert_memory_equal(frame, mac.addr, ETHER_ADDR_SIZE);
+	assert_int_equal(load_be16(frame + 12), ETHERTYPE_WIRE_ARP);
+	assert_memory_equal(frame + 38, "\x0a\7\1\1", 4);
+	assert_int_equal(claim(lab, 1, &NET(1)->local, &ip, mac.addr), FDB_OK);
+	rig_round(HOST(1));
+	assert_int_equal(messages(HOST(1)), 1);
+	assert_true(message(HOST(1), 0, &answer));
+	assert_false(answer.stations[0].gone);
+	assert_memory_equal(&answer.stations[0].key, &ip, sizeof(ip));
+	assert_memory_equal(answer.stations[0].mac, mac.addr, ETHER_ADDR_SIZE);
+	/* It does not answer: three questions, and then it is gone, here too. */
+	rig_mark(HOST(1));
+	say(lab, &msg);
+	for (unsigned int i = 0; i < 20; i++)
+		rig_advance(lab->rig, 20 * RIG_MS);
+	assert_int_equal(HOST(1)->frame_count, FDB_CHECKS);
+	assert_true(message(HOST(1), 0, &answer));
+	assert_true(answer.stations[0].gone);
+	assert_null(owner(lab, 1, &ip));
+}
+
+/* A station at host 0 by host 1's table, which the third claims. */
+static void contest(struct lab *lab, const struct fdb_key *key)
+{
+	struct fdb_question question;
+	bool ask;
+	const struct view *view = atomic_load(&HOST(1)->device->view);
+	struct burst *burst = burst_open(HOST(1)->device);
+
+	assert_non_null(burst);
+	assert_int_equal(fdb_claim(FDB(1), lab->side[1].third, key, key->addr, FDB_LEARNED,
+	                           lab->rig->now_ns, &ask, &question),
+	                 FDB_CONTESTED);
+	assert_true(ask);
+	assert_ptr_equal(question.owner, lab->side[1].other);
+	/* As the worker would, but for its burst: it asks again by itself. */
+	burst->view = view;
+	burst->now_ns = lab->rig->now_ns;
+	announce_ask(burst, view_find_vni(view, VNI), &question);
+	assert_int_equal(burst->packet_count, 1);
+	burst_close(burst);
+}
+
+static void the_owner_decides_a_contest(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key stays = mac_key(1), goes = mac_key(2);
+
+	come(lab, 0, &stays, stays.addr);
+	come(lab, 0, &goes, goes.addr);
+	pump(lab);
+	assert_true(is_known(lab, 1, 1) && is_known(lab, 1, 2));
+	contest(lab, &stays);
+	advance(lab, RIG_SECOND, 20 * RIG_MS);
+	assert_true(is_known(lab, 1, 1));
+	/* It went, and the news is lost. */
+	lab->loss = 1000;
+	go_mac(lab, 0, 2);
+	pump(lab);
+	assert_true(is_known(lab, 1, 2));
+	lab->loss = 0;
+	contest(lab, &goes);
+	advance(lab, FDB_CHECK_NS, 20 * RIG_MS);
+	assert_ptr_equal(owner(lab, 1, &goes), lab->side[1].third);
+}
+
+static void answers_nobody_asked_for_do_nothing(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key mine = mac_key(1), theirs = mac_key(2), none = mac_key(3);
+	struct announce_message msg = news(lab, 0, 0);
+
+	assert_int_equal(claim(lab, 1, lab->side[1].third, &theirs, theirs.addr), FDB_CAME);
+	assert_int_equal(claim(lab, 1, lab->side[1].other, &mine, mine.addr), FDB_CAME);
+	msg.has_range = false;
+	add(&msg, 0, none, NULL);
+	say(lab, &msg);
+	assert_null(owner(lab, 1, &none));
+	msg.count = 0;
+	add(&msg, 0, theirs, NULL);
+	say(lab, &msg);
+	msg.stations[0].gone = true;
+	say(lab, &msg);
+	assert_ptr_equal(owner(lab, 1, &theirs), lab->side[1].third);
+	/* Of another life it is not even heard. */
+	msg.count = 0;
+	add(&msg, 0, mine, NULL);
+	msg.stations[0].gone = true;
+	msg.boot--;
+	rig_mark(HOST(1));
+	say(lab, &msg);
+	assert_true(rig_only_dropped(HOST(1), DROP_IN_ANNOUNCE, 1, RIG_PEER));
+	assert_true(is_known(lab, 1, 1));
+	msg.boot++;
+	say(lab, &msg);
+	assert_false(is_known(lab, 1, 1));
+}
+
+/* An idle owner is reached by a handshake, so that it cannot be robbed in its sleep. */
+static void a_check_wakes_an_idle_owner(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key key = mac_key(1);
+	struct fdb_question question;
+	bool ask;
+
+	come(lab, 0, &key, key.addr);
+	pump(lab);
+	peer_reset(HOST(0)->peer);
+	peer_reset(HOST(1)->peer);
+	lab->rig->now_ns += 200 * RIG_SECOND;
+	assert_int_equal(fdb_claim(FDB(1), lab->side[1].third, &key, key.addr, FDB_LEARNED,
+	                           lab->rig->now_ns, &ask, &question),
+	                 FDB_CONTESTED);
+	/* The first question is the caller's and lost; the table repeats it. */
+	advance(lab, FDB_CHECK_SLOW_NS + RIG_SECOND, 50 * RIG_MS);
+	assert_non_null(peer_send_keypair(HOST(1)->peer, lab->rig->now_ns));
+	assert_true(is_known(lab, 1, 1));
+}
+
+static void what_does_not_parse_is_counted(void **state)
+{
+	struct lab *lab = *state;
+	static const uint8_t none[] = { 0x10, WIRE_CONTROL_CHECK, 0, 0 };
+	static const uint8_t cut[] = { 0x10, WIRE_CONTROL_ANNOUNCE, 0xff, 0xff, 0, 0 };
+
+	rig_tell(HOST(0), none, sizeof(none), 0);
+	rig_tell(HOST(0), cut, sizeof(cut), 0);
+	assert_true(rig_only_dropped(HOST(1), DROP_IN_CONTROL, 2, RIG_PEER));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		lab_test(a_replacement_ends_what_it_does_not_name),
+		lab_test(each_is_acknowledged_with_what_there_is),
+		lab_test(a_new_boot_begins_anew),
+		lab_test(the_greatest_number_harms_its_sender),
+		lab_test(nobody_announces_what_nobody_may_have),
+		lab_test(strict_wants_an_address_of_allowed_ips),
+		lab_test(unguarded_addresses_are_nobodys),
+		lab_test(nothing_is_taken_by_announcing),
+		lab_test(what_cannot_be_had_is_refused),
+		lab_test(what_moves_too_often_stays),
+		lab_test(an_announced_claim_asks_at_once),
+		lab_test(quotas_hold),
+		lab_test(a_flood_ends_in_the_bucket),
+		lab_test(other_networks_are_not_heard_of),
+		lab_test(who_is_asked_asks_its_container),
+		lab_test(the_owner_decides_a_contest),
+		lab_test(answers_nobody_asked_for_do_nothing),
+		lab_test(a_check_wakes_an_idle_owner),
+		lab_test(what_does_not_parse_is_counted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
