@@ -443,9 +443,12 @@ static void announce(const struct daemon *daemon)
 		                               : "UDP_SEGMENT, no UDP_GRO");
 	if (!state->device->peer_arena.locked && config->peer_count)
 		buffer_printf(&line, ", keys not locked in memory");
-	for (size_t i = 0; i < config->network_count; i++)
+	for (size_t i = 0; i < config->network_count; i++) {
 		buffer_printf(&line, ", network %s on bridge %s", config->networks[i].name,
 		              config->networks[i].bridge);
+		if (config->networks[i].bridged)
+			buffer_printf(&line, " (VNI %u)", config->networks[i].vni);
+	}
 	if (!config->network_count)
 		buffer_printf(&line, ", no network");
 	/* A long list of networks may not fit; what fits is said. */

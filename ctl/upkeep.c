@@ -195,7 +195,13 @@ static void follow_path(struct state *state, struct run_peer *run, const struct 
 	mtu = mtu > overhead ? mtu - overhead : 0;
 	if (mtu < CONFIG_MTU_MIN)
 		mtu = CONFIG_MTU_MIN;
+	if (atomic_load_explicit(&run->peer->tunnel_mtu, memory_order_relaxed) == mtu)
+		return;
 	peer_set_mtu(run->peer, mtu);
+	/* The peer is told what this end takes. */
+	hello_changed(run->peer);
+	if (state->worker)
+		worker_kick(state->worker);
 }
 
 /* A slice of the peers a tick, so that ten thousand do not hold the thread up. */
