@@ -275,19 +275,21 @@ static void count_move(struct fdb_entry *entry, uint64_t now_ns)
 	entry->hold_until_ns = 0;
 }
 
-/* What a MAC takes with it, as far as its new owner may have so many. */
+/*
+ * What a MAC takes with it, as far as its new owner may have so many. It did not say
+ * that it has them: if it never does, they go by age.
+ */
 static void move_addresses(struct fdb *fdb, struct fdb_entry *station, uint64_t now_ns)
 {
 	uint32_t next;
 
 	for (uint32_t number = station->addresses; number; number = next) {
 		struct fdb_entry *address = fdb_at(fdb, number);
-		enum fdb_source source = (enum fdb_source)address->source;
 
 		next = address->links[FDB_LINK_STATION].next;
 		detach(fdb, address, true, now_ns);
 		if (fdb_has_room(fdb, station->owner, address->key.kind, false)) {
-			attach(fdb, address, station->owner, source, now_ns);
+			attach(fdb, address, station->owner, FDB_LEARNED, now_ns);
 			count_move(address, now_ns);
 		} else {
 			discard(fdb, address);

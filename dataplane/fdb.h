@@ -22,7 +22,8 @@
  * - Five moves a minute are the most; a station that moves more stays until the
  *   minute is over.
  * - An address is where its MAC is: only who has the MAC can claim it, and when the
- *   MAC moves or goes, its addresses go with it. A peer may say at once that one of
+ *   MAC moves or goes, its addresses go with it; from the new owner they count as
+ *   learned, until it says that it has them. A peer may say at once that one of
  *   its addresses is at another of its MACs: that is between its containers, and it
  *   has asked them. Of this host it is a claim like any other.
  * - Not heard at all: claims of MACs and addresses that no station has (multicast,

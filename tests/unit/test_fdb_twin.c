@@ -186,7 +186,7 @@ static void move(unsigned int key, int to, unsigned int mac, int source)
 		s->owner = NOBODY; /* so that it does not count */
 		if (has_room(to, (unsigned int)address)) {
 			end_asking((unsigned int)address, false);
-			place((unsigned int)address, to, key, s->source);
+			place((unsigned int)address, to, key, FDB_LEARNED);
 			count_move(s);
 		} else {
 			vanish((unsigned int)address);
