@@ -173,7 +173,8 @@ def sim(tier, seconds):
     if problem:
         print("    " + problem)
         return Outcome(failed=1)
-    return program([BUILD / "tests" / "sim" / "test_sim", "10000"], seconds)
+    return (program([BUILD / "tests" / "sim" / "test_sim", "10000"], seconds)
+            + program([BUILD / "tests" / "sim" / "test_sim_bridged", "10000"], seconds))
 
 
 def system(tier, seconds):

@@ -8,9 +8,11 @@
 #include "crypto/aead.h"
 #include "crypto/secret.h"
 #include "dataplane/packet.h"
+#include "sim/stations.h"
 
 #define RING_EVENTS 4096
 #define UDP_PORT    7777
+#define UNDERLAY    0x0a000001u /* node 0 */
 
 struct sim_flight {
 	uint64_t arrival_ns;
@@ -31,7 +33,7 @@ struct sim_ring {
 	unsigned int given_count;
 };
 
-static void check(bool condition, const char *what)
+void sim_check(bool condition, const char *what)
 {
 	if (condition)
 		return;
@@ -39,11 +41,11 @@ static void check(bool condition, const char *what)
 	abort();
 }
 
-static void *allocate(size_t size)
+void *sim_allocate(size_t size)
 {
 	void *p = calloc(1, size ? size : 1);
 
-	check(p != NULL, "out of memory");
+	sim_check(p != NULL, "out of memory");
 	return p;
 }
 
@@ -107,7 +109,7 @@ static void launch(struct sim *sim, struct sim_flight flight)
 		sim->flight_capacity = i ? 2 * i : 256;
 		sim->flights =
 			reallocarray(sim->flights, sim->flight_capacity, sizeof(*sim->flights));
-		check(sim->flights != NULL, "out of memory");
+		sim_check(sim->flights != NULL, "out of memory");
 	}
 	flight.order = order++;
 	sim->flights[sim->flight_count++] = flight;
@@ -144,10 +146,12 @@ static void transmit(struct sim_node *node, const struct endpoint *to, uint8_t *
 {
 	struct sim *sim = node->sim;
 	uint32_t type = len >= 4 ? load_le32(data) : 0;
+	uint32_t i = ntohl(to->remote.in.sin_addr.s_addr) - UNDERLAY;
 	unsigned int copies = 1;
 
 	if (type < 5) {
 		node->sent[type]++;
+		node->sent_bytes[type] += len;
 		node->last_len[type] = len < sizeof(node->last[type]) ? len : 0;
 		memcpy(node->last[type], data, node->last_len[type]);
 	}
@@ -158,17 +162,15 @@ static void transmit(struct sim_node *node, const struct endpoint *to, uint8_t *
 		return;
 	if (sim_random(sim, 1000) < sim->duplication)
 		copies = 2;
-	for (unsigned int i = 0; i < sim->node_count; i++) {
-		if (!endpoint_same_remote(&sim->nodes[i].address, to))
-			continue;
-		for (unsigned int c = 0; c < copies; c++) {
-			struct sim_flight flight = { .to = i, .from = node->address, .len = len };
+	if (i >= sim->node_count || !endpoint_same_remote(&sim->nodes[i].address, to))
+		return;
+	for (unsigned int c = 0; c < copies; c++) {
+		struct sim_flight flight = { .to = i, .from = node->address, .len = len };
 
-			flight.arrival_ns = sim->now_ns + delay(sim);
-			flight.data = allocate(len);
-			memcpy(flight.data, data, len);
-			launch(sim, flight);
-		}
+		flight.arrival_ns = sim->now_ns + delay(sim);
+		flight.data = sim_allocate(len);
+		memcpy(flight.data, data, len);
+		launch(sim, flight);
 	}
 }
 
@@ -185,7 +187,7 @@ static struct ring_event *push_event(struct sim_ring *ring, enum ring_event_type
 	memset(event, 0, sizeof(*event));
 	event->type = type;
 	/* Exactly as long as it is, so that a sanitizer sees a byte too many. */
-	event->data = allocate(len);
+	event->data = sim_allocate(len);
 	memcpy(event->data, data, len);
 	event->len = len;
 	event->segment = len;
@@ -243,7 +245,7 @@ static void container_arp(struct sim_node *node, const uint8_t *frame, uint32_t 
 	memcpy(answer->sender_ip, self, 4);
 	memcpy(answer->target_mac, arp->sender_mac, 6);
 	memcpy(answer->target_ip, arp->sender_ip, 4);
-	sim_inject_frame(node->sim, node->id, reply, sizeof(reply));
+	sim_inject_frame(node->sim, node->id, 0, reply, sizeof(reply));
 }
 
 static void container_packet(struct sim_node *node, uint8_t *ip, uint32_t len)
@@ -259,7 +261,7 @@ static void container_packet(struct sim_node *node, uint8_t *ip, uint32_t len)
 	}
 	from = load_be32(ip + pkt.payload);
 	sequence = load_be32(ip + pkt.payload + 4);
-	if (from >= SIM_NODES_MAX || sequence >= SIM_SEQUENCES || pkt.source[2] != 101 + from ||
+	if (from >= SIM_ROUTED_MAX || sequence >= SIM_SEQUENCES || pkt.source[2] != 101 + from ||
 	    pkt.destination[2] != 101 + node->id) {
 		node->corrupt++;
 		return;
@@ -282,12 +284,15 @@ static void ring_sim_write(struct ring *base, struct ring_write *writes, unsigne
 		uint32_t len = 0;
 
 		for (unsigned int v = 0; v < writes[i].iov_count; v++) {
-			check(len + writes[i].iov[v].iov_len <= sizeof(frame), "frame too long");
+			sim_check(len + writes[i].iov[v].iov_len <= sizeof(frame),
+			          "frame too long");
 			memcpy(frame + len, writes[i].iov[v].iov_base, writes[i].iov[v].iov_len);
 			len += (uint32_t)writes[i].iov[v].iov_len;
 		}
-		check(len >= 24, "frame too short");
-		if (load_be16(frame + 22) == ETHERTYPE_WIRE_ARP)
+		sim_check(len >= 24, "frame too short");
+		if (writes[i].port > 0)
+			stations_receive(ring->node, writes[i].port - 1u, frame, len);
+		else if (load_be16(frame + 22) == ETHERTYPE_WIRE_ARP)
 			container_arp(ring->node, frame + 10, len - 10);
 		else
 			container_packet(ring->node, frame + 24, len - 24);
@@ -350,21 +355,34 @@ static void set_address(struct endpoint *ep, unsigned int node, uint16_t port)
 {
 	memset(ep, 0, sizeof(*ep));
 	ep->remote.in.sin_family = AF_INET;
-	ep->remote.in.sin_addr.s_addr = htonl(0x0a000001u + node);
+	ep->remote.in.sin_addr.s_addr = htonl(UNDERLAY + node);
 	ep->remote.in.sin_port = htons(port);
 }
 
 struct sim *sim_open(uint64_t seed, unsigned int nodes)
 {
-	struct sim *sim = allocate(sizeof(*sim));
+	const struct sim_options options = { .nodes = nodes, .routed = true };
 
-	check(secret_init() == 0 && aead_init() == 0, "no crypto");
-	check(nodes <= SIM_NODES_MAX, "too many nodes");
+	return sim_open_with(seed, &options);
+}
+
+struct sim *sim_open_with(uint64_t seed, const struct sim_options *options)
+{
+	struct sim *sim = sim_allocate(sizeof(*sim));
+
+	sim_check(secret_init() == 0 && aead_init() == 0, "no crypto");
+	sim_check(options->nodes <= (options->routed ? SIM_ROUTED_MAX : SIM_NODES_MAX),
+	          "too many nodes");
 	sim->random_state = seed * 0x2545f4914f6cdd1dULL + 1;
 	sim->now_ns = 1000 * SIM_SECOND;
-	sim->node_count = nodes;
+	sim->node_count = options->nodes;
+	sim->nodes = sim_allocate(options->nodes * sizeof(*sim->nodes));
+	sim->routed = options->routed;
+	memcpy(sim->widths, options->widths, sizeof(sim->widths));
 	sim->delay_min_ns = sim->delay_max_ns = 10 * SIM_MS;
-	for (unsigned int i = 0; i < nodes; i++) {
+	if (options->stations)
+		sim->stations = stations_open(sim, options->stations);
+	for (unsigned int i = 0; i < sim->node_count; i++) {
 		struct sim_node *node = &sim->nodes[i];
 
 		node->sim = sim;
@@ -375,7 +393,7 @@ struct sim *sim_open(uint64_t seed, unsigned int nodes)
 		secret_derive_public(node->public_key, node->private_key);
 		set_address(&node->address, i, 51820);
 	}
-	for (unsigned int i = 0; i < nodes; i++)
+	for (unsigned int i = 0; i < sim->node_count; i++)
 		sim_start(sim, i);
 	return sim;
 }
@@ -386,7 +404,9 @@ void sim_close(struct sim *sim)
 		sim_stop(sim, i);
 	while (sim->flight_count)
 		free(land(sim).data);
+	stations_close(sim->stations);
 	free(sim->flights);
+	free(sim->nodes);
 	free(sim);
 }
 
@@ -395,48 +415,74 @@ static struct prefix prefix_of(uint8_t third, uint8_t len)
 	return (struct prefix){ .family = 4, .len = len, .addr = { 172, 20, third, 0 } };
 }
 
+static void add_routed(struct sim_node *node, struct view_network *net)
+{
+	node->network = network_create(node->device, "sim", 0, NETWORK_ROUTED);
+	sim_check(node->network != NULL, "out of memory");
+	net->network = node->network;
+	net->attached = true;
+	net->subnets = sim_allocate(sizeof(*net->subnets));
+	net->subnets[0] = prefix_of(0, 16);
+	net->subnet_count = 1;
+}
+
+static void publish(struct sim_node *node)
+{
+	struct sim *sim = node->sim;
+	struct route routes[SIM_ROUTED_MAX];
+	size_t networks = sim->routed, peers = 0, n = 0;
+	struct view *view;
+
+	for (unsigned int k = 0; k < SIM_NETWORKS_MAX; k++)
+		networks += node->id < sim->widths[k];
+	view = view_create(sim->node_count - 1, networks);
+	sim_check(view != NULL, "out of memory");
+	for (unsigned int i = 0; i < sim->node_count; i++) {
+		if (i == node->id)
+			continue;
+		view->peers[peers++] = node->peers[i];
+		if (!sim->routed)
+			continue;
+		routes[n].prefix = prefix_of((uint8_t)(101 + i), 24);
+		routes[n++].target = node->peers[i];
+	}
+	networks = 0;
+	if (sim->routed)
+		add_routed(node, &view->networks[networks++]);
+	for (unsigned int k = 0; k < SIM_NETWORKS_MAX; k++)
+		if (node->id < sim->widths[k])
+			stations_add_network(node, k, &view->networks[networks++]);
+	sim_check(view_finish(view, routes, n) == 0, "out of memory");
+	device_publish(node->device, view);
+}
+
 void sim_start(struct sim *sim, unsigned int id)
 {
 	struct sim_node *node = &sim->nodes[id];
-	struct route routes[SIM_NODES_MAX];
-	struct view_network *net;
-	struct view *view;
-	size_t n = 0;
 
-	check(!node->running, "node runs already");
-	check(device_open(&node->device, &node->env) == 0, "no device");
+	sim_check(!node->running, "node runs already");
+	sim_check(device_open(&node->device, &node->env) == 0, "no device");
 	device_set_identity(node->device, node->private_key);
-	node->network = network_create(node->device, "sim", 0, NETWORK_ROUTED);
-	view = view_create(sim->node_count - 1, 1);
-	check(node->network && view, "out of memory");
-	check(timers_reserve(&node->device->timers, sim->node_count) == 0, "out of memory");
+	sim_check(timers_reserve(&node->device->timers, sim->node_count) == 0, "out of memory");
 	for (unsigned int i = 0; i < sim->node_count; i++) {
 		if (i == id)
 			continue;
 		node->peers[i] = peer_create(node->device, sim->nodes[i].public_key);
-		check(node->peers[i] != NULL, "out of memory");
+		sim_check(node->peers[i] != NULL, "out of memory");
 		peer_set_endpoint(node->peers[i], &sim->nodes[i].address);
-		routes[n].prefix = prefix_of((uint8_t)(101 + i), 24);
-		routes[n].target = node->peers[i];
-		view->peers[n++] = node->peers[i];
 	}
-	net = &view->networks[0];
-	net->network = node->network;
-	net->attached = true;
-	net->subnets = allocate(sizeof(*net->subnets));
-	net->subnets[0] = prefix_of(0, 16);
-	net->subnet_count = 1;
-	check(view_finish(view, routes, n) == 0, "out of memory");
-	device_publish(node->device, view);
+	publish(node);
 
-	node->ring = allocate(sizeof(*node->ring));
+	node->ring = sim_allocate(sizeof(*node->ring));
 	node->ring->ring.ops = &ring_sim_ops;
 	node->ring->ring.name = "sim";
 	node->ring->node = node;
 	node->worker = worker_create(node->device, &node->ring->ring);
-	check(node->worker != NULL, "no worker");
+	sim_check(node->worker != NULL, "no worker");
 	node->deadline_ns = UINT64_MAX;
 	node->running = true;
+	node->lives++;
+	stations_attach(node);
 }
 
 void sim_stop(struct sim *sim, unsigned int id)
@@ -449,6 +495,10 @@ void sim_stop(struct sim *sim, unsigned int id)
 	ring_close(&node->ring->ring);
 	device_close(node->device);
 	memset(node->peers, 0, sizeof(node->peers));
+	for (unsigned int k = 0; k < SIM_NETWORKS_MAX; k++) {
+		node->bridges[k].network = NULL;
+		memset(node->bridges[k].members, 0, sizeof(node->bridges[k].members));
+	}
 	node->running = false;
 }
 
@@ -471,10 +521,16 @@ void sim_inject(struct sim *sim, unsigned int to, const struct endpoint *claimed
 		event->from = *claimed;
 }
 
-void sim_inject_frame(struct sim *sim, unsigned int id, const uint8_t *data, uint32_t len)
+void sim_inject_frame(struct sim *sim, unsigned int id, uint16_t port, const uint8_t *data,
+                      uint32_t len)
 {
-	if (sim->nodes[id].running)
-		push_event(sim->nodes[id].ring, RING_FRAME, data, len);
+	struct ring_event *event;
+
+	if (!sim->nodes[id].running)
+		return;
+	event = push_event(sim->nodes[id].ring, RING_FRAME, data, len);
+	if (event)
+		event->port = port;
 }
 
 void sim_kick(struct sim *sim, unsigned int id)
@@ -490,7 +546,7 @@ void sim_send(struct sim *sim, unsigned int from, unsigned int to, uint32_t sequ
 	struct packet pkt;
 	uint32_t len = 28 + 8 + payload_len;
 
-	check(payload_len <= 1900, "payload too long");
+	sim_check(payload_len <= 1900, "payload too long");
 	if (!sim->nodes[from].running)
 		return;
 	memcpy(data + 10, sim->nodes[from].network->router_mac, 6);
@@ -510,11 +566,11 @@ void sim_send(struct sim *sim, unsigned int from, unsigned int to, uint32_t sequ
 	store_be32(ip + 32, sequence);
 	for (uint32_t i = 36; i < len; i++)
 		ip[i] = (uint8_t)(sequence + i);
-	check(packet_parse_ip(ip, len, &pkt), "own packet");
+	sim_check(packet_parse_ip(ip, len, &pkt), "own packet");
 	store_be16(ip + 26,
 	           checksum_fold(checksum_add(checksum_pseudo(&pkt, IPPROTO_WIRE_UDP, len - 20),
 	                                      ip + 20, len - 20)));
-	sim_inject_frame(sim, from, data, 24 + len);
+	sim_inject_frame(sim, from, 0, data, 24 + len);
 }
 
 /* ---- time ---- */
@@ -549,6 +605,7 @@ bool sim_run(struct sim *sim, uint64_t ns, bool (*done)(struct sim *sim, void *a
 	for (;;) {
 		uint64_t next = end;
 
+		stations_run(sim);
 		run_nodes(sim);
 		if (done && done(sim, arg))
 			return true;
@@ -557,6 +614,8 @@ bool sim_run(struct sim *sim, uint64_t ns, bool (*done)(struct sim *sim, void *a
 				next = sim->nodes[i].deadline_ns;
 		if (sim->flight_count && sim->flights[0].arrival_ns < next)
 			next = sim->flights[0].arrival_ns;
+		if (stations_next(sim) < next)
+			next = stations_next(sim);
 		if (next >= end)
 			break;
 		if (next > sim->now_ns)
