@@ -64,20 +64,19 @@ static enum drop parse(const struct inbound *in, uint8_t *data, uint32_t len,
 	return DROP_NONE;
 }
 
-/* Nothing was claimed, and the last frame that passed had the same ends. */
+/*
+ * Nothing is claimed, and the last frame that passed had the same ends. Of equal
+ * link headers the types are equal, too.
+ */
 static bool same_flow(const struct inbound *in, const struct arrival *arrival)
 {
 	const struct guarded *guarded = &arrival->guarded;
 	const struct frame *frame = &guarded->frame;
 	const struct packet *pkt = &guarded->pkt;
 
-	if (!in->known || in->member != arrival->member || guarded->claim_family ||
-	    in->target.link_len != frame->link_len ||
-	    memcmp(in->target.link, frame->data, frame->link_len) != 0)
-		return false;
-	return guarded->has_ip ? in->family == pkt->family &&
-	                                 memcmp(in->source, pkt->source, packet_addr_len(pkt)) == 0
-	                       : in->family == 0;
+	return in->known && in->member == arrival->member && !guarded->claim_family &&
+	       memcmp(in->target.link, frame->data, frame->link_len) == 0 &&
+	       (!guarded->has_ip || memcmp(in->source, pkt->source, packet_addr_len(pkt)) == 0);
 }
 
 /* May it go to the bridge? By where its destination is. */
@@ -117,7 +116,6 @@ static bool find_target(struct inbound *in, const struct arrival *arrival)
 	in->known = !flooded; /* each takes its token */
 	in->member = arrival->member;
 	in->net = arrival->net;
-	in->family = guarded->has_ip ? guarded->pkt.family : 0;
 	if (guarded->has_ip)
 		memcpy(in->source, guarded->pkt.source, packet_addr_len(&guarded->pkt));
 	in->target = (struct coalesce_target){ .port = network->port,

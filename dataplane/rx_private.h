@@ -15,12 +15,12 @@ struct inbound {
 	struct peer *peer;
 	/* the last flow: most runs are one */
 	bool known;
-	struct member *member; /* a flow of frames, told by the link header too; NULL: of packets */
-	uint8_t family; /* frames only: 0, not IP */
+	struct member *member; /* a flow of frames; NULL: of packets */
+	uint8_t family; /* packets: theirs; frames have it in the link header */
 	uint8_t source[16];
-	uint8_t destination[16]; /* packets only */
+	uint8_t destination[16]; /* packets */
 	const struct view_network *net;
-	struct coalesce_target target;
+	struct coalesce_target target; /* frames: their link header */
 	/* what the run added up to, counted once */
 	uint32_t packets;
 	uint64_t bytes;

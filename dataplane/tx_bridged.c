@@ -170,7 +170,6 @@ static void answer(struct outbound *out, const struct guarded *guarded,
  */
 static bool suppress(struct outbound *out, const struct guarded *guarded)
 {
-	const uint8_t *asker = out->ethernet->source;
 	struct question question;
 	struct fdb_place place;
 	struct fdb_key key;
@@ -186,9 +185,7 @@ static bool suppress(struct outbound *out, const struct guarded *guarded)
 	    !fdb_lookup(out->net->network->fdb, &key, out->burst->now_ns, &place))
 		return false;
 	if (place.owner->peer) {
-		/* Its own address: nobody else can say that it is taken. */
-		if (memcmp(place.mac, asker, ETHER_ADDR_SIZE) == 0 ||
-		    may_be_router(out, &question, place.owner))
+		if (may_be_router(out, &question, place.owner))
 			return false;
 		/* Taken by someone who may be gone: let him say so himself. */
 		if (question.probing && !peer_send_keypair(place.owner->peer, out->burst->now_ns))

@@ -385,6 +385,11 @@ static void addresses_of_others(void **state)
 	assert_delivered(rig);
 	build_udp(&f, everyone, station(0, 1), "10.7.0.4", "10.7.1.3", 30);
 	assert_delivered(rig);
+	/* AllowedIPs have no say here. */
+	build_udp(&f, everyone, station(0, 1), "10.8.8.8", "10.7.1.3", 30);
+	assert_delivered(rig);
+	build_arp(&f, everyone, station(0, 4), ARP_REPLY, "10.7.1.44", "10.7.1.3");
+	assert_delivered(rig);
 	rig_publish(B, &off);
 	build_udp(&f, everyone, station(0, 1), "10.7.1.2", "10.7.1.3", 30);
 	assert_delivered(rig);
@@ -662,6 +667,24 @@ static void nothing_hides_in_a_run(void **state)
 	}
 }
 
+/* ARP and ND are claims, each of them, be the frames ever so alike. */
+static void no_claim_hides_in_a_run(void **state)
+{
+	static const uint8_t padding[1120];
+	struct rig *rig = *state;
+
+	know(B, &B->seg->local, station(1, 1), "10.7.1.2");
+	for (unsigned int i = 0; i < 9; i++) {
+		build_arp(&f, station(1, 1), station(0, 1), ARP_REPLY,
+		          i % 3 == 2 ? "10.7.1.2" : "10.7.0.2", "10.7.1.3");
+		build_body(&f, padding, 1120 - 22 - 28);
+		add_to_run(rig, RIG_VNI_SEG);
+	}
+	give_run(rig);
+	assert_true(rig_counted(B, DROP_IN_BINDING, 3, RIG_PEER | RIG_SEG));
+	assert_int_equal(delivered_frames(B), 6);
+}
+
 /* Two networks, and packets of a routed one, in a run. */
 static void networks_in_a_run(void **state)
 {
@@ -732,6 +755,7 @@ int main(void)
 		connected_test(answers_go_back),
 		connected_test(a_flow_is_merged),
 		connected_test(nothing_hides_in_a_run),
+		connected_test(no_claim_hides_in_a_run),
 		connected_test(networks_in_a_run),
 		connected_test(floods_in_a_run),
 	};

@@ -269,6 +269,35 @@ static void macs_of_others(void **state)
 	assert_stopped(rig, DROP_OUT_MAC_OWNED, 1, RIG_SEG);
 }
 
+/* The owner is asked, whoever he is. */
+static void owners_are_asked(void **state)
+{
+	struct rig *rig = *state;
+
+	know(A, A->seg_peer, station(1, 1), "10.7.1.2");
+	build_other(&f, everyone, station(1, 1), 60);
+	say(A, &f);
+	assert_int_equal(event_of(A, EVENT_CHECK_SENT), 1);
+	assert_int_equal(A->sent_count, 1);
+	assert_true(endpoint_same_remote(&A->sent[0].to, &B->address));
+	build_arp(&f, everyone, station(0, 1), ARP_REPLY, "10.7.1.2", "10.7.1.3");
+	say(A, &f);
+	assert_int_equal(event_of(A, EVENT_CHECK_SENT), 2);
+}
+
+/* Strict is for peers: AllowedIPs say nothing of who lives here. */
+static void strict_is_for_peers(void **state)
+{
+	const struct rig_options options = { .guards.mode = GUARD_STRICT };
+	struct rig *rig = *state;
+
+	rig_publish(A, &options);
+	build_udp(&f, everyone, station(0, 1), "10.7.1.9", "10.7.1.3", 30);
+	assert_goes(rig, 2);
+	build_arp(&f, everyone, station(0, 1), ARP_REPLY, "10.7.1.9", "10.7.1.3");
+	assert_goes(rig, 2);
+}
+
 static void addresses_of_others(void **state)
 {
 	const struct rig_options off = { .guards.mode = GUARD_OFF };
@@ -466,6 +495,10 @@ static void probes_are_answered(void **state)
 	assert_int_equal(A->frame_count, 0);
 	assert_int_equal(sent_frames(A), 1);
 	assert_int_equal(sent_to(A, 0), 2);
+	build_arp(&f, everyone, station(0, 1), ARP_REQUEST, "0.0.0.0", "10.7.1.2");
+	say(A, &f);
+	assert_int_equal(A->frame_count, 0);
+	assert_int_equal(sent_frames(A), 1);
 	/* An ordinary question is answered still. */
 	question_of(&f, true, "fd07::2");
 	say(A, &f);
@@ -491,6 +524,9 @@ static void not_to_be_answered(void **state)
 	assert_int_equal(A->frame_count, 0);
 	/* Answers are no questions. */
 	build_arp(&f, everyone, us, ARP_REPLY, "10.7.0.2", "10.7.1.2");
+	assert_goes(rig, 2);
+	build_nd(&f, all_nodes, us, true, "fd07::1:2", "fd07::1:2");
+	assert_goes(rig, 2);
 	assert_goes(rig, 2);
 	assert_int_equal(event_of(A, EVENT_SUPPRESSED), 0);
 }
@@ -536,7 +572,11 @@ static void routers_answer_themselves(void **state)
 	assert_goes(rig, 0);
 	atomic_store(&A->seg_peer->may_route, true);
 	assert_goes(rig, 2);
+	/* Of a router's addresses only that of the link is the router's. */
 	question_of(&f, true, "fd07::9");
+	assert_goes(rig, 0);
+	know(A, A->seg_peer, station(1, 1), "fd80::9");
+	question_of(&f, true, "fd80::9");
 	assert_goes(rig, 0);
 	atomic_store(&A->seg_peer->may_route, false);
 	rig_publish(A, &any);
@@ -615,6 +655,62 @@ static void no_hint_unasked(void **state)
 	assert_int_equal(plain[3], 0);
 	assert_true(packet_parse_ip(plain + 22, len - 22, &pkt));
 	assert_true(packet_l4_checksum_ok(&pkt));
+}
+
+/* A copy is made anew where the last one will not do. */
+static void a_hint_each(void **state)
+{
+	struct wire_vnet vnet = { .flags = VNET_F_NEEDS_CSUM, .csum_start = 34, .csum_offset = 6 };
+	struct rig *rig = *state;
+	struct packet pkt;
+	uint32_t len;
+
+	atomic_store(&A->third->hello.acked, false);
+	build_udp(&f, everyone, station(0, 1), "10.7.0.2", "255.255.255.255", 300);
+	store_be16(f.bytes + 24 + 26, 0x1234);
+	memcpy(f.bytes, &vnet, sizeof(vnet));
+	assert_goes(rig, 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		bool hint = sent_to(A, i) == 1;
+
+		sent_frame(A, i, plain, &len);
+		assert_int_equal(plain[3], hint ? WIRE_VXLAN_CHECKSUM_UNDONE : 0);
+		assert_true(packet_parse_ip(plain + 22, len - 22, &pkt));
+		assert_int_equal(packet_l4_checksum_ok(&pkt), !hint);
+	}
+}
+
+/* The last copy may be sealed and sent before the next is made. */
+static void a_flush_between_copies(void **state)
+{
+	const struct wire_vnet vnet = { .flags = VNET_F_NEEDS_CSUM,
+		                        .gso_type = VNET_GSO_TCPV4,
+		                        .gso_size = 50,
+		                        .csum_start = 34,
+		                        .csum_offset = 16 };
+	struct rig *rig = *state;
+	uint32_t len;
+
+	know_mac(A, A->seg_peer, station(1, 1));
+	for (unsigned int before = 450; before < 480; before += 2) {
+		rig_mark(A);
+		/* Sends that a burst has room for are fewer than it has packets now. */
+		for (unsigned int i = 0; i < 2; i++) {
+			build_tcp(&f, station(1, 1), station(0, 1), "10.7.0.2", "10.7.1.2",
+			          before / 2 * 50);
+			memcpy(f.bytes, &vnet, sizeof(vnet));
+			rig_give_frame(A, RIG_PORT_SEG, f.bytes, f.len);
+		}
+		build_other(&f, everyone, station(0, 1), 60);
+		rig_give_frame(A, RIG_PORT_SEG, f.bytes, f.len);
+		rig_round(A);
+		assert_true(rig_counted(A, DROP_NONE, 0, RIG_NOBODY));
+		assert_int_equal(sent_frames(A), before + 2);
+		for (unsigned int i = before; i < before + 2; i++) {
+			assert_non_null(sent_frame(A, i, plain, &len));
+			assert_memory_equal(plain + 8, built_frame(&f), built_len(&f));
+		}
+	}
 }
 
 /* Checks an ICMP error in frame @i: about @f, to its sender, from whom it was for. */
@@ -900,6 +996,39 @@ static void found_while_it_waited(void **state)
 	assert_int_equal(delivered_to(C), 1);
 }
 
+/* Nor is a question answered here that is on its way already. */
+static void answered_while_it_waited(void **state)
+{
+	struct rig *rig = *state;
+
+	question_of(&f, false, "10.7.1.2");
+	say(A, &f);
+	know(A, A->seg_peer, station(1, 1), "10.7.1.2");
+	rig_mark(B);
+	rig_mark(C);
+	rig_pump(rig);
+	assert_int_equal(A->frame_count, 0);
+	assert_int_equal(delivered_to(B), 1);
+	assert_int_equal(delivered_to(C), 1);
+}
+
+/* A container that is gone does not come back by what it said before. */
+static void withdrawn_while_it_waited(void **state)
+{
+	struct rig *rig = *state;
+	struct fdb_key key = fdb_key_mac(station(0, 1).b);
+	struct fdb_place place;
+
+	build_other(&f, everyone, station(0, 1), 100);
+	say(A, &f);
+	assert_true(is_known(A, &key, &place));
+	fdb_withdraw(A->seg->fdb, &A->seg->local, &key, rig->now_ns);
+	rig_mark(B);
+	rig_pump(rig);
+	assert_int_equal(delivered_to(B), 1);
+	assert_false(is_known(A, &key, &place));
+}
+
 static void no_member_any_more(void **state)
 {
 	const struct rig_options alone = { .without_members = true };
@@ -1027,6 +1156,8 @@ int main(void)
 		connected_test(offloads_that_lie),
 		connected_test(own_datagrams),
 		connected_test(macs_of_others),
+		connected_test(owners_are_asked),
+		connected_test(strict_is_for_peers),
 		connected_test(addresses_of_others),
 		connected_test(quotas),
 		connected_test(moves),
@@ -1042,6 +1173,8 @@ int main(void)
 		connected_test(answers_have_the_askers_tags),
 		connected_test(superframes_are_cut),
 		connected_test(no_hint_unasked),
+		connected_test(a_hint_each),
+		connected_test(a_flush_between_copies),
 		connected_test(too_big),
 		connected_test(too_big_for_all),
 		connected_test(over_long),
@@ -1054,6 +1187,8 @@ int main(void)
 		bridged_test(known_waits_too),
 		bridged_test(forgotten_while_it_waited),
 		bridged_test(found_while_it_waited),
+		bridged_test(answered_while_it_waited),
+		bridged_test(withdrawn_while_it_waited),
 		bridged_test(no_member_any_more),
 		bridged_test(no_endpoint),
 		connected_test(hello_comes),
