@@ -77,15 +77,24 @@ static void send_to_waited(struct outbound *out)
 		tx_drop(out, out->waited, DROP_OUT_NO_ROUTE);
 }
 
+/* On this bridge, which floods what it does not know to the TAP, too. */
+static bool is_here(const struct outbound *out, const struct fdb_place *place)
+{
+	return place ? !place->owner->peer
+	             : view_is_bridge_mac(out->net, out->ethernet->destination);
+}
+
 static void send_out(struct outbound *out)
 {
 	const uint8_t *to = out->ethernet->destination;
 	struct fdb_place place;
+	bool known = bridged_find(out->burst, out->net, to, &place);
 
-	/* Of a frame that was flooded everyone has had his copy, and this is one. */
-	if (!out->is_copy && bridged_find(out->burst, out->net, to, &place))
+	if (is_here(out, known ? &place : NULL))
+		tx_drop(out, NULL, DROP_OUT_LOCAL);
+	else if (known && !out->is_copy)
 		send_to(out, place.owner, false);
-	else if (out->waited)
+	else if (out->waited) /* of what was flooded everyone has had his copy: this is one */
 		send_to_waited(out);
 	else if (!bridged_is_group(to) && out->net->guards.drop_unknown)
 		tx_drop(out, NULL, DROP_OUT_UNKNOWN);
@@ -199,40 +208,31 @@ static bool suppress(struct outbound *out, const struct guarded *guarded)
 
 /* ---- the way ---- */
 
-/* Guards and claims; false: it ends here. */
-static bool admit(struct outbound *out, struct guarded *guarded)
+/* Guards and claims. */
+static enum drop admit(struct outbound *out, struct guarded *guarded)
 {
-	struct network *network = out->net->network;
-	const uint8_t *to = out->ethernet->destination;
-	struct fdb_place place;
+	struct member *local = &out->net->network->local;
 	enum drop reason;
 
 	if (!packet_parse_frame(out->data + sizeof(out->vnet),
-	                        out->len - (uint32_t)sizeof(out->vnet), &guarded->frame)) {
-		tx_drop(out, NULL, DROP_OUT_SHORT);
-		return false;
-	}
-	reason = bridged_guard(out->net, &network->local, guarded);
-	if (reason == DROP_NONE &&
-	    (view_is_bridge_mac(out->net, to) ||
-	     (bridged_find(out->burst, out->net, to, &place) && !place.owner->peer)))
-		reason = DROP_OUT_LOCAL;
+	                        out->len - (uint32_t)sizeof(out->vnet), &guarded->frame))
+		return DROP_OUT_SHORT;
+	reason = bridged_guard(out->net, local, guarded);
 	/* Whatever waited has been heard when it came; its sender may be gone since. */
 	if (reason == DROP_NONE && !out->waited)
-		reason = bridged_claim(out->burst, out->net, &network->local, guarded);
-	if (reason != DROP_NONE) {
-		tx_drop(out, NULL, reason);
-		return false;
-	}
-	return true;
+		reason = bridged_claim(out->burst, out->net, local, guarded);
+	return reason;
 }
 
 void tx_bridged(struct outbound *out)
 {
 	struct guarded guarded;
+	enum drop reason = admit(out, &guarded);
 
-	if (!admit(out, &guarded))
+	if (reason != DROP_NONE) {
+		tx_drop(out, NULL, reason);
 		return;
+	}
 	out->frame = guarded.frame;
 	out->link_len = guarded.frame.link_len;
 	out->has_ip = guarded.has_ip;

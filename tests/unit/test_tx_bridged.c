@@ -91,6 +91,9 @@ static void local_destinations(void **state)
 	assert_stopped(rig, DROP_OUT_LOCAL, 1, RIG_SEG);
 	build_udp(&f, bridge, station(0, 1), "10.7.0.2", "10.7.0.1", 30);
 	assert_stopped(rig, DROP_OUT_LOCAL, 1, RIG_SEG);
+	/* Found by the fuzzer: to itself, of which nothing was known before. */
+	build_udp(&f, station(0, 9), station(0, 9), "10.7.0.9", "10.7.0.9", 30);
+	assert_stopped(rig, DROP_OUT_LOCAL, 1, RIG_SEG);
 }
 
 /* What a container answers to the daemon's own questions is heard and goes no further. */
