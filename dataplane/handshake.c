@@ -98,12 +98,9 @@ static uint32_t random_u32(void *arg)
 	return v;
 }
 
-static uint32_t fresh_index(struct peer *peer)
+static uint32_t fresh_index(struct device *device, struct index_entry *entry, enum index_kind kind)
 {
-	struct device *device = peer->device;
-
-	return index_insert(&device->indices, &peer->handshake_entry, INDEX_HANDSHAKE, random_u32,
-	                    device);
+	return index_insert(&device->indices, entry, kind, random_u32, device);
 }
 
 static void fresh_key(const struct device *device, uint8_t key[KEY_SIZE])
@@ -158,7 +155,8 @@ void handshake_initiate(struct burst *burst, struct peer *peer, bool retry)
 	fresh_key(device, ephemeral);
 	next_timestamp(peer, timestamp);
 	if (noise_create_initiation(&peer->handshake, &device->identity, ephemeral, timestamp,
-	                            fresh_index(peer), &msg) != NOISE_OK) {
+	                            fresh_index(device, &peer->handshake_entry, INDEX_HANDSHAKE),
+	                            &msg) != NOISE_OK) {
 		/* A low-order key of the peer's: it can never be talked to. */
 		index_remove(&device->indices, &peer->handshake_entry);
 		goto out;
@@ -178,8 +176,9 @@ out:
 	device_event(device, EVENT_HANDSHAKE_SENT, 1);
 }
 
-/* Turns the finished handshake into a key pair in its slot. Peer's lock held. */
-static bool begin_session(struct burst *burst, struct peer *peer, bool initiator)
+/* Turns the finished @handshake, of @entry, into a key pair in its slot. Peer's lock held. */
+static bool begin_session(struct burst *burst, struct peer *peer, struct noise_handshake *handshake,
+                          struct index_entry *entry, bool initiator)
 {
 	struct device *device = burst->device;
 	struct peer_keypair *new = arena_get(&device->keypair_arena);
@@ -190,8 +189,8 @@ static bool begin_session(struct burst *burst, struct peer *peer, bool initiator
 		return false;
 	new->peer = peer;
 	new->arena = &device->keypair_arena;
-	if (noise_derive_keypair(&peer->handshake, &new->keypair, burst->now_ns) != NOISE_OK ||
-	    !index_replace(&device->indices, &peer->handshake_entry, &new->entry, INDEX_KEYPAIR)) {
+	if (noise_derive_keypair(handshake, &new->keypair, burst->now_ns) != NOISE_OK ||
+	    !index_replace(&device->indices, entry, &new->entry, INDEX_KEYPAIR)) {
 		arena_put(&device->keypair_arena, new);
 		return false;
 	}
@@ -200,7 +199,6 @@ static bool begin_session(struct burst *burst, struct peer *peer, bool initiator
 	else
 		n = session_install_responder(&peer->session, &new->keypair, gone);
 	peer_retire_keypairs(peer, gone, n);
-	peer->stood = false;
 	return true;
 }
 
@@ -310,70 +308,95 @@ static void roam_by_initiation(struct peer *peer, const struct endpoint *from)
 		peer_roam(peer, from);
 }
 
+/* An initiation, and what answers it. */
+struct answer {
+	struct message_initiation msg;
+	struct noise_initiation in;
+	struct message_response response;
+};
+
+/* Peer's lock held. */
+static enum noise_verdict make_answer(struct burst *burst, struct peer *peer,
+                                      struct noise_handshake *handshake, struct index_entry *entry,
+                                      struct answer *answer)
+{
+	struct device *device = burst->device;
+	uint8_t ephemeral[KEY_SIZE];
+	enum noise_verdict verdict;
+	uint32_t index;
+
+	verdict = noise_consume_initiation(handshake, &answer->msg, &answer->in, burst->now_ns);
+	if (verdict != NOISE_OK)
+		return verdict;
+	fresh_key(device, ephemeral);
+	index = fresh_index(device, entry, INDEX_ANSWER);
+	verdict = noise_create_response(handshake, ephemeral, index, &answer->response);
+	secret_wipe(ephemeral, sizeof(ephemeral));
+	if (verdict == NOISE_OK && !begin_session(burst, peer, handshake, entry, false))
+		verdict = NOISE_BAD;
+	if (verdict != NOISE_OK) {
+		index_remove(&device->indices, entry);
+		return verdict;
+	}
+	cookie_add_macs(&peer->cookie, &answer->response, sizeof(answer->response), burst->now_ns);
+	peer->initiation_sent_ns = burst->now_ns;
+	return NOISE_OK;
+}
+
 /*
  * Initiations that cross on their way would undo each other: each side answers,
- * and has no use for the answer any more. So the one with the higher key stands by
- * its own, and the other answers it. But not twice in a row: the peer may be where
- * ours do not arrive, and its own the only way. Peer's lock held.
+ * gives its own up for that, and has no use for the other's answer any more. So the
+ * one with the higher key does not give its own up: it answers by a copy of the
+ * handshake. If both initiations arrive, the session is the one it began; if its
+ * own is lost, the one that it answered. Peer's lock held.
  */
-static bool stands_by_its_own(struct peer *peer, bool higher)
+static enum noise_verdict answer_by_copy(struct burst *burst, struct peer *peer,
+                                         struct answer *answer)
 {
-	if (!higher || peer->handshake.state != NOISE_INITIATION_CREATED ||
-	    !timers_handshake_pending(peer))
-		return false;
-	peer->stood = !peer->stood;
-	return peer->stood;
+	struct noise_handshake copy = peer->handshake;
+	enum noise_verdict verdict;
+
+	verdict = make_answer(burst, peer, &copy, &peer->answer_entry, answer);
+	memcpy(peer->handshake.last_timestamp, copy.last_timestamp, TIMESTAMP_SIZE);
+	peer->handshake.last_initiation_ns = copy.last_initiation_ns;
+	secret_wipe(&copy, sizeof(copy));
+	return verdict;
 }
 
 static enum drop consume_initiation(struct burst *burst, const struct item *item)
 {
 	struct device *device = burst->device;
-	struct message_initiation msg;
-	struct message_response response;
-	struct noise_initiation in;
-	uint8_t ephemeral[KEY_SIZE] = { 0 };
+	struct answer answer;
 	struct peer *peer = NULL;
 	enum noise_verdict verdict;
 	bool higher;
 
-	memcpy(&msg, item->bytes, sizeof(msg));
+	memcpy(&answer.msg, item->bytes, sizeof(answer.msg));
 	pthread_rwlock_rdlock(&device->identity_lock);
-	verdict = device->has_identity ? noise_open_initiation(&device->identity, &msg, &in)
-	                               : NOISE_BAD;
+	verdict = device->has_identity
+	                  ? noise_open_initiation(&device->identity, &answer.msg, &answer.in)
+	                  : NOISE_BAD;
 	higher = verdict == NOISE_OK &&
-	         memcmp(device->identity.public_key, in.remote_static, KEY_SIZE) > 0;
+	         memcmp(device->identity.public_key, answer.in.remote_static, KEY_SIZE) > 0;
 	pthread_rwlock_unlock(&device->identity_lock);
 	if (verdict == NOISE_OK)
-		peer = view_find_peer(burst->view, in.remote_static);
+		peer = view_find_peer(burst->view, answer.in.remote_static);
 	if (!peer) {
-		secret_wipe(&in, sizeof(in));
+		secret_wipe(&answer, sizeof(answer));
 		return DROP_HANDSHAKE_INVALID;
 	}
 
 	pthread_mutex_lock(&peer->lock);
-	if (stands_by_its_own(peer, higher)) {
-		pthread_mutex_unlock(&peer->lock);
-		secret_wipe(&in, sizeof(in));
-		stats_add(&peer->drops[DROP_HANDSHAKE_CROSSED], 1);
-		return DROP_HANDSHAKE_CROSSED;
-	}
-	verdict = peer->dead ? NOISE_BAD
-	                     : noise_consume_initiation(&peer->handshake, &msg, &in, burst->now_ns);
-	if (verdict != NOISE_OK)
-		goto out;
-	fresh_key(device, ephemeral);
-	verdict = noise_create_response(&peer->handshake, ephemeral, fresh_index(peer), &response);
-	if (verdict != NOISE_OK)
-		goto out;
-	cookie_add_macs(&peer->cookie, &response, sizeof(response), burst->now_ns);
-	if (!begin_session(burst, peer, false))
+	if (peer->dead)
 		verdict = NOISE_BAD;
+	else if (higher && peer->handshake.state == NOISE_INITIATION_CREATED &&
+	         timers_handshake_pending(peer))
+		verdict = answer_by_copy(burst, peer, &answer);
 	else
-		peer->initiation_sent_ns = burst->now_ns;
-out:
+		verdict =
+			make_answer(burst, peer, &peer->handshake, &peer->handshake_entry, &answer);
 	pthread_mutex_unlock(&peer->lock);
-	secret_wipe(&in, sizeof(in));
-	secret_wipe(ephemeral, sizeof(ephemeral));
+	secret_wipe(&answer.in, sizeof(answer.in));
 	if (verdict != NOISE_OK) {
 		stats_add(&peer->drops[drop_of(verdict)], 1);
 		return drop_of(verdict);
@@ -382,7 +405,7 @@ out:
 	roam_by_initiation(peer, &item->from);
 	timers_any_received(peer, burst->now_ns);
 	timers_session_derived(peer, burst->now_ns);
-	burst_add_message(burst, peer, &item->from, &response, sizeof(response));
+	burst_add_message(burst, peer, &item->from, &answer.response, sizeof(answer.response));
 	timers_any_sent(peer, burst->now_ns);
 	return DROP_NONE;
 }
@@ -408,7 +431,8 @@ static enum drop consume_response(struct burst *burst, const struct item *item)
 		verdict = NOISE_UNEXPECTED;
 	else
 		verdict = noise_consume_response(&peer->handshake, &device->identity, &msg);
-	if (verdict == NOISE_OK && !begin_session(burst, peer, true))
+	if (verdict == NOISE_OK &&
+	    !begin_session(burst, peer, &peer->handshake, &peer->handshake_entry, true))
 		verdict = NOISE_BAD;
 	pthread_mutex_unlock(&peer->lock);
 	pthread_rwlock_unlock(&device->identity_lock);

@@ -20,7 +20,8 @@
 
 #define INDEX_BUCKETS 8192
 
-enum index_kind { INDEX_NONE, INDEX_HANDSHAKE, INDEX_KEYPAIR };
+/* INDEX_ANSWER: taken, and not to be found yet. */
+enum index_kind { INDEX_NONE, INDEX_HANDSHAKE, INDEX_ANSWER, INDEX_KEYPAIR };
 
 struct index_entry {
 	_Atomic(struct index_entry *) next;

@@ -64,9 +64,9 @@ struct peer {
 	bool dead;
 	struct noise_handshake handshake;
 	struct index_entry handshake_entry;
+	struct index_entry answer_entry; /* while an answer is made beside it; INDEX_ANSWER */
 	struct cookie_maker cookie;
 	uint64_t initiation_sent_ns; /* last handshake message sent; 0: never */
-	bool stood; /* by our initiation, when one of the peer's crossed it */
 	uint64_t timestamp_ns; /* wall time of the last initiation's time stamp */
 	struct stage_share stage;
 	struct stage_queue staged;

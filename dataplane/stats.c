@@ -39,8 +39,6 @@ static const struct drop_entry drops[] = {
 		"One source or one peer sent handshakes too fast." },
 	[DROP_HANDSHAKE_INVALID] = { "handshake-invalid",
 		"A handshake did not decrypt, was no configured peer's, or answered nothing." },
-	[DROP_HANDSHAKE_CROSSED] = { "handshake-crossed",
-		"Two hosts began a handshake at once, and ours goes first." },
 	[DROP_HANDSHAKE_STALE] = { "handshake-stale",
 		"A handshake was not newer than the peer's last one: replayed, or its clock "
 		"went back." },

@@ -27,7 +27,6 @@ enum drop {
 	DROP_HANDSHAKE_COOKIE, /* under load: answered by a cookie instead */
 	DROP_HANDSHAKE_RATE, /* the source limiter, or two within 20 ms */
 	DROP_HANDSHAKE_INVALID, /* does not decrypt, unknown peer, wrong state */
-	DROP_HANDSHAKE_CROSSED, /* an initiation that crossed ours, which goes first */
 	DROP_HANDSHAKE_STALE, /* time stamp not newer than the last */
 	DROP_COOKIE_INVALID, /* a cookie reply that answers nothing we sent */
 
