@@ -101,6 +101,7 @@ int aead_init(void)
 	aead_cpu_read(&cpu);
 	const struct aead_candidate candidates[] = {
 #ifdef __x86_64__
+		{ &aead_avx512, aead_cpu_has_avx512(&cpu) },
 		{ &aead_avx2, aead_cpu_has_avx2(&cpu) },
 #endif
 		{ &aead_sodium, true },

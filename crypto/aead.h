@@ -26,7 +26,7 @@ unsigned int aead_open_burst(const uint8_t key[KEY_SIZE], struct aead_op *ops, u
 
 /*
  * Single messages with additional data; @dst holds @len (+ tag when sealing), which
- * is at most UINT32_MAX.
+ * is less than 2^31.
  */
 void aead_seal(uint8_t *dst, const uint8_t *src, size_t len, const void *ad, size_t ad_len,
                uint64_t counter, const uint8_t key[KEY_SIZE]);

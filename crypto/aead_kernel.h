@@ -26,6 +26,7 @@ struct aead_kernel {
 extern const struct aead_kernel aead_sodium;
 #ifdef __x86_64__
 extern const struct aead_kernel aead_avx2;
+extern const struct aead_kernel aead_avx512;
 #endif
 
 #endif

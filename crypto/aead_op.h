@@ -12,7 +12,7 @@
 
 /*
  * @src and @dst are equal or do not overlap; packets do not overlap each other.
- * Sealing reads @len bytes of plaintext and writes @len + AEAD_TAG_SIZE.
+ * @len is less than 2^31. Sealing reads @len bytes of plaintext and writes @len + AEAD_TAG_SIZE.
  * Opening reads @len bytes of ciphertext and the tag behind them, and writes
  * @len bytes of plaintext, and those only if @ok. Of a packet that is not ok
  * @dst is left as it was or overwritten by zeros, by implementation; it never

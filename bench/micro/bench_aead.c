@@ -118,6 +118,8 @@ int main(int argc, char **argv)
 	aead_cpu_read(&cpu);
 	if (aead_cpu_has_avx2(&cpu))
 		kernels[count++] = &aead_avx2;
+	if (aead_cpu_has_avx512(&cpu))
+		kernels[count++] = &aead_avx512;
 	printf("ns a packet, medians of %u alternated rounds\n  bytes  burst        %8s", rounds,
 	       "libsodium");
 	for (unsigned int k = 1; k < count; k++)

@@ -156,6 +156,8 @@ static void test_the_fastest_is_chosen_here(void **state)
 	aead_cpu_read(&cpu);
 	if (aead_cpu_has_avx2(&cpu))
 		want = "avx2";
+	if (aead_cpu_has_avx512(&cpu))
+		want = "avx512";
 	assert_int_equal(unsetenv("OVLTUN_AEAD"), 0);
 	assert_int_equal(aead_init(), 0);
 	assert_string_equal(aead_name(), want);

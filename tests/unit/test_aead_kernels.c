@@ -355,15 +355,35 @@ static bool solve(uint8_t *text, unsigned int blocks, struct field r, struct fie
 	return to_bytes(text + 16 * (blocks - 1), last);
 }
 
-/* Ends worth reaching: around 0 and p, and where adding the key's other half carries. */
+/*
+ * Ends worth reaching: around 0 and p, the last reduction's; around 2^128, where adding
+ * the key's other half carries all the way; and those whose limbs, of 44 or of 64 bits,
+ * are zero above the lowest, which a carry that is not taken on leaves at 2^44 or 2^64.
+ */
 static struct field pick_end(unsigned int i)
 {
-	struct field small = { { i / 3 % 8 } };
-	struct field edge = { { i % 5 == 4 ? 0 : LIMB, LIMB, LIMB, LIMB, (1 << 24) - 1 } };
+	uint64_t low = unit_random(&seed), high = unit_random(&seed);
+	struct field small = { { i / 5 % 8 } };
+	uint8_t bytes[16] = { 0 };
 
-	if (i % 3 == 0)
+	switch (i % 5) {
+	case 0:
 		return small;
-	return i % 3 == 1 ? minus(small) : edge;
+	case 1:
+		return minus(small);
+	case 2:
+		return (struct field){ { i % 2 ? LIMB : 0, LIMB, LIMB, LIMB, (1 << 24) - 1 } };
+	case 3: /* a middle limb of 44 bits is zero */
+		store_le64(bytes, low % 32);
+		store_le64(bytes + 8, high << 24);
+		break;
+	default: /* the second word is */
+		store_le64(bytes, low);
+		break;
+	}
+	small = from_bytes(bytes, high & 1);
+	small.limb[4] |= high << 24 & 0x3000000;
+	return small;
 }
 
 /* One packet: its text is such that its tag is @end plus the key's other half. */
@@ -494,6 +514,7 @@ int main(int argc, char **argv)
 		{ &aead_sodium, true },
 #ifdef __x86_64__
 		{ &aead_avx2, aead_cpu_has_avx2(&cpu) },
+		{ &aead_avx512, aead_cpu_has_avx512(&cpu) },
 #endif
 	};
 

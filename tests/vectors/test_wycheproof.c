@@ -55,6 +55,7 @@ static const struct aead_kernel *kernel_in_use(void)
 		&aead_sodium,
 #ifdef __x86_64__
 		&aead_avx2,
+		&aead_avx512,
 #endif
 	};
 
