@@ -178,6 +178,11 @@ static inline void say(struct lab *lab, const struct announce_message *msg)
 	rig_tell(HOST(0), out, len, 0);
 }
 
+static inline uint64_t events(const struct rig_host *host, enum event event)
+{
+	return stats_read(&host->device->stats.events[event]);
+}
+
 /* The @n-th message about stations among what the host sent. */
 static inline bool message(struct rig_host *host, unsigned int n, struct announce_message *msg)
 {

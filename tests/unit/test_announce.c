@@ -25,7 +25,7 @@ static void what_comes_is_told_at_once(void **state)
 	assert_int_equal(NEWS(1)->heard, 1);
 	/* That is all that is to be said. */
 	advance(lab, 100 * RIG_SECOND, RIG_SECOND);
-	assert_int_equal(stats_read(&HOST(0)->device->stats.events[EVENT_ANNOUNCED]),
+	assert_int_equal(events(HOST(0), EVENT_ANNOUNCED),
 	                 1 + 2 /* and one a network when the session began */);
 }
 
@@ -140,6 +140,26 @@ static void only_who_has_the_network_is_told(void **state)
 	assert_int_equal(HOST(0)->sent_count, 0);
 }
 
+/* Host 1 says hello, and hears nothing of what follows. */
+static void say_hello_back(struct lab *lab)
+{
+	hello_changed(HOST(1)->peer);
+	rig_round(HOST(1));
+	for (unsigned int i = 0; i < HOST(1)->sent_count; i++)
+		rig_give_datagram(HOST(0), &HOST(1)->address, HOST(1)->sent[i].data,
+		                  HOST(1)->sent[i].len, 0, 0);
+	rig_round(HOST(0));
+	rig_mark(HOST(1));
+}
+
+static bool message_of(struct rig_host *host, uint32_t vni, struct announce_message *msg)
+{
+	for (unsigned int n = 0; message(host, n, msg); n++)
+		if (msg->vni == vni)
+			return true;
+	return false;
+}
+
 /* After 0.3, 0.9, 2.1, 4.5, 9.3 and 18.9 s, and then no more until the next hello. */
 static void what_is_not_acknowledged_is_repeated(void **state)
 {
@@ -165,13 +185,8 @@ static void what_is_not_acknowledged_is_repeated(void **state)
 	/* The session's first hello, or one that says something new. */
 	rig_mark(HOST(0));
 	atomic_store(&HOST(0)->peer->hello.version, 0);
-	hello_changed(HOST(1)->peer);
-	rig_round(HOST(1));
-	rig_give_datagram(HOST(0), &HOST(1)->address, HOST(1)->sent[0].data, HOST(1)->sent[0].len,
-	                  0, 0);
-	rig_mark(HOST(1));
-	rig_round(HOST(0));
-	assert_true(message(HOST(0), 0, &msg));
+	say_hello_back(lab);
+	assert_true(message_of(HOST(0), VNI, &msg));
 	assert_int_equal(msg.to, 2);
 	assert_int_equal(NEWS(0)->attempts, 1);
 	/* Its next life wants to hear of both. */
@@ -290,11 +305,36 @@ static void who_was_away_is_told_everything(void **state)
 	advance(lab, RIG_SECOND, RIG_SECOND);
 	assert_true(is_known(lab, 1, 1));
 	lab->loss = 0;
-	say_hello(lab, HOST(0)->device->boot);
-	HOST(1)->device->boot++;
+	/* Past what the last attempt makes the next wait. */
+	lab->rig->now_ns += RIG_SECOND;
+	assert_int_equal(NEWS(0)->acked, 150);
+	atomic_store(&HOST(0)->peer->hello.version, 0);
 	hello_changed(HOST(1)->peer);
-	advance(lab, RIG_SECOND, 100 * RIG_MS);
+	pump(lab);
 	compare(lab, 200);
+	assert_int_equal(NEWS(0)->setbacks, 0);
+}
+
+/* The newest number is of what is forgotten: all there is ends with it nevertheless. */
+static void what_is_forgotten_needs_no_message(void **state)
+{
+	struct lab *lab = *state;
+	struct announce_message msg;
+
+	lab->loss = 1000;
+	come_mac(lab, 0, 1);
+	come_mac(lab, 0, 2);
+	go_mac(lab, 0, 2);
+	advance(lab, FDB_GONE_NS + RIG_SECOND, RIG_SECOND);
+	lab->loss = 0;
+	rig_mark(HOST(0));
+	atomic_store(&HOST(0)->peer->hello.version, 0);
+	say_hello_back(lab);
+	assert_true(message_of(HOST(0), VNI, &msg));
+	assert_int_equal(msg.count, 1);
+	assert_int_equal(msg.from, 0);
+	assert_int_equal(msg.to, 3);
+	assert_true(msg.end);
 }
 
 /* The member was taken and granted again at the other end: it knows nothing, and says so. */
@@ -394,8 +434,26 @@ static void acknowledgements_that_cannot_be_are_none(void **state)
 	say(lab, &ack);
 	assert_true(rig_only_dropped(HOST(1), DROP_NONE, 0, 0));
 	assert_int_equal(NEWS(1)->acked, 2);
+	/* Late, when the next is out. */
+	lab->rig->now_ns += RIG_SECOND;
+	come_mac(lab, 1, 3);
+	come_mac(lab, 1, 4);
+	rig_round(HOST(1));
+	rig_mark(HOST(1));
+	say(lab, &ack);
+	assert_true(rig_only_dropped(HOST(1), DROP_NONE, 0, 0));
+	assert_int_equal(NEWS(1)->attempts, 1);
+	/* Of a part of it: the rest follows. */
+	ack.to = 3;
+	say(lab, &ack);
+	assert_true(message(HOST(1), 0, &ack));
+	assert_int_equal(ack.from, 3);
+	assert_int_equal(ack.to, 4);
+	ack = ack_of(lab, 4);
+	say(lab, &ack);
+	rig_mark(HOST(1));
 	/* Nothing is out: nothing can be acknowledged. */
-	ack = ack_of(lab, 3);
+	ack = ack_of(lab, 5);
 	say(lab, &ack);
 	assert_true(rig_only_dropped(HOST(1), DROP_IN_ANNOUNCE, 1, RIG_PEER));
 }
@@ -428,6 +486,10 @@ static void going_back_costs_a_wait(void **state)
 	}
 	assert_in_range(sent, 20, 80);
 	assert_true(late > 0);
+	/* A hello ends the penalty. */
+	atomic_store(&HOST(1)->peer->hello.version, 0);
+	say_hello(lab, HOST(0)->device->boot);
+	assert_int_equal(NEWS(1)->setbacks, 0);
 }
 
 int main(void)
@@ -443,6 +505,7 @@ int main(void)
 		lab_test(networks_are_told_apart),
 		lab_test(loss_does_not_matter),
 		lab_test(who_was_away_is_told_everything),
+		lab_test(what_is_forgotten_needs_no_message),
 		lab_test(who_forgot_is_told_again),
 		lab_test(who_forgot_and_says_hello_is_told_at_once),
 		lab_test(a_new_member_is_told_without_news),

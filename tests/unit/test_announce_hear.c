@@ -387,6 +387,23 @@ static void an_announced_claim_asks_at_once(void **state)
 	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
 }
 
+/* Between two of its own containers an address goes as it says. */
+static void an_address_changes_its_mac(void **state)
+{
+	static const uint8_t other_mac[ETHER_ADDR_SIZE] = { 0x02, 0x66, 0x66, 0, 0, 2 };
+	struct lab *lab = *state;
+	struct fdb_key ip = ip_key("10.7.2.9");
+	struct fdb_place place;
+
+	claim_one(lab, 1, "10.7.2.9", EVIL);
+	assert_int_equal(events(HOST(1), EVENT_STATION_MOVED), 0);
+	lab->rig->now_ns += 2 * RIG_SECOND;
+	claim_one(lab, 2, "10.7.2.9", other_mac);
+	assert_int_equal(events(HOST(1), EVENT_STATION_MOVED), 1);
+	assert_true(fdb_lookup(FDB(1), &ip, lab->rig->now_ns, &place));
+	assert_memory_equal(place.mac, other_mac, ETHER_ADDR_SIZE);
+}
+
 static void quotas_hold(void **state)
 {
 	struct lab *lab = *state;
@@ -463,6 +480,7 @@ static void who_is_asked_asks_its_container(void **state)
 	struct fdb_key mac = mac_key(1), ip = ip_key("10.7.1.1"), gone = mac_key(9);
 	struct announce_message msg = check_of(gone, NULL), answer;
 	const uint8_t *frame;
+	uint64_t probes;
 
 	/* What is not here. */
 	say(lab, &msg);
@@ -499,11 +517,13 @@ static void who_is_asked_asks_its_container(void **state)
 	assert_memory_equal(&answer.stations[0].key, &ip, sizeof(ip));
 	assert_memory_equal(answer.stations[0].mac, mac.addr, ETHER_ADDR_SIZE);
 	/* It does not answer: three questions, and then it is gone, here too. */
+	probes = events(HOST(1), EVENT_PROBE_SENT);
 	rig_mark(HOST(1));
 	say(lab, &msg);
 	for (unsigned int i = 0; i < 20; i++)
 		rig_advance(lab->rig, 20 * RIG_MS);
 	assert_int_equal(HOST(1)->frame_count, FDB_CHECKS);
+	assert_int_equal(events(HOST(1), EVENT_PROBE_SENT), probes + FDB_CHECKS);
 	assert_true(message(HOST(1), 0, &answer));
 	assert_true(answer.stations[0].gone);
 	assert_null(owner(lab, 1, &ip));
@@ -535,12 +555,23 @@ static void the_owner_decides_a_contest(void **state)
 {
 	struct lab *lab = *state;
 	struct fdb_key stays = mac_key(1), goes = mac_key(2);
+	struct announce_message msg;
+	uint64_t sent;
 
 	come(lab, 0, &stays, stays.addr);
 	come(lab, 0, &goes, goes.addr);
 	pump(lab);
 	assert_true(is_known(lab, 1, 1) && is_known(lab, 1, 2));
 	contest(lab, &stays);
+	sent = events(HOST(1), EVENT_CHECK_SENT);
+	lab->rig->now_ns += FDB_CHECK_NS / FDB_CHECKS + RIG_MS;
+	rig_round(HOST(1));
+	assert_true(message(HOST(1), 0, &msg));
+	assert_int_equal(msg.type, ANNOUNCE_CHECK);
+	assert_int_equal(msg.vni, VNI);
+	assert_memory_equal(&msg.stations[0].key, &stays, sizeof(stays));
+	assert_false(msg.stations[0].gone);
+	assert_int_equal(events(HOST(1), EVENT_CHECK_SENT), sent + 1);
 	advance(lab, RIG_SECOND, 20 * RIG_MS);
 	assert_true(is_known(lab, 1, 1));
 	/* It went, and the news is lost. */
@@ -633,6 +664,7 @@ int main(void)
 		lab_test(what_cannot_be_had_is_refused),
 		lab_test(what_moves_too_often_stays),
 		lab_test(an_announced_claim_asks_at_once),
+		lab_test(an_address_changes_its_mac),
 		lab_test(quotas_hold),
 		lab_test(a_flood_ends_in_the_bucket),
 		lab_test(other_networks_are_not_heard_of),
