@@ -228,8 +228,8 @@ void hello_begin(struct burst *burst, struct peer *peer)
 	carried = is_carried(peer, burst->now_ns);
 	if (!carried) {
 		atomic_store_explicit(&hello->tunnel_mtu, 0, memory_order_relaxed);
+		/* Without features VNIs are nothing, too. */
 		atomic_store_explicit(&hello->features, 0, memory_order_relaxed);
-		set_vnis(hello, NULL, 0);
 	}
 	atomic_store_explicit(&hello->acked, false, memory_order_relaxed);
 	atomic_store_explicit(&hello->carried, carried, memory_order_relaxed);

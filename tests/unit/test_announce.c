@@ -198,6 +198,67 @@ static void what_is_not_acknowledged_is_repeated(void **state)
 	assert_true(is_known(lab, 1, 2));
 }
 
+static struct announce_message ack_of(struct lab *lab, uint64_t to)
+{
+	return (struct announce_message){
+		.type = ANNOUNCE_ACK, .vni = VNI, .boot = HOST(1)->device->boot, .to = to
+	};
+}
+
+/* A session's first hello, and one that says other things, is a beginning; its repetition none. */
+static void what_a_hello_begins(void **state)
+{
+	struct lab *lab = *state;
+	struct hello *hello = &HOST(1)->peer->hello;
+	uint64_t boot = HOST(0)->device->boot;
+	struct announce_message ack = ack_of(lab, 0);
+
+	/* It had two networks, and says that it has one. */
+	say_hello(lab, boot);
+	assert_int_equal(messages(HOST(1)), 1);
+	say(lab, &ack);
+	rig_mark(HOST(1));
+	lab->rig->now_ns += RIG_SECOND;
+	say_hello(lab, boot);
+	assert_int_equal(messages(HOST(1)), 0);
+	lab->rig->now_ns += RIG_SECOND;
+	atomic_store(&hello->vnis[0], VNI + 1);
+	say_hello(lab, boot);
+	assert_int_equal(messages(HOST(1)), 1);
+	say(lab, &ack);
+	rig_mark(HOST(1));
+	lab->rig->now_ns += RIG_SECOND;
+	say_hello(lab, boot + 1);
+	assert_int_equal(messages(HOST(1)), 1);
+	say(lab, &ack);
+	rig_mark(HOST(1));
+	lab->rig->now_ns += RIG_SECOND;
+	atomic_store(&hello->version, 0);
+	say_hello(lab, boot + 1);
+	assert_int_equal(messages(HOST(1)), 1);
+}
+
+/* What the other end hears of: networks of which it is a member, and no other. */
+static void hello_names_what_is_granted(void **state)
+{
+	struct lab *lab = *state;
+	struct hello_info info;
+
+	hello_get_info(&HOST(1)->peer->hello, &info);
+	assert_int_equal(info.vni_count, 2);
+	assert_int_equal(info.vnis[0], VNI);
+	assert_int_equal(info.vnis[1], VNI_MORE);
+	member_retire(lab->side[0].other);
+	lab->side[0].other = NULL;
+	publish(lab, 0, GUARD_LEARN);
+	hello_changed(HOST(0)->peer);
+	pump(lab);
+	hello_get_info(&HOST(1)->peer->hello, &info);
+	assert_int_equal(info.vni_count, 1);
+	assert_int_equal(info.vnis[0], VNI_MORE);
+	assert_int_equal(info.boot, HOST(0)->device->boot);
+}
+
 /* A member that dies again and again, or says so, is told everything three times a second. */
 static void many_lives_are_told_little(void **state)
 {
@@ -401,13 +462,6 @@ static void a_new_member_is_told_without_news(void **state)
 
 /* ---- acknowledgements ---- */
 
-static struct announce_message ack_of(struct lab *lab, uint64_t to)
-{
-	return (struct announce_message){
-		.type = ANNOUNCE_ACK, .vni = VNI, .boot = HOST(1)->device->boot, .to = to
-	};
-}
-
 static void acknowledgements_that_cannot_be_are_none(void **state)
 {
 	struct lab *lab = *state;
@@ -501,6 +555,8 @@ int main(void)
 		lab_test(messages_are_as_small_as_the_peer_wants),
 		lab_test(only_who_has_the_network_is_told),
 		lab_test(what_is_not_acknowledged_is_repeated),
+		lab_test(what_a_hello_begins),
+		lab_test(hello_names_what_is_granted),
 		lab_test(many_lives_are_told_little),
 		lab_test(networks_are_told_apart),
 		lab_test(loss_does_not_matter),

@@ -180,6 +180,18 @@ static const struct row rows[] = {
 	      "020000000001"
 	      "fd000000000000000000000000000001",
 	  false, 0 },
+	{ "a short VNI beside a good one", 3,
+	  VNI "00070003"
+	      "000007" BOOT TO9,
+	  false, 0 },
+	{ "a long BOOT beside a good one", 3,
+	  VNI BOOT "00060009"
+	           "000000000000000500" TO9,
+	  false, 0 },
+	{ "a short FROM beside a good one", 2, VNI BOOT FROM3 "00080000" TO9, false, 0 },
+	{ "a short TO beside a good one", 3, VNI BOOT TO9 "00090000", false, 0 },
+	{ "a station cut short beside a good one", 4, VNI STATION_MAC("00", "00") "000a0000", false,
+	  0 },
 	{ "a value that leaves the message", 3,
 	  VNI BOOT "00090009"
 	           "0000000000000009",

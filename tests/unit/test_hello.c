@@ -272,6 +272,24 @@ static void what_was_agreed_ends_with_the_session(void **state)
 	assert_false(atomic_load(&A->peer->hello.acked));
 }
 
+/* Shorter than its header, or than it says: no message. Of another kind: none of ours. */
+static void what_is_no_message_is_counted(void **state)
+{
+	static const uint8_t cut[] = { 0x10, 1, 0 }, hello[] = { 0x10, 1, 0, 0 };
+	static const uint8_t kind[] = { 0x11, 1, 0, 0 }, type[] = { 0x10, 9, 0, 0 };
+	struct rig *rig = *state;
+
+	rig_connect(rig, 0);
+	for (uint32_t len = 1; len <= sizeof(cut); len++)
+		rig_tell(A, cut, len, 0);
+	rig_tell(A, hello, sizeof(hello), 0);
+	assert_true(rig_only_dropped(B, DROP_IN_CONTROL, 4, RIG_PEER));
+	rig_mark(B);
+	rig_tell(A, kind, sizeof(kind), 0);
+	rig_tell(A, type, sizeof(type), 0);
+	assert_true(rig_only_dropped(B, DROP_NONE, 0, 0));
+}
+
 /* ---- networks ---- */
 
 /* A message from A with this and no more; B has rounded it up. */
@@ -518,6 +536,7 @@ int main(void)
 		rig_test(answers_end),
 		rig_test(features_are_those_of_both),
 		rig_test(what_was_agreed_ends_with_the_session),
+		rig_test(what_is_no_message_is_counted),
 		rig_test(vnis_are_what_the_last_hello_said),
 		rig_test(a_vni_that_stays_keeps_its_slot),
 		rig_test(a_former_life_is_not_heard),
