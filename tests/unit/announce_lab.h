@@ -28,6 +28,7 @@ struct lab {
 	uint64_t seed;
 	uint32_t loss; /* of 1000 control messages */
 	uint32_t mtu; /* of the network 7, by publish() */
+	bool detached; /* likewise */
 };
 
 #define NET(i)  (lab->side[i].network)
@@ -52,7 +53,7 @@ static inline void fill_bridged(struct lab *lab, unsigned int i, struct view_net
 	*net = (struct view_network){ .network = side->network,
 		                      .mode = NETWORK_BRIDGED,
 		                      .vni = VNI,
-		                      .attached = true,
+		                      .attached = !lab->detached,
 		                      .guards.mode = mode,
 		                      .mtu = lab->mtu };
 	memcpy(net->bridge_mac, RIG_BRIDGE_MAC, ETHER_ADDR_SIZE);

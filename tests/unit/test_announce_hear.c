@@ -385,6 +385,12 @@ static void an_announced_claim_asks_at_once(void **state)
 	assert_memory_equal(HOST(1)->frames[0].data + sizeof(struct wire_vnet), here.addr,
 	                    ETHER_ADDR_SIZE);
 	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
+	/* On a bridge that is not there nobody is. */
+	lab->detached = true;
+	publish(lab, 1, GUARD_LEARN);
+	rig_mark(HOST(1));
+	rig_advance(lab->rig, FDB_CHECK_NS / FDB_CHECKS + RIG_MS);
+	assert_int_equal(HOST(1)->frame_count, 0);
 }
 
 /* Between two of its own containers an address goes as it says. */
@@ -480,11 +486,13 @@ static void who_is_asked_asks_its_container(void **state)
 	struct fdb_key mac = mac_key(1), ip = ip_key("10.7.1.1"), gone = mac_key(9);
 	struct announce_message msg = check_of(gone, NULL), answer;
 	const uint8_t *frame;
-	uint64_t probes;
+	uint64_t probes, said;
 
 	/* What is not here. */
+	said = events(HOST(1), EVENT_ANNOUNCED);
 	say(lab, &msg);
 	assert_int_equal(messages(HOST(1)), 1);
+	assert_int_equal(events(HOST(1), EVENT_ANNOUNCED), said + 1);
 	assert_true(rig_counted(HOST(1), DROP_NONE, 0, 0));
 	assert_true(message(HOST(1), 0, &answer));
 	assert_int_equal(answer.type, ANNOUNCE_STATIONS);

@@ -61,6 +61,7 @@ static void parse_table(void **state)
 		{ "1001000b00010002000100050001aa", false, { 0 } },
 		{ "1001000d00010002000100040003000001", false, { 0 } },
 		{ "10010011000100020001000600070000000000000001", false, { 0 } },
+		{ "1001000d00010002000100010003000001", false, { 0 } },
 		/* VNIs that there are none of */
 		{ "1001000e0001000200010004000400000000", false, { 0 } },
 		{ "1001000e0001000200010004000401000000", false, { 0 } },
@@ -91,6 +92,27 @@ static void parse_table(void **state)
 		}
 		test_free(data);
 	}
+}
+
+/* One more VNI than there is room for: those that fit are taken. */
+static void more_vnis_than_fit(void **state)
+{
+	uint8_t out[HELLO_SIZE_MAX + 16];
+	struct hello_message msg = { .version = 1, .vni_count = HELLO_VNIS_MAX };
+	uint32_t len, vnis = 4 + 6 + 12 + 6;
+
+	(void)state;
+	for (uint32_t i = 0; i < HELLO_VNIS_MAX; i++)
+		msg.vnis[i] = 1 + i;
+	len = hello_format(out, &msg);
+	assert_int_equal(load_be16(out + vnis), WIRE_TLV_VNIS);
+	store_be32(out + len, 1000);
+	store_be16(out + vnis + 2, (HELLO_VNIS_MAX + 1) * 4);
+	store_be16(out + 2, (uint16_t)len);
+	memset(&msg, 0xee, sizeof(msg));
+	assert_true(hello_parse(out, len + 4, &msg));
+	assert_int_equal(msg.vni_count, HELLO_VNIS_MAX);
+	assert_int_equal(msg.vnis[HELLO_VNIS_MAX - 1], HELLO_VNIS_MAX);
 }
 
 static void format_and_parse_agree(void **state)
@@ -529,6 +551,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parse_table),
+		cmocka_unit_test(more_vnis_than_fit),
 		cmocka_unit_test(format_and_parse_agree),
 		rig_test(both_know_and_it_ends),
 		rig_test(a_stock_peer_hears_three),
