@@ -14,7 +14,7 @@
  * what is left of a group runs in the first pass of the next one. Opening, it leads:
  * the keys of the next group are made and its tags computed while this group is
  * decrypted. What a tag refuses is never decrypted, and its place left as it was.
- * What makes no good group, and a burst too small for one, goes to aead_avx2.c.
+ * What makes no good group, and a burst too small for one, goes to aead_avx512_list.c.
  *
  * Limbs have 44, 44 and 42 bits, h = h0 + 2^44 h1 + 2^88 h2. A multiplication gives
  * the low and the high 52 bits of a product; what lies at 2^52 above a limb of 44 is
@@ -41,9 +41,9 @@
  *
  * No branch and no index depends on anything but lengths, counts and verdicts.
  */
+#include "crypto/aead_avx512.h"
 #include "crypto/aead_kernel.h"
 
-#include <immintrin.h>
 #include <string.h>
 #include "crypto/endian.h"
 #include "crypto/secret.h"
@@ -55,7 +55,7 @@ enum {
 	STEP = 2 * POLY_BLOCK,
 	STEPS = 5, /* of Poly1305 in a pass, which makes the bytes of four */
 	SPREAD = 128, /* the most by which lengths of a group differ */
-	WORTH = 4, /* packets from which on a group beats the list */
+	WORTH = 5, /* packets from which on a group beats the list */
 	SPILLED = 4096, /* no less than the frames below entry's need */
 };
 
@@ -382,35 +382,6 @@ initial(const struct work *w, const struct group *g, uint32_t pass, __m512i x[16
 	x[15] = g->counter_high;
 }
 
-/* Sixteen words of sixteen lanes become sixteen lanes of 64 bytes. */
-static inline __attribute__((always_inline)) void transpose(__m512i x[16])
-{
-	__m512i quad[16];
-
-	for (int i = 0; i < 16; i += 4) {
-		__m512i p0 = _mm512_unpacklo_epi32(x[i], x[i + 1]);
-		__m512i p1 = _mm512_unpackhi_epi32(x[i], x[i + 1]);
-		__m512i p2 = _mm512_unpacklo_epi32(x[i + 2], x[i + 3]);
-		__m512i p3 = _mm512_unpackhi_epi32(x[i + 2], x[i + 3]);
-
-		quad[i] = _mm512_unpacklo_epi64(p0, p2);
-		quad[i + 1] = _mm512_unpackhi_epi64(p0, p2);
-		quad[i + 2] = _mm512_unpacklo_epi64(p1, p3);
-		quad[i + 3] = _mm512_unpackhi_epi64(p1, p3);
-	}
-	for (int i = 0; i < 4; i++) {
-		__m512i u0 = _mm512_shuffle_i32x4(quad[i], quad[4 + i], 0x44);
-		__m512i u1 = _mm512_shuffle_i32x4(quad[8 + i], quad[12 + i], 0x44);
-		__m512i u2 = _mm512_shuffle_i32x4(quad[i], quad[4 + i], 0xee);
-		__m512i u3 = _mm512_shuffle_i32x4(quad[8 + i], quad[12 + i], 0xee);
-
-		x[i] = _mm512_shuffle_i32x4(u0, u1, 0x88);
-		x[4 + i] = _mm512_shuffle_i32x4(u0, u1, 0xdd);
-		x[8 + i] = _mm512_shuffle_i32x4(u2, u3, 0x88);
-		x[12 + i] = _mm512_shuffle_i32x4(u2, u3, 0xdd);
-	}
-}
-
 /* The two words of the first eight lanes as one of 64 bits. */
 static inline __attribute__((always_inline)) __m512i join(__m512i low, __m512i high)
 {
@@ -494,7 +465,7 @@ static __attribute__((noinline)) void run_pass(const struct work *w, struct grou
 		x[i] = _mm512_add_epi32(x[i], start[i]);
 	if (pass == 0)
 		set_keys(g, x);
-	transpose(x);
+	aead_avx512_transpose(x);
 	if (pass > 0) {
 		put_blocks(g, pass, x);
 	} else if (w->opening) {
@@ -744,10 +715,10 @@ static unsigned int run_list(const struct aead_call *call, struct aead_op *ops, 
 	for (unsigned int i = 0; i < n; i++)
 		rest[i] = ops[list[i]];
 	if (!opening) {
-		aead_avx2.seal(call, rest, n);
+		aead_avx512_list.seal(call, rest, n);
 		return 0;
 	}
-	good = aead_avx2.open(call, rest, n);
+	good = aead_avx512_list.open(call, rest, n);
 	for (unsigned int i = 0; i < n; i++)
 		ops[list[i]].ok = rest[i].ok;
 	return good;
@@ -784,14 +755,14 @@ static unsigned int run(const struct aead_call *call, struct aead_op *ops, unsig
 static void seal(const struct aead_call *call, struct aead_op *ops, unsigned int n)
 {
 	if (n < WORTH)
-		aead_avx2.seal(call, ops, n);
+		aead_avx512_list.seal(call, ops, n);
 	else
 		(void)run(call, ops, n, false);
 }
 
 static unsigned int open(const struct aead_call *call, struct aead_op *ops, unsigned int n)
 {
-	return n < WORTH ? aead_avx2.open(call, ops, n) : run(call, ops, n, true);
+	return n < WORTH ? aead_avx512_list.open(call, ops, n) : run(call, ops, n, true);
 }
 
 const struct aead_kernel aead_avx512 = { "avx512", seal, open };

@@ -27,6 +27,8 @@ extern const struct aead_kernel aead_sodium;
 #ifdef __x86_64__
 extern const struct aead_kernel aead_avx2;
 extern const struct aead_kernel aead_avx512;
+/* A part of aead_avx512, which calls it for what makes no group of eight packets. */
+extern const struct aead_kernel aead_avx512_list;
 #endif
 
 #endif

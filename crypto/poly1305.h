@@ -22,7 +22,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <immintrin.h>
 #include "crypto/endian.h"
 
 #define POLY1305_BLOCK 16
@@ -47,41 +46,28 @@ static inline __attribute__((always_inline)) void poly1305_init(struct poly1305 
 	p->pad1 = load_le64(one_time + 24);
 }
 
-/*
- * One block of two words, with its 2^128. With the processor's own carries: gcc makes
- * 128-bit sums of the obvious kind twice as long, and passes them through memory.
- */
+/* One block of two words, with its 2^128. A sum that is less than its part has carried. */
 static inline __attribute__((always_inline)) void poly1305_words(struct poly1305 *p, uint64_t m0,
                                                                  uint64_t m1)
 {
-	unsigned long long h0, h1, h2, low, high, d0, d1, d2, e1, e2;
-	unsigned char c;
+	poly1305_wide h = (poly1305_wide)p->h1 << 64 | p->h0;
+	poly1305_wide m = (poly1305_wide)m1 << 64 | m0;
+	poly1305_wide d0, d1;
+	uint64_t h2, d2, fold;
 
-	c = _addcarry_u64(0, p->h0, m0, &h0);
-	c = _addcarry_u64(c, p->h1, m1, &h1);
-	(void)_addcarry_u64(c, p->h2, 1, &h2);
-
-	d0 = _mulx_u64(h0, p->r0, &d1);
-	low = _mulx_u64(h1, p->s1, &high);
-	c = _addcarry_u64(0, d0, low, &d0);
-	(void)_addcarry_u64(c, d1, high, &d1);
-
-	e1 = _mulx_u64(h0, p->r1, &e2);
-	low = _mulx_u64(h1, p->r0, &high);
-	c = _addcarry_u64(0, e1, low, &e1);
-	(void)_addcarry_u64(c, e2, high, &e2);
-
-	c = _addcarry_u64(0, e1, h2 * p->s1, &e1);
-	(void)_addcarry_u64(c, e2, h2 * p->r0, &e2);
-	c = _addcarry_u64(0, d1, e1, &d1);
-	(void)_addcarry_u64(c, e2, 0, &d2);
-
-	c = _addcarry_u64(0, d0, (d2 >> 2) + (d2 & ~3ULL), &h0);
-	c = _addcarry_u64(c, d1, 0, &h1);
-	(void)_addcarry_u64(c, d2 & 3, 0, &h2);
-	p->h0 = h0;
-	p->h1 = h1;
-	p->h2 = h2;
+	h += m;
+	h2 = p->h2 + (h < m) + 1;
+	d0 = (poly1305_wide)(uint64_t)h * p->r0 + (poly1305_wide)(uint64_t)(h >> 64) * p->s1;
+	d1 = (poly1305_wide)(uint64_t)h * p->r1 + (poly1305_wide)(uint64_t)(h >> 64) * p->r0;
+	d1 += (poly1305_wide)(h2 * p->r0) << 64 | (h2 * p->s1);
+	d1 += (uint64_t)(d0 >> 64);
+	d2 = (uint64_t)(d1 >> 64);
+	fold = (d2 >> 2) + (d2 & ~3ULL);
+	h = (poly1305_wide)(uint64_t)d1 << 64 | (uint64_t)d0;
+	h += fold;
+	p->h0 = (uint64_t)h;
+	p->h1 = (uint64_t)(h >> 64);
+	p->h2 = (d2 & 3) + (h < fold);
 }
 
 static inline __attribute__((always_inline)) void poly1305_block(struct poly1305 *p,
@@ -103,7 +89,8 @@ static inline void poly1305_padded(struct poly1305 *p, const uint8_t *m, size_t 
 	poly1305_block(p, last);
 }
 
-static inline void poly1305_tag(const struct poly1305 *p, uint8_t tag[POLY1305_BLOCK])
+/* As two words, least significant first. */
+static inline void poly1305_tag(const struct poly1305 *p, uint64_t tag[2])
 {
 	poly1305_wide sum = (poly1305_wide)p->h0 + 5;
 	uint64_t g0 = (uint64_t)sum;
@@ -117,8 +104,8 @@ static inline void poly1305_tag(const struct poly1305 *p, uint8_t tag[POLY1305_B
 	g1 = (g1 & reduce) | (p->h1 & ~reduce);
 
 	sum = (poly1305_wide)g0 + p->pad0;
-	store_le64(tag, (uint64_t)sum);
-	store_le64(tag + 8, g1 + p->pad1 + (uint64_t)(sum >> 64));
+	tag[0] = (uint64_t)sum;
+	tag[1] = g1 + p->pad1 + (uint64_t)(sum >> 64);
 }
 
 #endif

@@ -515,6 +515,7 @@ int main(int argc, char **argv)
 #ifdef __x86_64__
 		{ &aead_avx2, aead_cpu_has_avx2(&cpu) },
 		{ &aead_avx512, aead_cpu_has_avx512(&cpu) },
+		{ &aead_avx512_list, aead_cpu_has_avx512(&cpu) },
 #endif
 	};
 
