@@ -174,7 +174,8 @@ def sim(tier, seconds):
         print("    " + problem)
         return Outcome(failed=1)
     return (program([BUILD / "tests" / "sim" / "test_sim", "10000"], seconds)
-            + program([BUILD / "tests" / "sim" / "test_sim_bridged", "10000"], seconds))
+            + program([BUILD / "tests" / "sim" / "test_sim_bridged", "10000"], seconds)
+            + program([BUILD / "tests" / "sim" / "sim_scale", "200", "20000"], seconds))
 
 
 def system(tier, seconds):

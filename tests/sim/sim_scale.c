@@ -116,27 +116,12 @@ static bool has_mesh(void)
 	return true;
 }
 
-static bool knows(unsigned int host, const struct station *station)
-{
-	const struct sim_bridge *bridge = &sim->nodes[host].bridges[0];
-	const struct member *owner =
-		station->node == host ? &bridge->network->local : bridge->members[station->node];
-	struct fdb_key key = fdb_key_ip(4, station->address);
-	struct fdb_place place;
-
-	if (!fdb_lookup(fdb_of(host), &key, sim->now_ns, &place) || place.owner != owner ||
-	    memcmp(place.mac, station->mac, ETHER_ADDR_SIZE) != 0)
-		return false;
-	key = fdb_key_mac(station->mac);
-	return fdb_lookup(fdb_of(host), &key, sim->now_ns, &place) && place.owner == owner;
-}
-
 static unsigned int watched; /* the station of all_know() */
 
 static bool all_know(void)
 {
 	for (unsigned int i = 0; i < hosts; i++)
-		if (!knows(i, station_at(sim, 0, watched)))
+		if (!station_is_known(sim, station_at(sim, 0, watched), i))
 			return false;
 	return true;
 }
@@ -146,7 +131,7 @@ static bool all_agree(void)
 {
 	for (unsigned int m = 0; m < macs; m++)
 		for (unsigned int i = 0; i < hosts; i++)
-			if (!knows(i, station_at(sim, 0, m)))
+			if (!station_is_known(sim, station_at(sim, 0, m), i))
 				return false;
 	for (unsigned int i = 0; i < hosts; i++) {
 		struct fdb_counts counts;

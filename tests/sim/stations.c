@@ -462,6 +462,36 @@ void stations_receive(struct sim_node *node, unsigned int network, uint8_t *data
 
 /* ---- judging ---- */
 
+static bool look_up(const struct sim *sim, const struct station *station, unsigned int node,
+                    uint8_t kind, struct fdb_place *place)
+{
+	const struct sim_bridge *bridge = &sim->nodes[node].bridges[station->network];
+	const struct fdb_key key =
+		kind == FDB_MAC ? fdb_key_mac(station->mac) : fdb_key_ip(4, station->address);
+
+	return fdb_lookup(bridge->network->fdb, &key, sim->now_ns, place);
+}
+
+bool station_is_known(const struct sim *sim, const struct station *station, unsigned int node)
+{
+	const struct sim_bridge *bridge = &sim->nodes[node].bridges[station->network];
+	const struct member *owner =
+		station->node == node ? &bridge->network->local : bridge->members[station->node];
+	struct fdb_place mac, address;
+
+	return look_up(sim, station, node, FDB_MAC, &mac) && mac.owner == owner &&
+	       look_up(sim, station, node, FDB_IPV4, &address) && address.owner == owner &&
+	       memcmp(address.mac, station->mac, ETHER_ADDR_SIZE) == 0;
+}
+
+bool station_is_heard_of(const struct sim *sim, const struct station *station, unsigned int node)
+{
+	struct fdb_place place;
+
+	return look_up(sim, station, node, FDB_MAC, &place) ||
+	       look_up(sim, station, node, FDB_IPV4, &place);
+}
+
 bool stations_check_place(const struct sim *sim, unsigned int node, unsigned int network,
                           const struct fdb_info *info)
 {

@@ -82,6 +82,10 @@ enum station_frame {
 void station_send(struct sim *sim, struct station *station, uint32_t to, uint32_t sequence,
                   enum station_frame kind, uint32_t payload_len);
 
+/* Does @node know where the station is, by its MAC and its address? Does it know anything of it? */
+bool station_is_known(const struct sim *sim, const struct station *station, unsigned int node);
+bool station_is_heard_of(const struct sim *sim, const struct station *station, unsigned int node);
+
 /* Is @place where the key really is? Otherwise it says on stderr what is wrong. */
 bool stations_check_place(const struct sim *sim, unsigned int node, unsigned int network,
                           const struct fdb_info *info);
