@@ -219,6 +219,12 @@ void handshake_confirm(struct burst *burst, struct peer_keypair *kp)
 	struct keypair *gone[3];
 	bool confirmed;
 
+	/*
+	 * What was decided by the last session goes out on it: the peer may be a stock one
+	 * by now, which must not get a hint.
+	 */
+	if (burst->packet_count)
+		burst->flush(burst, burst->flush_arg);
 	pthread_mutex_lock(&peer->lock);
 	confirmed = atomic_load_explicit(&peer->session.next, memory_order_relaxed) == &kp->keypair;
 	peer_retire_keypairs(peer, gone, session_confirm(&peer->session, &kp->keypair, gone));
