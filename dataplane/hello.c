@@ -235,6 +235,7 @@ void hello_begin(struct burst *burst, struct peer *peer)
 	atomic_store_explicit(&hello->carried, carried, memory_order_relaxed);
 	atomic_store_explicit(&hello->settled_ns, burst->now_ns + HELLO_SETTLED_NS,
 	                      memory_order_relaxed);
+	atomic_store_explicit(&hello->asked_ns, burst->now_ns, memory_order_relaxed);
 	atomic_store_explicit(&hello->version, 0, memory_order_release);
 	atomic_store_explicit(&hello->sends_left, HELLO_SENDS_MAX, memory_order_relaxed);
 	atomic_store_explicit(&hello->answers_left, HELLO_ANSWERS_MAX, memory_order_relaxed);
@@ -268,6 +269,19 @@ void hello_due(struct burst *burst, struct peer *peer)
 	atomic_store_explicit(&hello->sends_left, left - 1, memory_order_relaxed);
 	send_hello(burst, peer, false);
 	timers_hello_at(peer, burst->now_ns + (middle ? 2 : 1) * SECOND_NS);
+}
+
+void hello_wanted(struct burst *burst, struct peer *peer)
+{
+	struct hello *hello = &peer->hello;
+	uint64_t asked_ns = atomic_load_explicit(&hello->asked_ns, memory_order_relaxed);
+
+	if (atomic_load_explicit(&hello->version, memory_order_relaxed) ||
+	    burst->now_ns < asked_ns + HELLO_AGAIN_NS)
+		return;
+	atomic_store_explicit(&hello->asked_ns, burst->now_ns, memory_order_relaxed);
+	atomic_store_explicit(&hello->sends_left, 1, memory_order_relaxed);
+	hello_due(burst, peer);
 }
 
 /* Two workers may both give the last one; the limit is not that exact. */

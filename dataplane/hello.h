@@ -38,6 +38,12 @@ struct peer;
 /* What has not come by then, all three having had a round trip's time, does not come. */
 #define HELLO_SETTLED_NS 4000000000ULL
 
+/*
+ * Without a hello a session carries no frames, however long it lasts. If all were lost,
+ * a frame that wants to go to the peer asks for another, this often at the most.
+ */
+#define HELLO_AGAIN_NS 10000000000ULL
+
 /* Features that this version has. */
 #define HELLO_FEATURES (WIRE_FEATURE_CHECKSUM_HINT | WIRE_FEATURE_FRAMES)
 
@@ -50,6 +56,7 @@ struct hello {
 	_Atomic uint64_t features; /* those that both have */
 	_Atomic uint64_t boot; /* which life of the peer it is; 0: it did not say */
 	_Atomic uint64_t settled_ns;
+	_Atomic uint64_t asked_ns; /* when the last one went that was to be answered for a frame */
 	_Atomic bool acked; /* the peer has had one of ours on this session */
 	_Atomic bool carried; /* @version is 0, and the rest is what the last session agreed upon */
 	/*
@@ -77,6 +84,8 @@ void hello_begin(struct burst *burst, struct peer *peer);
  * workers are to be woken. Without a session nothing happens: the next one's hello says it.
  */
 void hello_changed(struct peer *peer);
+/* A frame cannot go to the peer (HELLO_NO). */
+void hello_wanted(struct burst *burst, struct peer *peer);
 /* TIMER_HELLO */
 void hello_due(struct burst *burst, struct peer *peer);
 /* A control message, authenticated. False: it does not parse. */

@@ -48,6 +48,7 @@ static void send_to(struct outbound *out, struct member *member, bool is_copy)
 	}
 	if (state == HELLO_NO) {
 		tx_drop(out, peer, DROP_OUT_NO_HELLO);
+		hello_wanted(out->burst, peer);
 		return;
 	}
 	/* What waited has been charged. */

@@ -1112,6 +1112,72 @@ static void hello_does_not_come(void **state)
 	assert_int_equal(sent_frames(A), 1);
 }
 
+static unsigned int sent_hellos(struct rig_host *host)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < host->sent_count; i++) {
+		struct hello_message msg;
+		uint32_t len;
+
+		n += rig_unseal(host, &host->sent[i], plain, &len) && len &&
+		     plain[0] == WIRE_CONTROL_FIRST && hello_parse(plain, len, &msg);
+	}
+	return n;
+}
+
+static void forget_hello(struct rig_host *host)
+{
+	struct hello *hello = &host->peer->hello;
+
+	atomic_store(&hello->version, 0);
+	atomic_store(&hello->features, 0);
+	atomic_store(&hello->settled_ns, host->rig->now_ns);
+	atomic_store(&hello->asked_ns, host->rig->now_ns);
+}
+
+/* All hellos of a session were lost, both ways: frames bring it back to life, not the next key. */
+static void all_hellos_were_lost(void **state)
+{
+	struct rig *rig = *state;
+
+	forget_hello(A);
+	forget_hello(B);
+	know_mac(A, A->seg_peer, station(1, 1));
+	build_other(&f, station(1, 1), station(0, 1), 100);
+	assert_stopped(rig, DROP_OUT_NO_HELLO, 1, RIG_SEG | RIG_PEER);
+	rig->now_ns += HELLO_AGAIN_NS - 1;
+	assert_stopped(rig, DROP_OUT_NO_HELLO, 1, RIG_SEG | RIG_PEER);
+	assert_int_equal(sent_hellos(A), 0);
+	rig->now_ns++;
+	assert_stopped(rig, DROP_OUT_NO_HELLO, 1, RIG_SEG | RIG_PEER);
+	assert_int_equal(sent_hellos(A), 1);
+	rig_pump(rig);
+	assert_goes(rig, 1);
+}
+
+/* A peer that never says it, a stock one, is asked now and then, and only for a frame. */
+static void hello_never_comes(void **state)
+{
+	struct rig *rig = *state;
+
+	forget_hello(A);
+	know_mac(A, A->seg_peer, station(1, 1));
+	build_other(&f, station(1, 1), station(0, 1), 100);
+	rig_mark(A);
+	for (unsigned int i = 0; i < 60; i++) {
+		rig_give_frame(A, RIG_PORT_SEG, f.bytes, f.len);
+		rig_advance(rig, RIG_SECOND);
+	}
+	assert_int_equal(sent_hellos(A), 6);
+	rig_advance(rig, 30 * RIG_SECOND);
+	assert_int_equal(sent_hellos(A), 6);
+	/* One that said what it has is not asked again. */
+	atomic_store(&A->peer->hello.version, 1);
+	assert_stopped(rig, DROP_OUT_NO_HELLO, 1, RIG_SEG | RIG_PEER);
+	assert_int_equal(sent_hellos(A), 0);
+}
+
 /* A peer that has the network not, or is no ovltun at all. */
 static void not_a_member_there(void **state)
 {
@@ -1196,6 +1262,8 @@ int main(void)
 		bridged_test(no_endpoint),
 		connected_test(hello_comes),
 		connected_test(hello_does_not_come),
+		connected_test(all_hellos_were_lost),
+		connected_test(hello_never_comes),
 		bridged_test(not_a_member_there),
 		bridged_test(too_many_wait),
 	};
