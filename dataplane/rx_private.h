@@ -13,6 +13,7 @@ struct inbound {
 	struct burst *burst;
 	const struct ring_event *event;
 	struct peer *peer;
+	const struct keypair *keypair;
 	/* the last flow: most runs are one */
 	bool known;
 	struct member *member; /* a flow of frames; NULL: of packets */

@@ -350,6 +350,33 @@ static void none_on_the_next_session(void **state)
 	}
 }
 
+/* An acknowledged hello of the last session, held back by someone on the way, says nothing. */
+static void a_late_hello_gives_no_leave(void **state)
+{
+	static const struct hello_message msg = {
+		.version = 1, .features = HELLO_FEATURES, .boot = UINT64_MAX, .ack = true
+	};
+	struct rig *rig = *state;
+	uint8_t out[HELLO_SIZE_MAX], sealed[HELLO_SIZE_MAX + MESSAGE_DATA_OVERHEAD], ip[256];
+	struct hello *hello = &A->peer->hello;
+	uint32_t len = rig_seal(B, out, hello_format(out, &msg), sealed);
+
+	rig->now_ns += 60 * RIG_SECOND;
+	peer_reset(B->peer);
+	rig_give_ip(B, ip, rig_make_udp(ip, RIG_ADDR(1), RIG_ADDR(0), 10));
+	rig_pump(rig);
+	assert_true(hello_may_send(hello, feature));
+	/* As if it was a stock one. */
+	atomic_store(&hello->version, 0);
+	agree(A, 0, false);
+	rig_mark(A);
+	rig_give_datagram(A, &B->address, sealed, len, 0, 0);
+	rig_round(A);
+	assert_true(rig_only_dropped(A, DROP_NONE, 0, RIG_NOBODY));
+	assert_false(hello_may_send(hello, feature));
+	assert_int_equal(atomic_load(&hello->version), 0);
+}
+
 static int open_rig_that_knows(void **state)
 {
 	int ret = open_connected_rig(state);
@@ -370,6 +397,7 @@ int main(void)
 		TEST(keys_change_without_a_gap),     TEST(a_hello_without_it_ends_it),
 		TEST(of_what_has_no_such_checksum),  TEST(what_waits_is_made_whole),
 		TEST(superframe_stays_undone),       TEST(none_on_the_next_session),
+		TEST(a_late_hello_gives_no_leave),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
