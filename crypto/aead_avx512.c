@@ -572,8 +572,8 @@ static __attribute__((noinline)) void finish_group(struct work *w, struct group 
 			words[i] = load_le64(g->text[i] + g->text_len[i] + 8 * k);
 		have[k] = load(words);
 	}
-	wrong = _mm512_cmpneq_epi64_mask(have[0], tag[0]) |
-	        _mm512_cmpneq_epi64_mask(have[1], tag[1]);
+	wrong = AEAD_PUBLISH((__mmask8)(_mm512_cmpneq_epi64_mask(have[0], tag[0]) |
+	                                _mm512_cmpneq_epi64_mask(have[1], tag[1])));
 	for (unsigned int i = 0; i < g->used; i++) {
 		bool ok = !(wrong >> i & 1);
 

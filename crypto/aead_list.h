@@ -42,7 +42,7 @@ enum {
 	SHORT = 6, /* units that are not worth spreading over a pass */
 	EARLY = SET - 1,
 	IDLE = AEAD_BURST_MAX,
-	SPILLED = 2048, /* no less than the frames below entry's need */
+	SPILLED = 4608, /* no less than the frames below entry's need */
 };
 
 enum verdict { PENDING, GOOD, BAD };
@@ -319,7 +319,8 @@ static void finish(struct work *w, struct stream *s)
 	if (w->opening) {
 		const uint8_t *sent = op->src + op->len;
 
-		op->ok = ((tag[0] ^ load_le64(sent)) | (tag[1] ^ load_le64(sent + 8))) == 0;
+		op->ok = AEAD_PUBLISH(
+			((tag[0] ^ load_le64(sent)) | (tag[1] ^ load_le64(sent + 8))) == 0);
 		w->good += op->ok;
 		w->verdict[s->op] = op->ok ? GOOD : BAD;
 	} else {

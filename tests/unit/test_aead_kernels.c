@@ -6,6 +6,8 @@
  * where random ones practically never do, at and around p = 2^130 - 5.
  *
  *    test_aead_kernels [ROUNDS [SEED]]
+ *
+ * With EMULATED it is about the AVX-512 files in plain C (emulated/immintrin.h).
  */
 #include "unit.h"
 
@@ -511,11 +513,16 @@ int main(int argc, char **argv)
 		return 1;
 	aead_cpu_read(&cpu);
 	const struct aead_candidate candidates[] = {
-		{ &aead_sodium, true },
-#ifdef __x86_64__
+#ifdef EMULATED
+		{ &aead_avx512, true },
+		{ &aead_avx512_list, true },
+#elif defined(__x86_64__)
 		{ &aead_avx2, aead_cpu_has_avx2(&cpu) },
 		{ &aead_avx512, aead_cpu_has_avx512(&cpu) },
 		{ &aead_avx512_list, aead_cpu_has_avx512(&cpu) },
+#endif
+#ifndef EMULATED
+		{ &aead_sodium, true },
 #endif
 	};
 
