@@ -90,8 +90,10 @@ int main(void)
 		bool runs_here;
 	} rows[] = {
 		{ &aead_avx2, aead_cpu_has_avx2(&cpu) },
+#ifndef AVX2_ALONE
 		{ &aead_avx512, aead_cpu_has_avx512(&cpu) },
 		{ &aead_avx512_list, aead_cpu_has_avx512(&cpu) },
+#endif
 	};
 
 	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
