@@ -176,16 +176,30 @@ static bool may_contest(struct member *by, struct member *owner, uint64_t now_ns
 	       bucket_take(&owner->asked, FDB_ASKED_COST_NS, FDB_ASKED_BURST, now_ns);
 }
 
+/* A session that is new has no hello yet, and without it no question goes to its peer. */
+static bool has_hello(const struct member *member, uint64_t now_ns)
+{
+	const struct hello *hello;
+
+	if (!member->peer)
+		return true;
+	hello = &member->peer->hello;
+	return atomic_load_explicit(&hello->version, memory_order_relaxed) ||
+	       (atomic_load_explicit(&hello->carried, memory_order_relaxed) &&
+	        now_ns < atomic_load_explicit(&hello->settled_ns, memory_order_relaxed));
+}
+
 static void begin_contest(struct fdb *fdb, struct fdb_entry *entry, const struct claim *claim)
 {
-	enum fdb_list_kind list =
-		has_session(entry->owner, claim->now_ns) ? FDB_LIST_ASK : FDB_LIST_ASK_SLOW;
+	bool hears = has_session(entry->owner, claim->now_ns) &&
+	             has_hello(entry->owner, claim->now_ns);
 
 	fdb->counts.contests++;
 	entry->claimant = claim->by;
 	entry->claim_source = (uint8_t)claim->source;
 	memcpy(entry->claim_mac, claim->mac, ETHER_ADDR_SIZE);
-	fdb_begin_asking(fdb, entry, list, claim->now_ns, claim->question);
+	fdb_begin_asking(fdb, entry, hears ? FDB_LIST_ASK : FDB_LIST_ASK_SLOW, claim->now_ns,
+	                 claim->question);
 	*claim->ask = true;
 }
 

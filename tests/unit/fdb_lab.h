@@ -44,6 +44,7 @@ static inline void set_session(struct member *member, bool has, uint32_t attempt
 {
 	session.birth_ns = UINT64_MAX; /* never too old */
 	atomic_store(&member->peer->session.current, has ? &session : NULL);
+	atomic_store(&member->peer->hello.version, has);
 	atomic_store(&member->peer->timers.attempts, attempts);
 }
 
@@ -243,6 +244,8 @@ static inline void call(const char *text, uint64_t now, char *out)
 		set_session(member_of(who), false, 2);
 	else if (!strcmp(verb, "live")) /* with a session, and three */
 		set_session(member_of(who), true, 3);
+	else if (!strcmp(verb, "mute")) /* has said no hello on its session yet */
+		atomic_store(&member_of(who)->peer->hello.version, 0);
 	else if (!strcmp(verb, "tick"))
 		do_tick(out, now);
 	else

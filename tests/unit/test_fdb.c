@@ -178,6 +178,22 @@ static void test_contest_slow(void **state)
 	RUN(rows);
 }
 
+/* Its session is so new that it could not be asked yet: that is no silence. */
+static void test_contest_before_hello(void **state)
+{
+	static const struct row rows[] = {
+		{ 1, 0, "claim A m1", "came", "A" },
+		{ 2, 1000, "mute A m1", "", "A" },
+		{ 3, 1000, "claim B m1", "contested A?m1", "A?" },
+		{ 4, 1300, "tick - m1", "", "A?" },
+		{ 5, 2667, "tick - m1", " A?m1", "A?" },
+		{ 6, 2700, "confirm A m1", "", "A" },
+	};
+
+	(void)state;
+	RUN(rows);
+}
+
 static void test_contest_kept(void **state)
 {
 	static const struct row rows[] = {
@@ -650,6 +666,7 @@ int main(void)
 		ROW(test_contest_silent),
 		ROW(test_contest_late_tick),
 		ROW(test_contest_slow),
+		ROW(test_contest_before_hello),
 		ROW(test_contest_kept),
 		ROW(test_contest_given_up),
 		ROW(test_local_macs),

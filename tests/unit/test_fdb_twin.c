@@ -706,6 +706,7 @@ static void set_session(int member)
 	dead[member] = !has && attempts >= 3;
 	session.birth_ns = UINT64_MAX;
 	atomic_store(&peers[member].session.current, has ? &session : NULL);
+	atomic_store(&peers[member].hello.version, has);
 	atomic_store(&peers[member].timers.attempts, attempts);
 }
 
