@@ -526,6 +526,16 @@ int netlink_set_port(struct netlink *netlink, uint32_t port, enum netlink_port k
 	return err;
 }
 
+int netlink_flush_port(struct netlink *netlink, uint32_t port)
+{
+	struct nlmsghdr *nlh = link_request(netlink, RTM_SETLINK, AF_BRIDGE, port);
+	struct nlattr *nest = mnl_attr_nest_start(nlh, IFLA_PROTINFO);
+
+	mnl_attr_put(nlh, IFLA_BRPORT_FLUSH, 0, NULL);
+	mnl_attr_nest_end(nlh, nest);
+	return transact(netlink, nlh, NULL, NULL);
+}
+
 static uint8_t to_family(uint8_t version)
 {
 	return version == 4 ? AF_INET : AF_INET6;

@@ -101,6 +101,8 @@ int netlink_set_fdb(struct netlink *netlink, uint32_t port, const uint8_t mac[ET
  * is told.
  */
 int netlink_set_port(struct netlink *netlink, uint32_t port, enum netlink_port kind);
+/* The port's bridge forgets what it has learned to be behind it. */
+int netlink_flush_port(struct netlink *netlink, uint32_t port);
 /*
  * A link-scope route of the main table, marked as ours by its protocol. -EEXIST:
  * there is one already, ours or another's. Removing touches ours only (-ESRCH: none).

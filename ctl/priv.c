@@ -170,6 +170,13 @@ int priv_set_port(struct priv *priv, uint32_t tap_index, const uint8_t *router_m
 	return err_fdb ? err_fdb : err_port;
 }
 
+int priv_flush_port(struct priv *priv, uint32_t tap_index)
+{
+	if (!find_tap(priv, tap_index))
+		return -EPERM;
+	return netlink_flush_port(priv->netlink, tap_index);
+}
+
 int priv_add_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix)
 {
 	if (!is_bridge(priv, bridge_index))

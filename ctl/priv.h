@@ -35,6 +35,8 @@ int priv_set_link(struct priv *priv, uint32_t tap_index, uint32_t mtu,
                   const uint8_t mac[ETHER_ADDR_SIZE]);
 /* @router_mac, of routed networks, gets an FDB entry; NULL: a bridged network's port. */
 int priv_set_port(struct priv *priv, uint32_t tap_index, const uint8_t *router_mac);
+/* The bridge forgets what it has learned to be behind the TAP. */
+int priv_flush_port(struct priv *priv, uint32_t tap_index);
 /* A link-scope route of a Subnet that the bridge itself has not (DESIGN: Config). */
 int priv_add_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix);
 int priv_remove_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix);

@@ -296,17 +296,28 @@ bool station_table_follow(struct station_table *table, const struct bridge_state
 	return another && bridge;
 }
 
-void station_table_check_ports(struct station_table *table, const struct netlink *netlink,
+/* Whether a port of @a, but @except, is not among those of @b. */
+static bool is_any_new(const uint32_t *a, size_t a_count, const uint32_t *b, size_t b_count,
+                       uint32_t except)
+{
+	for (size_t i = 0; i < a_count; i++)
+		if (a[i] != except &&
+		    (!b_count || !bsearch(&a[i], b, b_count, sizeof(*b), compare_ports)))
+			return true;
+	return false;
+}
+
+bool station_table_check_ports(struct station_table *table, const struct netlink *netlink,
                                uint64_t now_ns)
 {
 	const struct netlink_link *bridge = netlink_get_link(netlink, table->bridge), *links;
 	size_t link_count = netlink_links(netlink, &links), count = 0;
 	uint32_t *ports = calloc(link_count + 1, sizeof(*ports)), *old = table->ports;
 	size_t old_count = table->port_count;
-	bool lacks = false;
+	bool lacks, grown;
 
 	if (!ports)
-		return;
+		return false;
 	if (bridge && bridge->ageing_cs)
 		table->ageing_cs = bridge->ageing_cs;
 	for (size_t i = 0; i < link_count; i++)
@@ -314,14 +325,15 @@ void station_table_check_ports(struct station_table *table, const struct netlink
 			ports[count++] = links[i].index;
 	if (count)
 		qsort(ports, count, sizeof(*ports), compare_ports);
-	for (size_t i = 0; i < old_count && !lacks; i++)
-		lacks = !count || !bsearch(&old[i], ports, count, sizeof(*ports), compare_ports);
+	lacks = is_any_new(old, old_count, ports, count, 0);
+	grown = is_any_new(ports, count, old, old_count, table->tap_index);
 	table->ports = ports;
 	table->port_count = count;
-	free(old);
 	/* One that is there and not in the list is newer than what netlink knows. */
 	if (lacks)
 		purge(table, has_no_port, now_ns);
+	free(old);
+	return grown;
 }
 
 static void take_gone(struct station_table *table, const struct netlink_station *station,

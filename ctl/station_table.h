@@ -34,8 +34,12 @@ void station_table_close(struct station_table *table); /* takes NULL */
  */
 bool station_table_follow(struct station_table *table, const struct bridge_state *state,
                           uint32_t tap_index, uint64_t now_ns);
-/* Stations of ports that are no longer @netlink's knowledge go; ageing is the bridge's now. */
-void station_table_check_ports(struct station_table *table, const struct netlink *netlink,
+/*
+ * Stations of ports that are no longer @netlink's knowledge go; ageing is the bridge's now.
+ * True: there is a port more, so what the bridge has learned to be behind the TAP may be
+ * behind that one by now: it has to be flushed.
+ */
+bool station_table_check_ports(struct station_table *table, const struct netlink *netlink,
                                uint64_t now_ns);
 
 void station_table_take(struct station_table *table, const struct netlink_station *station,

@@ -133,7 +133,13 @@ static void follow(struct state *state, struct run_network *run, uint64_t now_ns
 		return; /* the next second */
 	if (station_table_follow(run->stations, bridge, run->tap_index, now_ns))
 		run->wants_dump = true;
-	station_table_check_ports(run->stations, state->netlink, now_ns);
+	/*
+	 * A container that came from another host is behind a new port and may stay silent.
+	 * What is sent to it comes from the TAP, where the bridge believes it to be, and goes
+	 * no further. What is flushed is learned again from the next frame.
+	 */
+	if (station_table_check_ports(run->stations, state->netlink, now_ns))
+		(void)priv_flush_port(state->priv, run->tap_index);
 }
 
 static void tell_workers(struct state *state)

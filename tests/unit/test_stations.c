@@ -172,6 +172,31 @@ static void test_moves(void **state)
 	assert_int_equal(count(), 1);
 }
 
+static bool other_is_forgotten(void)
+{
+	return !netns_prints("bridge fdb show br ovl7", STATION2);
+}
+
+/* What comes behind a new port may be what was a peer's: the bridge must not send it to the TAP. */
+static void test_new_port(void **state)
+{
+	(void)state;
+	make_bridge();
+	make_port("1");
+	start();
+	add(STATION, "1");
+	assert_true(running_wait(station_is_here));
+	add_at(STATION2, "ovt-ovl7");
+	assert_false(running_wait_ms(other_is_forgotten, 200));
+	make_port("2");
+	assert_true(running_wait(other_is_forgotten));
+	assert_true(mac_is_here(STATION));
+	/* One less is no reason. */
+	add_at(STATION2, "ovt-ovl7");
+	assert_true(netns_run("ip link del v2"));
+	assert_false(running_wait_ms(other_is_forgotten, 200));
+}
+
 /* Neither the bridge's ports themselves nor what is behind our TAP. */
 static void test_others(void **state)
 {
@@ -371,9 +396,9 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RUNNING(test_come_and_go),   RUNNING(test_moves), RUNNING(test_others),
-		RUNNING(test_silent),        RUNNING(test_watch), RUNNING(test_many),
-		RUNNING(test_bridge_itself),
+		RUNNING(test_come_and_go),   RUNNING(test_moves),    RUNNING(test_others),
+		RUNNING(test_silent),        RUNNING(test_watch),    RUNNING(test_many),
+		RUNNING(test_bridge_itself), RUNNING(test_new_port),
 	};
 
 	if (secret_init() || aead_init())
