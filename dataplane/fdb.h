@@ -60,7 +60,10 @@
 #define FDB_AGE_NS    (300 * FDB_SECOND_NS)
 #define FDB_CHECK_NS  (200 * FDB_SECOND_NS / 1000)
 #define FDB_CHECKS    3 /* questions in that time */
-/* The owner has no session with us, or no hello on it yet: that long it has to get there. */
+/*
+ * The owner has no session with us, no hello on it yet, or is so far away that its
+ * answers would come too late: that long it has.
+ */
 #define FDB_CHECK_SLOW_NS (5 * FDB_SECOND_NS)
 #define FDB_MOVES_MAX     5
 #define FDB_MOVES_NS      (60 * FDB_SECOND_NS)

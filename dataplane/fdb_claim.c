@@ -189,10 +189,17 @@ static bool has_hello(const struct member *member, uint64_t now_ns)
 	        now_ns < atomic_load_explicit(&hello->settled_ns, memory_order_relaxed));
 }
 
+/* Its answer to the first two questions comes in time. */
+static bool is_near(const struct member *member)
+{
+	return !member->peer ||
+	       stats_read(&member->peer->round_trip_ns) <= FDB_CHECK_NS - FDB_CHECK_NS / FDB_CHECKS;
+}
+
 static void begin_contest(struct fdb *fdb, struct fdb_entry *entry, const struct claim *claim)
 {
 	bool hears = has_session(entry->owner, claim->now_ns) &&
-	             has_hello(entry->owner, claim->now_ns);
+	             has_hello(entry->owner, claim->now_ns) && is_near(entry->owner);
 
 	fdb->counts.contests++;
 	entry->claimant = claim->by;

@@ -206,6 +206,12 @@ static void session_is_up(struct burst *burst, struct peer *peer)
 {
 	const struct environment *env = burst->device->env;
 
+	/* From our initiation to its response, or from our response to its first message. */
+	pthread_mutex_lock(&peer->lock);
+	atomic_store_explicit(&peer->round_trip_ns,
+	                      peer_age_ns(burst->now_ns, peer->initiation_sent_ns),
+	                      memory_order_relaxed);
+	pthread_mutex_unlock(&peer->lock);
 	timers_handshake_complete(peer);
 	atomic_store_explicit(&peer->handshake_wall_ns, env->wall_ns(env->arg),
 	                      memory_order_relaxed);

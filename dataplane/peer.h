@@ -87,6 +87,7 @@ struct peer {
 	_Atomic uint16_t keepalive_s;
 
 	struct peer_timers timers;
+	_Atomic uint64_t round_trip_ns; /* of the last handshake; an answer takes no longer */
 	struct hello hello;
 
 	_Atomic uint64_t handshake_wall_ns; /* last completed, CLOCK_REALTIME; 0: never */

@@ -246,6 +246,39 @@ static void who_is_there_keeps_what_it_has(void **state)
 	close_run(run);
 }
 
+/* Also when a question and its answer take longer than an owner nearby has. */
+static void distance_costs_nobody_his_station(void **state)
+{
+	static const uint64_t delay_ms[] = { 60, 90, 110, 150, 400 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(delay_ms) / sizeof(*delay_ms); i++) {
+		const struct sim_options options = { .nodes = NODES,
+			                             .widths = { NODES },
+			                             .stations = STATIONS };
+		struct run *run = open_run(25 + i, &options);
+		struct station *true_one = station_at(run->sim, 0, 0), forged;
+
+		run->sim->delay_min_ns = delay_ms[i] * SIM_MS;
+		run->sim->delay_max_ns = delay_ms[i] * SIM_MS;
+		for (unsigned int n = 0; n < NODES; n++) {
+			station_plug(run->sim, station_at(run->sim, 0, n), n);
+			station_announce(run->sim, station_at(run->sim, 0, n));
+		}
+		wait_ms(run, 10000);
+		forged = *true_one;
+		forged.node = 1;
+		for (unsigned int times = 0; times < 30; times++) {
+			station_announce(run->sim, &forged);
+			say(run, &forged, 2);
+			wait_ms(run, 700);
+			assert_true(station_is_known(run->sim, true_one, 2));
+		}
+		assert_true(count_events(run->sim, EVENT_CHECK_SENT) > 0);
+		close_run(run);
+	}
+}
+
 static void a_dead_hosts_station_is_found_elsewhere(void **state)
 {
 	/* Two contests, of the new host and then of who talks to it: of 200 ms, or 5 s without a session. */
@@ -790,6 +823,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(who_comes_is_known_and_who_goes_is_forgotten_at_once),
 		cmocka_unit_test(who_moves_is_found_at_once),
 		cmocka_unit_test(who_is_there_keeps_what_it_has),
+		cmocka_unit_test(distance_costs_nobody_his_station),
 		cmocka_unit_test(a_dead_hosts_station_is_found_elsewhere),
 		cmocka_unit_test(a_dead_host_is_forgotten),
 		cmocka_unit_test(news_come_through_loss),
