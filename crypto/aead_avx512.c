@@ -618,7 +618,8 @@ static __attribute__((noinline)) void seal_groups(struct work *w)
 			finish_group(w, last);
 		last = g;
 	}
-	finish_group(w, last);
+	if (last)
+		finish_group(w, last);
 }
 
 /* What pass 0 left of a group's text, for packets that are good. */
