@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Real Docker engines on one Ethernet segment: `docker network create` as it comes, the same on every host."""
 import json
+import pathlib
 import re
 import time
 
@@ -8,7 +9,7 @@ import pytest
 
 from lab import Daemon, DockerEngine, Lab, keypair, wait_for
 from lab.docker import available
-from test_docker import pings, transfer
+from test_docker import lines_of, pings, transfer
 
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(not available(), reason="no Docker engine is installed")]
 
@@ -241,3 +242,42 @@ def test_a_hundred_megabytes_each_way(lab, io):
     for sender, receiver in (((0, "anna"), (1, "bert", b)), ((1, "bert"), (0, "anna", a))):
         sent, received = transfer(switch, sender, receiver, 100)
         assert sent == received
+
+
+def test_the_lines_of_the_documents(lab):
+    """What docs/docker.md says of bridged networks, typed; and what `ovlctl fdb` shows then."""
+    chapter = (pathlib.Path(__file__).resolve().parents[2] / "docs/docker.md").read_text(encoding="utf-8").split("## Bridged networks")[1]
+    network, table = re.search(r"```\n(\[Network\].*?)```", chapter, re.S)[1], re.search(r"```\n(STATION.*?)```", chapter, re.S)[1]
+    grant, part = re.search(r"`(VNIs = .*?)`", chapter)[1], re.search(r"`(--ip-range .*?)`", chapter)[1]
+    create = next(line for line in lines_of("docs/docker.md", "docker network create") if "ovl7" in line)
+    run = lines_of("docs/docker.md", "docker run -d")[0]
+    keys = [keypair() for _ in lab.hosts]
+    engines, daemons = [DockerEngine(host) for host in lab], []
+    for host, engine in zip(lab, engines):
+        # The second host's engine has a part of the addresses, as the chapter offers.
+        options = part.replace(".1.0/24", ".2.0/24").split() if host.index else []
+        engine.docker(*create.split()[1:-1], *options, create.split()[-1])
+        assert " 172.27.0.1/16 " in lab[host.index].run("ip -br addr show ovl7")
+        other = lab[1 - host.index]
+        daemons.append(Daemon(host, f"[Interface]\nPrivateKey = {keys[host.index][0]}\nListenPort = 12345\n{network}"
+                              f"[Peer]\nName = {other.name}\nPublicKey = {keys[other.index][1]}\n"
+                              f"Endpoint = {other.underlay}:12345\n{grant}\n"))
+    for engine, third in zip(engines, "12"):
+        line = run.replace("27.1.2", f"27.{third}.2").replace("01:02", f"0{third}:02").replace("busybox", "--name c1 lab")
+        engine.docker(*line.split()[1:])
+    for daemon in daemons:
+        daemon.attached(seconds=20)
+    wait_for(lambda: engines[0].ping("c1", "172.27.2.2"), 15)
+    assert engines[1].ping("c1", "172.27.1.2") and engines[1].ping("c1", "172.27.0.1")
+    engines[1].docker(*run.split()[1:3], "--network", "seven", "--name", "c2", "lab", "sleep", "100000")
+    assert engines[1].ip("c2", "seven").startswith("172.27.2.")
+
+    def columns(text):
+        """Without the age, and the host's own bridge."""
+        rows = [re.sub(r" ago| s\b", "", line).split() for line in text.splitlines() if line]
+        return [row[:4] + row[5:] for row in rows]
+
+    shown = columns(daemons[0].ctl("fdb"))
+    assert shown[0] == columns(table)[0]
+    for row in columns(table)[1:]:
+        assert row in shown, (row, shown)
