@@ -58,9 +58,8 @@ enum drop bridged_guard(const struct view_network *net, const struct member *by,
 	return reasons_of(by)->guard[guard_frame(net, by, guarded)];
 }
 
-/* @owned: the reason when another has it. */
-static enum drop claim(struct burst *burst, const struct view_network *net, struct member *by,
-                       const struct fdb_key *key, const uint8_t *mac, enum drop owned)
+static enum fdb_verdict claim(struct burst *burst, const struct view_network *net,
+                              struct member *by, const struct fdb_key *key, const uint8_t *mac)
 {
 	struct fdb_question question;
 	bool ask = false;
@@ -69,12 +68,18 @@ static enum drop claim(struct burst *burst, const struct view_network *net, stru
 
 	if (ask)
 		announce_ask(burst, net, &question);
-	switch (verdict) {
-	case FDB_MOVED:
+	if (verdict == FDB_MOVED)
 		device_event(burst->device, EVENT_STATION_MOVED, 1);
-		return DROP_NONE;
+	return verdict;
+}
+
+/* @owned: when another has it. */
+static enum drop reason_of(const struct member *by, enum fdb_verdict verdict, enum drop owned)
+{
+	switch (verdict) {
 	case FDB_OK:
 	case FDB_CAME:
+	case FDB_MOVED:
 		return DROP_NONE;
 	case FDB_QUOTA:
 		return reasons_of(by)->quota;
@@ -122,20 +127,24 @@ static bool source_ok(const struct burst *burst, const struct view_network *net,
 }
 
 enum drop bridged_claim(struct burst *burst, const struct view_network *net, struct member *by,
-                        const struct guarded *guarded)
+                        struct guarded *guarded)
 {
 	const struct reasons *reasons = reasons_of(by);
 	const uint8_t *mac = guarded->frame.data + ETHER_ADDR_SIZE;
 	struct fdb_key key = fdb_key_mac(mac);
-	enum drop reason = claim(burst, net, by, &key, mac, reasons->mac_owned);
+	enum fdb_verdict verdict = claim(burst, net, by, &key, mac);
+	enum drop reason = reason_of(by, verdict, reasons->mac_owned);
 
+	guarded->is_news = false;
 	if (reason != DROP_NONE || net->guards.mode == GUARD_OFF)
 		return reason;
 	if (guarded->claim_family) {
 		if (!is_allowed(burst, net, by, guarded->claim_family, guarded->claim_ip))
 			return reasons->binding;
 		key = fdb_key_ip(guarded->claim_family, guarded->claim_ip);
-		reason = claim(burst, net, by, &key, mac, reasons->binding);
+		verdict = claim(burst, net, by, &key, mac);
+		guarded->is_news = verdict == FDB_CAME || verdict == FDB_MOVED;
+		reason = reason_of(by, verdict, reasons->binding);
 		if (reason != DROP_NONE)
 			return reason;
 	}

@@ -24,7 +24,7 @@ enum drop bridged_guard(const struct view_network *net, const struct member *by,
  * all of it is @by's to say.
  */
 enum drop bridged_claim(struct burst *burst, const struct view_network *net, struct member *by,
-                        const struct guarded *guarded) __attribute__((warn_unused_result));
+                        struct guarded *guarded) __attribute__((warn_unused_result));
 
 /* Where that MAC is. False: nobody knows, or it is nobody's alone. */
 bool bridged_find(const struct burst *burst, const struct view_network *net,

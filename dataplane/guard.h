@@ -70,6 +70,8 @@ struct guarded {
 	 */
 	uint8_t claim_family;
 	const uint8_t *claim_ip;
+	/* bridged_claim(): that address was nobody's until now, or at another MAC. */
+	bool is_news;
 };
 
 /* @by: whose frame it is; this host's own member for a frame from the TAP. */

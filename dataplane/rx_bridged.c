@@ -98,9 +98,9 @@ static enum drop admit(const struct inbound *in, const struct arrival *arrival, 
 }
 
 /* All that costs a look into tables. False: dropped. */
-static bool find_target(struct inbound *in, const struct arrival *arrival)
+static bool find_target(struct inbound *in, struct arrival *arrival)
 {
-	const struct guarded *guarded = &arrival->guarded;
+	struct guarded *guarded = &arrival->guarded;
 	const struct frame *frame = &guarded->frame;
 	struct network *network = arrival->net->network;
 	bool flooded = false;

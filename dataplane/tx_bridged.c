@@ -174,6 +174,22 @@ static void answer(struct outbound *out, const struct guarded *guarded,
 }
 
 /*
+ * The asker's address is new here, or at another MAC than it was, and others may have
+ * in their tables what was before. A switch would show them the question; so what
+ * is left of an answered one is that the asker is there ("gratuitous").
+ */
+static bool make_news(const struct outbound *out, const struct guarded *guarded)
+{
+	const uint8_t *arp = (const uint8_t *)guarded->arp;
+
+	if (!guarded->is_news || !guarded->arp || !bridged_is_group(out->ethernet->destination))
+		return false;
+	memcpy(out->data + (arp - out->data) + offsetof(struct wire_arp, target_ip),
+	       guarded->arp->sender_ip, sizeof(guarded->arp->sender_ip));
+	return true;
+}
+
+/*
  * True: the question goes nowhere. What is known is answered with the true MAC; of
  * an address that is here the bridge has told its owner. Questions to one MAC alone
  * want to know whether that one is there: only it can say.
@@ -187,6 +203,8 @@ static bool suppress(struct outbound *out, const struct guarded *guarded)
 	if (!parse_question(guarded, &question))
 		return false;
 	if (view_is_gateway(out->net, question.family, question.target)) {
+		if (make_news(out, guarded))
+			return false;
 		tx_drop(out, NULL, DROP_OUT_GATEWAY);
 		return true;
 	}
@@ -202,6 +220,8 @@ static bool suppress(struct outbound *out, const struct guarded *guarded)
 			return false;
 		answer(out, guarded, &question, place.mac);
 	}
+	if (make_news(out, guarded))
+		return false;
 	device_event(out->burst->device, EVENT_SUPPRESSED, out->net->member_count);
 	stats_add(&out->net->network->suppressed, out->net->member_count);
 	return true;

@@ -169,6 +169,11 @@ def test_a_container_run_again_on_another_host(lab3, io, record_property):
         assert first - running < 1
         assert switch.engines[2].ping("carl", mover)
         assert switch.engines[there].ping("mover", a) and switch.engines[there].ping("mover", c)
+    # Another MAC for the same address: others have the old one in their tables, until it says a word.
+    switch.engines[1].docker("rm", "-f", "mover")
+    switch.run(2, "mover", mover, options=("--mac-address", "02:07:00:00:00:44"))
+    assert switch.engines[2].ping("mover", a)
+    assert switch.engines[0].ping("anna", mover)
 
 
 @URING_FIRST

@@ -89,6 +89,7 @@ static void announced_before_it_is_asked_for(void **state)
 	struct rig *rig = *state;
 	uint64_t flooded;
 
+	know(C, &C->seg->local, station(2, 1), "10.7.2.2");
 	/* To one alone, which host 2 does not hear. */
 	know_mac(B, B->seg_peer, station(0, 1));
 	build_arp(&f, station(0, 1), station(1, 1), ARP_REPLY, "10.7.1.2", "10.7.0.2");

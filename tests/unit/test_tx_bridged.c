@@ -423,6 +423,7 @@ static void arp_is_answered(void **state)
 	uint64_t saved = event_of(A, EVENT_SUPPRESSED);
 	const struct wire_arp *arp;
 
+	know(A, &A->seg->local, station(0, 1), "10.7.0.2");
 	know(A, A->seg_peer, station(1, 1), "10.7.1.2");
 	question_of(&f, false, "10.7.1.2");
 	assert_goes(rig, 0);
@@ -539,6 +540,7 @@ static void questions_for_neighbours_stay(void **state)
 {
 	struct rig *rig = *state;
 
+	know(A, &A->seg->local, station(0, 1), "10.7.0.2");
 	know(A, &A->seg->local, station(0, 2), "10.7.0.3");
 	question_of(&f, false, "10.7.0.3");
 	assert_goes(rig, 0);
@@ -550,6 +552,7 @@ static void questions_for_gateways_stay(void **state)
 {
 	struct rig *rig = *state;
 
+	know(A, &A->seg->local, station(0, 1), "10.7.0.2");
 	question_of(&f, false, "10.7.0.1");
 	assert_stopped(rig, DROP_OUT_GATEWAY, 1, RIG_SEG);
 	question_of(&f, true, "fe80::1");
@@ -561,6 +564,47 @@ static void questions_for_gateways_stay(void **state)
 	/* The bridge's own news go out: elsewhere it may be no gateway. */
 	build_arp(&f, everyone, station(0, 1), ARP_REQUEST, "10.7.0.1", "10.7.0.1");
 	assert_goes(rig, 2);
+}
+
+/* So many copies, each of which says of @addr that it is at station @number of ours. */
+static void assert_tells(struct rig *rig, unsigned int number, const uint8_t addr[4])
+{
+	const struct wire_arp *arp;
+	uint32_t len;
+
+	assert_goes(rig, 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_non_null(sent_frame(A, i, plain, &len));
+		assert_true(packet_parse_arp(plain + 8, len - 8, &arp));
+		assert_int_equal(load_be16(arp->operation.b), ARP_REQUEST);
+		assert_memory_equal(arp->sender_mac, station(0, number).b, 6);
+		assert_memory_equal(arp->sender_ip, addr, 4);
+		assert_memory_equal(arp->target_ip, addr, 4);
+	}
+}
+
+/* Who asks for what is known has told nobody yet that he is there; or with another MAC. */
+static void news_of_the_asker_go_out(void **state)
+{
+	struct rig *rig = *state;
+	struct fdb_key key = fdb_key_mac(station(0, 1).b);
+
+	know(A, A->seg_peer, station(1, 1), "10.7.1.2");
+	question_of(&f, false, "10.7.1.2");
+	assert_tells(rig, 1, (uint8_t[]){ 10, 7, 0, 2 });
+	assert_int_equal(A->frame_count, 1);
+	assert_int_equal(event_of(A, EVENT_SUPPRESSED), 0);
+	question_of(&f, false, "10.7.1.2");
+	assert_goes(rig, 0);
+	assert_int_equal(A->frame_count, 1);
+	assert_int_equal(event_of(A, EVENT_SUPPRESSED), 2);
+	/* By a question for a gateway, which stays here; once. */
+	fdb_withdraw(A->seg->fdb, &A->seg->local, &key, rig->now_ns);
+	build_arp(&f, everyone, station(0, 2), ARP_REQUEST, "10.7.0.2", "10.7.0.1");
+	assert_tells(rig, 2, (uint8_t[]){ 10, 7, 0, 2 });
+	build_arp(&f, everyone, station(0, 2), ARP_REQUEST, "10.7.0.2", "10.7.0.1");
+	assert_stopped(rig, DROP_OUT_GATEWAY, 1, RIG_SEG);
+	assert_int_equal(event_of(A, EVENT_SUPPRESSED), 2);
 }
 
 /* An answer in a router's place would say that it is none. */
@@ -594,6 +638,7 @@ static void answers_have_the_askers_tags(void **state)
 	const struct wire_arp *arp;
 
 	rig_publish(A, &tags);
+	know(A, &A->seg->local, station(0, 1), "10.7.0.2");
 	know(A, A->seg_peer, station(1, 1), "10.7.1.2");
 	question_of(&f, false, "10.7.1.2");
 	build_tag(&f, ETHERTYPE_WIRE_VLAN, 11);
@@ -1240,6 +1285,7 @@ int main(void)
 		connected_test(questions_for_gateways_stay),
 		connected_test(routers_answer_themselves),
 		connected_test(answers_have_the_askers_tags),
+		connected_test(news_of_the_asker_go_out),
 		connected_test(superframes_are_cut),
 		connected_test(no_hint_unasked),
 		connected_test(a_hint_each),
