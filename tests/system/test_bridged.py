@@ -146,7 +146,8 @@ def test_jumbo_frames_over_an_ordinary_underlay(lab, io):
     server = b.popen("iperf3 -s -1")
     wait_for(lambda: "5201" in b.run("ss -Hltn"), 5, "iperf3")
     result = json.loads(a.run(f"iperf3 -J -c {b.address} -n 50M"))
-    assert result["end"]["sum_received"]["bytes"] >= 50e6 * 0.99
+    # What was under way when the sender had sent its last byte is not counted.
+    assert result["end"]["sum_received"]["bytes"] >= 50e6 * 0.95
     b.stop(server)
 
 
