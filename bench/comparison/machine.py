@@ -5,10 +5,13 @@ import os
 import pathlib
 import platform
 import re
+import statistics
 import subprocess
+import time
 
 from lab.daemon import build_folder
 
+QUIET = 0.15  # share of all processors
 FLAGS = ("avx2", "vaes", "avx512f", "avx512ifma", "avx512_vbmi2")
 
 
@@ -48,6 +51,45 @@ def describe():
     }
 
 
+def ticks():
+    """Of all processors since they were started: busy, and in all."""
+    head = pathlib.Path("/proc/stat").read_text(encoding="utf-8").partition("\n")[0]
+    counted = [int(word) for word in head.split()[1:9]]
+    return sum(counted) - counted[3] - counted[4], sum(counted)
+
+
+def busy(seconds):
+    """The busy share of all processors for so long."""
+    before = ticks()
+    time.sleep(seconds)
+    used, everything = (new - old for old, new in zip(before, ticks()))
+    return used / everything if everything else 0.0
+
+
+def await_quiet(seconds):
+    """Waits until the machine is quiet, at most so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and busy(0.5) >= QUIET:
+        pass
+
+
+def foreign(results):
+    """The machine's busy share while a ping was all that a run did, the median: others' work, nearly all of it."""
+    shares = [one["idle_busy"] for ways in results.values() for rounds in ways.values() for one in rounds if "idle_busy" in one]
+    return statistics.median(shares) if shares else None
+
+
+def quietness(results):
+    """A line about that, and whether the run may be published."""
+    share = foreign(results)
+    if share is None:
+        return "whether other work ran beside it was not measured", True
+    if share < QUIET:
+        return f"the machine was quiet: {share * 100:.0f} % busy while a ping was all that ran", True
+    return (f"other work ran beside this: the machine was {share * 100:.0f} % busy while a ping was all that ran; "
+            "publish nothing of it"), False
+
+
 def version(program):
     """What a rival calls itself, and the Debian package it came in where the system has it."""
     for option in ("--version", "-version"):
@@ -65,5 +107,3 @@ def lines(about):
                         "so a rate is what all of them together cost")
     if not about["release"]:
         yield "WARNING", "this is not a release build: its figures say little"
-    if about["load"] > 0.7:
-        yield "WARNING", "the machine is busy with other things: compare with care, publish nothing"

@@ -11,6 +11,7 @@ import typing
 from lab import LabError, wait_for
 from lab.daemon import build_folder
 
+from comparison import machine
 from comparison.metrics import TCP_FLOWS, UDP_FLOWS, UDP_SIZES
 
 PING_S = 0.01
@@ -63,7 +64,10 @@ def round_trips(text, name):
 
 
 def measure_idle(way, seconds):
-    return round_trips(way.a.run(ping_argv(way, seconds), check=False), "idle")
+    before = machine.ticks()
+    figures = round_trips(way.a.run(ping_argv(way, seconds), check=False), "idle")
+    busy, everything = (new - old for old, new in zip(before, machine.ticks()))
+    return {**figures, "idle_busy": busy / everything if everything else 0.0}
 
 
 def used(before, after):

@@ -38,7 +38,8 @@ svg .tick, svg .value { fill: var(--soft); } svg .grid { stroke: var(--rule); st
 svg .whisker, svg .middle { stroke: var(--ink); stroke-width: 1.6; } svg .mean { fill: var(--ink); }
 svg .curve { fill: none; stroke-width: 2; } details summary { cursor: pointer; color: var(--soft); }
 """
-QUANTILES = "The box holds the middle half, the line 1 to 99 %, the tick is the median, the dot the mean; the figures are median · p99."
+QUANTILES = ("The box holds the middle half, the line 1 to 99 %, the tick is the median, the dot the mean; "
+             "the figures are median · p99.")
 
 
 def escape(text):
@@ -90,6 +91,8 @@ class Page:
                  f'load {run["load_after"]:.1f} after</p>')
         if run["quick"]:
             self.add('<p class="warning">A quick run: one short round. It shows that things work, not who is ahead.</p>')
+        quiet, may = machine.quietness(run["results"])
+        self.add(f"<p class='{'' if may else 'warning'}'>{escape(quiet[0].upper() + quiet[1:])}.</p>")
         told = [(head, text) for head, text in machine.lines(run["machine"])]
         for head, text in told:
             if head == "WARNING":
