@@ -68,21 +68,38 @@ def run(command, seconds, **kwargs):
         return False
 
 
-def build(folder, options=(), compiler=None):
-    """Sets the folder up when it is new, and builds. None, or what went wrong."""
+def introspect(folder, what):
+    return json.loads(subprocess.run(["meson", "introspect", what, str(folder)], cwd=TOP, check=True,
+                                     stdout=subprocess.PIPE, text=True).stdout)
+
+
+def programs_of(folder, suites, names):
+    """The targets that those tests run, for a folder that is there for nothing else."""
+    targets = {os.path.relpath(file, folder) for target in introspect(folder, "--targets")
+               for file in target["filename"]}
+    words = {word for test in introspect(folder, "--tests")
+             if test["name"] in names or {s.split(":")[-1] for s in test["suite"]} & set(suites)
+             for word in test["cmd"]}
+    return sorted(targets & {os.path.relpath(folder / word, folder) for word in words})
+
+
+def build(folder, options=(), compiler=None, suites=(), names=()):
+    """Sets the folder up when it is new, and builds all, or what those tests need. None, or what went wrong."""
     environment = dict(os.environ, **({"CC": compiler} if compiler else {}))
     if not (folder / "build.ninja").exists():
         if not run(["meson", "setup", str(folder), "-Dwerror=true", *options], 300,
                    env=environment, stdout=subprocess.DEVNULL):
             return f"meson setup {folder.name} failed"
-    if not run(["ninja", "-C", str(folder)], 900, env=environment, stdout=subprocess.DEVNULL):
-        run(["ninja", "-C", str(folder)], 900, env=environment)
+    command = ["ninja", "-C", str(folder), *programs_of(folder, suites, names)]
+    if not run(command, 900, env=environment, stdout=subprocess.DEVNULL):
+        run(command, 900, env=environment)
         return f"ninja -C {folder.name} failed"
     return None
 
 
-def meson_tests(folder, suites, seconds, options=(), names=(), compiler=None, wrap=None):
-    problem = build(folder, options, compiler)
+def meson_tests(folder, suites, seconds, options=(), names=(), compiler=None, wrap=None, alone=False):
+    """@alone: nothing else is run from that folder, so nothing else is built in it."""
+    problem = build(folder, options, compiler, *((suites, names) if alone else ()))
     if problem:
         print("    " + problem)
         return Outcome(failed=1)
@@ -155,7 +172,7 @@ def sanitizers(tier, seconds):
     return (meson_tests(TOP / "build-asan", ["unit", "vectors"], seconds,
                         ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"])
             + meson_tests(TOP / "build-tsan", [], seconds,
-                          ["-Db_sanitize=thread", "-Dbuildtype=debugoptimized"], THREADED))
+                          ["-Db_sanitize=thread", "-Dbuildtype=debugoptimized"], THREADED, alone=True))
 
 
 def valgrind(tier, seconds):
@@ -191,7 +208,7 @@ def fuzz(tier, seconds):
     each = 20 if tier == "ci" else 3600
     return meson_tests(TOP / f"build-fuzz-{tier}", ["fuzz"], seconds,
                        ["-Dfuzz=true", f"-Dfuzz_seconds={each}", "-Db_sanitize=address,undefined",
-                        "-Dbuildtype=debugoptimized"], compiler="clang")
+                        "-Dbuildtype=debugoptimized"], compiler="clang", alone=True)
 
 
 # Tests with threads of their own, for TSan.
