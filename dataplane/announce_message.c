@@ -8,6 +8,7 @@
 #include "dataplane/announce.h"
 
 #include <string.h>
+#include "dataplane/tlv.h"
 
 /* Which TLVs a message had. */
 enum {
@@ -17,60 +18,47 @@ enum {
 	HAS_TO = 8,
 };
 
-static bool take_station(struct announce_message *msg, const uint8_t *value, uint16_t len)
+static bool take_station(struct announce_message *msg, const struct tlv *tlv)
 {
-	const struct wire_station *station = (const struct wire_station *)value;
+	const struct wire_station *station = (const struct wire_station *)tlv->value;
 	struct fdb_news *news = &msg->stations[msg->count];
 	uint32_t addr_len;
 
-	if (len < sizeof(*station) || msg->count == ANNOUNCE_STATIONS_MAX)
+	if (tlv->len < sizeof(*station) || msg->count == ANNOUNCE_STATIONS_MAX)
 		return false;
 	addr_len = station->family == 0 ? 0 : station->family == 4 ? 4 : 16;
-	if ((addr_len == 16 && station->family != 6) || len != sizeof(*station) + addr_len)
+	if ((addr_len == 16 && station->family != 6) || tlv->len != sizeof(*station) + addr_len)
 		return false;
-	*news = (struct fdb_news){ .sequence = load_be64(value),
+	*news = (struct fdb_news){ .sequence = load_be64(tlv->value),
 		                   .gone = station->flags & WIRE_STATION_GONE };
 	memcpy(news->mac, station->mac, ETHER_ADDR_SIZE);
-	news->key = station->family ? fdb_key_ip(station->family, value + sizeof(*station))
+	news->key = station->family ? fdb_key_ip(station->family, tlv->value + sizeof(*station))
 	                            : fdb_key_mac(station->mac);
 	msg->count++;
 	return true;
 }
 
 /* One TLV; a length that its type cannot have makes the message malformed. */
-static bool take(struct announce_message *msg, unsigned int *has, uint16_t type,
-                 const uint8_t *value, uint16_t len)
+static bool take(struct announce_message *msg, unsigned int *has, const struct tlv *tlv)
 {
-	switch (type) {
+	switch (tlv->type) {
 	case WIRE_TLV_VNI:
-		if (len != 4)
-			return false;
-		msg->vni = load_be32(value);
 		*has |= HAS_VNI;
-		return true;
+		return tlv_get_be32(tlv, &msg->vni);
 	case WIRE_TLV_BOOT:
-		if (len != 8)
-			return false;
-		msg->boot = load_be64(value);
 		*has |= HAS_BOOT;
-		return true;
+		return tlv_get_be64(tlv, &msg->boot);
 	case WIRE_TLV_FROM:
-		if (len != 8)
-			return false;
-		msg->from = load_be64(value);
 		*has |= HAS_FROM;
-		return true;
+		return tlv_get_be64(tlv, &msg->from);
 	case WIRE_TLV_TO:
-		if (len != 8)
-			return false;
-		msg->to = load_be64(value);
 		*has |= HAS_TO;
-		return true;
+		return tlv_get_be64(tlv, &msg->to);
 	case WIRE_TLV_STATION:
-		return take_station(msg, value, len);
+		return take_station(msg, tlv);
 	case WIRE_TLV_END:
 		msg->end = true;
-		return len == 0;
+		return tlv->len == 0;
 	default:
 		return true;
 	}
@@ -130,67 +118,18 @@ static bool type_of(uint8_t wire, struct announce_message *msg)
 
 bool announce_parse(const uint8_t *data, uint32_t len, struct announce_message *msg)
 {
-	uint32_t at = 0, end;
+	struct tlv_reader in;
+	struct tlv tlv;
 	unsigned int has = 0;
 
 	/* Not the stations, which are many: each is written when it is read. */
 	memset(msg, 0, offsetof(struct announce_message, stations));
-	if (len < sizeof(struct wire_control) || data[0] != WIRE_CONTROL_FIRST ||
-	    !type_of(data[1], msg))
+	if (!tlv_open(&in, data, len) || data[0] != WIRE_CONTROL_FIRST || !type_of(data[1], msg))
 		return false;
-	end = load_be16(data + 2);
-	data += sizeof(struct wire_control);
-	if (end > len - sizeof(struct wire_control))
-		return false;
-	while (at < end) {
-		uint16_t type, size;
-
-		if (end - at < sizeof(struct wire_tlv))
+	while (tlv_next(&in, &tlv))
+		if (!take(msg, &has, &tlv))
 			return false;
-		type = load_be16(data + at);
-		size = load_be16(data + at + 2);
-		at += (uint32_t)sizeof(struct wire_tlv);
-		if (size > end - at || !take(msg, &has, type, data + at, size))
-			return false;
-		at += size;
-	}
-	return is_sound(msg, has);
-}
-
-/* Where the next TLV goes; @at stays 0 once something did not fit. */
-struct output {
-	uint8_t *bytes;
-	uint32_t size, at;
-};
-
-static uint8_t *put(struct output *out, enum wire_tlv_type type, uint32_t len)
-{
-	uint8_t *tlv = out->bytes + out->at;
-
-	if (out->at == 0 || len + sizeof(struct wire_tlv) > out->size - out->at) {
-		out->at = 0;
-		return NULL;
-	}
-	store_be16(tlv, (uint16_t)type);
-	store_be16(tlv + 2, (uint16_t)len);
-	out->at += (uint32_t)sizeof(struct wire_tlv) + len;
-	return tlv + sizeof(struct wire_tlv);
-}
-
-static void put_be32(struct output *out, enum wire_tlv_type type, uint32_t value)
-{
-	uint8_t *to = put(out, type, sizeof(struct be32));
-
-	if (to)
-		store_be32(to, value);
-}
-
-static void put_be64(struct output *out, enum wire_tlv_type type, uint64_t value)
-{
-	uint8_t *to = put(out, type, sizeof(struct be64));
-
-	if (to)
-		store_be64(to, value);
+	return !in.malformed && is_sound(msg, has);
 }
 
 static uint32_t addr_len_of(const struct fdb_key *key)
@@ -198,10 +137,11 @@ static uint32_t addr_len_of(const struct fdb_key *key)
 	return key->kind == FDB_IPV4 ? 4 : key->kind == FDB_IPV6 ? 16 : 0;
 }
 
-static void put_station(struct output *out, const struct fdb_news *news)
+static void put_station(struct tlv_writer *out, const struct fdb_news *news)
 {
 	uint32_t addr_len = addr_len_of(&news->key);
-	uint8_t *to = put(out, WIRE_TLV_STATION, (uint32_t)sizeof(struct wire_station) + addr_len);
+	uint8_t *to =
+		tlv_put(out, WIRE_TLV_STATION, (uint32_t)sizeof(struct wire_station) + addr_len);
 	struct wire_station *station = (struct wire_station *)to;
 
 	if (!to)
@@ -215,30 +155,23 @@ static void put_station(struct output *out, const struct fdb_news *news)
 
 uint32_t announce_format(uint8_t *bytes, uint32_t size, const struct announce_message *msg)
 {
-	static const uint8_t types[] = {
+	static const enum wire_control_type types[] = {
 		[ANNOUNCE_STATIONS] = WIRE_CONTROL_ANNOUNCE,
 		[ANNOUNCE_ACK] = WIRE_CONTROL_ACK,
 		[ANNOUNCE_CHECK] = WIRE_CONTROL_CHECK,
 	};
-	struct output out = { .bytes = bytes, .size = size, .at = sizeof(struct wire_control) };
+	struct tlv_writer out = tlv_begin(bytes, size);
 
-	if (size < sizeof(struct wire_control))
-		return 0;
-	put_be32(&out, WIRE_TLV_VNI, msg->vni);
+	tlv_put_be32(&out, WIRE_TLV_VNI, msg->vni);
 	if (msg->type != ANNOUNCE_CHECK)
-		put_be64(&out, WIRE_TLV_BOOT, msg->boot);
+		tlv_put_be64(&out, WIRE_TLV_BOOT, msg->boot);
 	if (msg->type == ANNOUNCE_STATIONS && msg->has_range)
-		put_be64(&out, WIRE_TLV_FROM, msg->from);
+		tlv_put_be64(&out, WIRE_TLV_FROM, msg->from);
 	if (msg->type == ANNOUNCE_ACK || msg->has_range)
-		put_be64(&out, WIRE_TLV_TO, msg->to);
+		tlv_put_be64(&out, WIRE_TLV_TO, msg->to);
 	for (uint32_t i = 0; i < msg->count; i++)
 		put_station(&out, &msg->stations[i]);
 	if (msg->end)
-		(void)put(&out, WIRE_TLV_END, 0);
-	if (out.at == 0)
-		return 0;
-	bytes[0] = WIRE_CONTROL_FIRST;
-	bytes[1] = types[msg->type];
-	store_be16(bytes + 2, (uint16_t)(out.at - sizeof(struct wire_control)));
-	return out.at;
+		(void)tlv_put(&out, WIRE_TLV_END, 0);
+	return tlv_finish(&out, types[msg->type]);
 }

@@ -13,57 +13,39 @@
 #include "dataplane/burst.h"
 #include "dataplane/device.h"
 #include "dataplane/peer.h"
+#include "dataplane/tlv.h"
 #include "dataplane/tx.h"
 
 #define SECOND_NS 1000000000ULL
 
-static uint32_t put(uint8_t *out, uint32_t at, enum wire_tlv_type type, const void *value,
-                    uint16_t len)
-{
-	store_be16(out + at, (uint16_t)type);
-	store_be16(out + at + 2, len);
-	if (len)
-		memcpy(out + at + sizeof(struct wire_tlv), value, len);
-	return at + (uint32_t)sizeof(struct wire_tlv) + len;
-}
-
 uint32_t hello_format(uint8_t out[HELLO_SIZE_MAX], const struct hello_message *msg)
 {
-	struct be16 version, mtu;
-	struct be64 features, boot;
-	struct be32 vnis[HELLO_VNIS_MAX];
-	uint32_t at = sizeof(struct wire_control);
+	struct tlv_writer tlvs = tlv_begin(out, HELLO_SIZE_MAX);
+	uint8_t *vnis = NULL;
 
-	store_be16(version.b, (uint16_t)msg->version);
-	store_be64(features.b, msg->features);
-	store_be16(mtu.b, (uint16_t)msg->tunnel_mtu);
-	store_be64(boot.b, msg->boot);
-	for (uint32_t i = 0; i < msg->vni_count; i++)
-		store_be32(vnis[i].b, msg->vnis[i]);
-	at = put(out, at, WIRE_TLV_VERSION, &version, sizeof(version));
-	at = put(out, at, WIRE_TLV_FEATURES, &features, sizeof(features));
-	at = put(out, at, WIRE_TLV_TUNNEL_MTU, &mtu, sizeof(mtu));
+	tlv_put_be16(&tlvs, WIRE_TLV_VERSION, (uint16_t)msg->version);
+	tlv_put_be64(&tlvs, WIRE_TLV_FEATURES, msg->features);
+	tlv_put_be16(&tlvs, WIRE_TLV_TUNNEL_MTU, (uint16_t)msg->tunnel_mtu);
 	if (msg->vni_count)
-		at = put(out, at, WIRE_TLV_VNIS, vnis,
-		         (uint16_t)(msg->vni_count * sizeof(struct be32)));
+		vnis = tlv_put(&tlvs, WIRE_TLV_VNIS,
+		               msg->vni_count * (uint32_t)sizeof(struct be32));
+	for (uint32_t i = 0; vnis && i < msg->vni_count; i++)
+		store_be32(vnis + i * sizeof(struct be32), msg->vnis[i]);
 	if (msg->boot)
-		at = put(out, at, WIRE_TLV_BOOT, &boot, sizeof(boot));
+		tlv_put_be64(&tlvs, WIRE_TLV_BOOT, msg->boot);
 	if (msg->ack)
-		at = put(out, at, WIRE_TLV_ACK, NULL, 0);
-	out[0] = WIRE_CONTROL_FIRST;
-	out[1] = WIRE_CONTROL_HELLO;
-	store_be16(out + 2, (uint16_t)(at - sizeof(struct wire_control)));
-	return at;
+		(void)tlv_put(&tlvs, WIRE_TLV_ACK, 0);
+	return tlv_finish(&tlvs, WIRE_CONTROL_HELLO);
 }
 
 /* More than there is room for are of a newer version, and no network of ours. */
-static bool take_vnis(struct hello_message *msg, const uint8_t *value, uint16_t len)
+static bool take_vnis(struct hello_message *msg, const struct tlv *tlv)
 {
-	if (len % sizeof(struct be32))
+	if (tlv->len % sizeof(struct be32))
 		return false;
 	msg->vni_count = 0;
-	for (uint32_t at = 0; at < len; at += (uint32_t)sizeof(struct be32)) {
-		uint32_t vni = load_be32(value + at);
+	for (uint32_t at = 0; at < tlv->len; at += (uint32_t)sizeof(struct be32)) {
+		uint32_t vni = load_be32(tlv->value + at);
 
 		if (vni == 0 || vni > WIRE_VNI_MAX)
 			return false;
@@ -74,34 +56,22 @@ static bool take_vnis(struct hello_message *msg, const uint8_t *value, uint16_t 
 }
 
 /* One TLV; a length that its type cannot have makes the message malformed. */
-static bool take(struct hello_message *msg, uint16_t type, const uint8_t *value, uint16_t len)
+static bool take(struct hello_message *msg, const struct tlv *tlv)
 {
-	switch (type) {
+	switch (tlv->type) {
 	case WIRE_TLV_VERSION:
-		if (len != 2)
-			return false;
-		msg->version = load_be16(value);
-		return true;
+		return tlv_get_be16(tlv, &msg->version);
 	case WIRE_TLV_FEATURES:
-		if (len != 8)
-			return false;
-		msg->features = load_be64(value);
-		return true;
+		return tlv_get_be64(tlv, &msg->features);
 	case WIRE_TLV_TUNNEL_MTU:
-		if (len != 2)
-			return false;
-		msg->tunnel_mtu = load_be16(value);
-		return true;
+		return tlv_get_be16(tlv, &msg->tunnel_mtu);
 	case WIRE_TLV_VNIS:
-		return take_vnis(msg, value, len);
+		return take_vnis(msg, tlv);
 	case WIRE_TLV_BOOT:
-		if (len != 8)
-			return false;
-		msg->boot = load_be64(value);
-		return true;
+		return tlv_get_be64(tlv, &msg->boot);
 	case WIRE_TLV_ACK:
 		msg->ack = true;
-		return len == 0;
+		return tlv->len == 0;
 	default:
 		return true;
 	}
@@ -109,28 +79,16 @@ static bool take(struct hello_message *msg, uint16_t type, const uint8_t *value,
 
 bool hello_parse(const uint8_t *data, uint32_t len, struct hello_message *msg)
 {
-	uint32_t at = 0, end;
+	struct tlv_reader in;
+	struct tlv tlv;
 
 	memset(msg, 0, sizeof(*msg));
-	if (len < sizeof(struct wire_control))
+	if (!tlv_open(&in, data, len))
 		return false;
-	end = load_be16(data + 2);
-	data += sizeof(struct wire_control);
-	if (end > len - sizeof(struct wire_control))
-		return false;
-	while (at < end) {
-		uint16_t type, size;
-
-		if (end - at < sizeof(struct wire_tlv))
+	while (tlv_next(&in, &tlv))
+		if (!take(msg, &tlv))
 			return false;
-		type = load_be16(data + at);
-		size = load_be16(data + at + 2);
-		at += (uint32_t)sizeof(struct wire_tlv);
-		if (size > end - at || !take(msg, type, data + at, size))
-			return false;
-		at += size;
-	}
-	return msg->version != 0;
+	return !in.malformed && msg->version != 0;
 }
 
 static void list_vnis(struct hello_message *msg, const struct peer *peer)
