@@ -5,8 +5,8 @@
     tests/run.py [--tier ci|long] [--only SUITE[,SUITE…]] [--list]
 
 A suite is a command with a budget. "ci" is what every change has to pass, in
-under 15 minutes altogether; "long" is the same with every seed, hours of fuzzing
-and sessions that live through their real two minutes. What a machine lacks is
+under 15 minutes altogether; "long" is the same with every seed, hours of fuzzing,
+sessions that live through their real two minutes, and mutants. What a machine lacks is
 reported as skipped, with its reason. What is counted are cases: functions of a
 C program, of Python's, or a program that has none. The last line is the sum.
 """
@@ -211,16 +211,24 @@ def fuzz(tier, seconds):
                         "-Dbuildtype=debugoptimized"], compiler="clang", alone=True)
 
 
+def mutants(_tier, seconds):
+    if os.uname().machine != "x86_64":
+        print("    skipped: there are no kernels of our own but for x86_64")
+        return Outcome(skipped=1)
+    return meson_tests(BUILD, ["mutants"], seconds)
+
+
 # Tests with threads of their own, for TSan.
 THREADED = ["session", "quiesce", "index", "ring", "worker", "apply"]
 
-# name, what it is, function, budget in seconds for ci and long
+# name, what it is, function, budget in seconds for ci (None: it is not of this tier) and long
 SUITES = [
     ("unit", "unit tests and known answers", unit, 120, 120),
     ("sanitizers", "the same under ASan and UBSan, threads under TSan", sanitizers, 240, 600),
     ("valgrind", "what handles keys (ci) or all unit tests (long), under valgrind", valgrind, 120, 900),
     ("sim", "engines in memory under a virtual clock", sim, 120, 1800),
     ("fuzz", "each target from its corpus, with a floor of coverage", fuzz, 240, 40000),
+    ("mutants", "the AEAD's kernels, broken in one place after the other: a test notices each", mutants, None, 300),
     ("system", "hosts, containers, Docker engines and stock peers", system, 600, 2400),
 ]
 
@@ -236,10 +244,15 @@ def main():
     if unknown:
         parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(s[0] for s in SUITES)}")
 
+    budgets = {name: ci if options.tier == "ci" else long for name, _, _, ci, long in SUITES}
+    absent = [name for name in chosen if budgets[name] is None]
+    if options.only and absent:
+        parser.error(f"not of the tier {options.tier}: {', '.join(absent)}")
+
     total = Outcome()
-    for name, what, function, ci, long in SUITES:
-        budget = ci if options.tier == "ci" else long
-        if name not in chosen:
+    for name, what, function, _, _ in SUITES:
+        budget = budgets[name]
+        if name not in chosen or budget is None:
             continue
         if options.list:
             print(f"{name:12} {budget:6} s  {what}")
