@@ -112,61 +112,6 @@ static void print_network_problems(const json_t *networks, struct host *host, bo
 	}
 }
 
-static bool is_bridged(const json_t *network)
-{
-	return strcmp(client_text(network, "mode"), "bridged") == 0;
-}
-
-/* What both tables begin with. */
-static void put_network(struct text_table *table, const json_t *network)
-{
-	bool attached = json_is_true(json_object_get(network, "attached"));
-	json_int_t mtu = client_number(network, "mtu");
-
-	text_table_put(table, TEXT_BOLD, "%s", client_text(network, "name"));
-	text_table_put(table, TEXT_PLAIN, "%s", client_text(network, "bridge"));
-	text_table_put(table, attached ? TEXT_GOOD : TEXT_BAD, "%s",
-	               attached ? "attached" : "waiting");
-	if (mtu)
-		text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT, mtu);
-	else
-		text_table_put(table, TEXT_PLAIN, "auto");
-}
-
-static int print_routed(const json_t *networks, bool color)
-{
-	static const struct text_column columns[] = {
-		{ "NETWORK", false },      { "BRIDGE", false },         { "STATE", false },
-		{ "MTU", true },           { "SUBNET", false },         { "ROUTER MAC", false },
-		{ "TO CONTAINERS", true }, { "FROM CONTAINERS", true },
-	};
-	struct text_table *table = text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
-	bool any = false;
-	int ret = 0;
-	size_t i;
-	json_t *network;
-
-	json_array_foreach (networks, i, network) {
-		char text[256];
-
-		if (is_bridged(network))
-			continue;
-		any = true;
-		put_network(table, network);
-		text_table_put(table, TEXT_PLAIN, "%s",
-		               list_texts(json_object_get(network, "subnets"), text, sizeof(text)));
-		text_table_put(table, TEXT_DIM, "%s", client_text(network, "router_mac"));
-		put_traffic(table, network, "rx_bytes");
-		put_traffic(table, network, "tx_bytes");
-	}
-	if (any) {
-		putchar('\n');
-		ret = print_table(table, color);
-	}
-	text_table_free(table);
-	return ret;
-}
-
 /* "2", or "1 of 2" while not all of them have said that they carry the network. */
 static void put_members(struct text_table *table, const json_t *network)
 {
@@ -180,35 +125,84 @@ static void put_members(struct text_table *table, const json_t *network)
 		               "%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT, ready, members);
 }
 
-static int print_bridged(const json_t *networks, bool color)
+static void put_routed(struct text_table *table, const json_t *network)
 {
-	static const struct text_column columns[] = {
-		{ "NETWORK", false },   { "BRIDGE", false },       { "STATE", false },
-		{ "MTU", true },        { "VNI", true },           { "MEMBERS", true },
-		{ "STATIONS", true },   { "HERE", true },          { "FLOODED", true },
-		{ "SUPPRESSED", true }, { "TO CONTAINERS", true }, { "FROM CONTAINERS", true },
-	};
+	char text[256];
+
+	text_table_put(table, TEXT_PLAIN, "%s",
+	               list_texts(json_object_get(network, "subnets"), text, sizeof(text)));
+	text_table_put(table, TEXT_DIM, "%s", client_text(network, "router_mac"));
+}
+
+static void put_bridged(struct text_table *table, const json_t *network)
+{
 	static const char *const numbers[] = { "stations", "stations_here", "flooded",
 		                               "suppressed" };
-	struct text_table *table = text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
+
+	text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT, client_number(network, "vni"));
+	put_members(table, network);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT,
+		               client_number(network, numbers[i]));
+}
+
+/* The networks of a mode: a table of their own, with what is the mode's own in its middle. */
+struct mode {
+	const char *name;
+	const struct text_column *columns;
+	size_t column_count;
+	void (*put)(struct text_table *table, const json_t *network);
+};
+
+static const struct text_column routed_columns[] = {
+	{ "NETWORK", false },      { "BRIDGE", false },         { "STATE", false },
+	{ "MTU", true },           { "SUBNET", false },         { "ROUTER MAC", false },
+	{ "TO CONTAINERS", true }, { "FROM CONTAINERS", true },
+};
+static const struct text_column bridged_columns[] = {
+	{ "NETWORK", false },   { "BRIDGE", false },       { "STATE", false },
+	{ "MTU", true },        { "VNI", true },           { "MEMBERS", true },
+	{ "STATIONS", true },   { "HERE", true },          { "FLOODED", true },
+	{ "SUPPRESSED", true }, { "TO CONTAINERS", true }, { "FROM CONTAINERS", true },
+};
+static const struct mode modes[] = {
+	{ "routed", routed_columns, sizeof(routed_columns) / sizeof(routed_columns[0]),
+	  put_routed },
+	{ "bridged", bridged_columns, sizeof(bridged_columns) / sizeof(bridged_columns[0]),
+	  put_bridged },
+};
+
+static void put_network(struct text_table *table, const struct mode *mode, const json_t *network)
+{
+	bool attached = json_is_true(json_object_get(network, "attached"));
+	json_int_t mtu = client_number(network, "mtu");
+
+	text_table_put(table, TEXT_BOLD, "%s", client_text(network, "name"));
+	text_table_put(table, TEXT_PLAIN, "%s", client_text(network, "bridge"));
+	text_table_put(table, attached ? TEXT_GOOD : TEXT_BAD, "%s",
+	               attached ? "attached" : "waiting");
+	if (mtu)
+		text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT, mtu);
+	else
+		text_table_put(table, TEXT_PLAIN, "auto");
+	mode->put(table, network);
+	put_traffic(table, network, "rx_bytes");
+	put_traffic(table, network, "tx_bytes");
+}
+
+static int print_networks_of(const struct mode *mode, const json_t *networks, bool color)
+{
+	struct text_table *table = text_table_new(mode->columns, mode->column_count);
 	bool any = false;
 	int ret = 0;
 	size_t i;
 	json_t *network;
 
 	json_array_foreach (networks, i, network) {
-		if (!is_bridged(network))
+		if (strcmp(client_text(network, "mode"), mode->name) != 0)
 			continue;
 		any = true;
-		put_network(table, network);
-		text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT,
-		               client_number(network, "vni"));
-		put_members(table, network);
-		for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++)
-			text_table_put(table, TEXT_PLAIN, "%" JSON_INTEGER_FORMAT,
-			               client_number(network, numbers[n]));
-		put_traffic(table, network, "rx_bytes");
-		put_traffic(table, network, "tx_bytes");
+		put_network(table, mode, network);
 	}
 	if (any) {
 		putchar('\n');
@@ -221,8 +215,10 @@ static int print_bridged(const json_t *networks, bool color)
 static int print_networks(const json_t *networks, bool color)
 {
 	struct host *host = host_open();
-	int ret = print_routed(networks, color) | print_bridged(networks, color);
+	int ret = 0;
 
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		ret |= print_networks_of(&modes[i], networks, color);
 	print_network_problems(networks, host, color);
 	host_close(host);
 	return ret;
