@@ -42,7 +42,7 @@ struct plan {
 
 	struct view *view;
 	bool udp_changes;
-	struct udp_sockets udp;
+	struct udp_sockets udp[WORKERS_MAX];
 };
 
 static int fail(const struct plan *plan, int ret, const char *format, ...)
@@ -275,16 +275,32 @@ static int plan_members(struct plan *plan)
 
 /* Sockets. The last step that can fail, since the old ones stop here. */
 
-static int set_udp(struct ring *ring, void *arg)
+static int set_udp(struct ring *ring, unsigned int i, void *arg)
 {
 	const struct udp_sockets *udp = arg;
 
-	return ring_set_udp(ring, udp ? udp->fd4 : -1, udp ? udp->fd6 : -1);
+	return ring_set_udp(ring, udp ? udp[i].fd4 : -1, udp ? udp[i].fd6 : -1);
 }
 
-static int give_worker_udp(const struct state *state, struct udp_sockets *udp)
+/* @udp, an array: NULL takes them away. */
+static int give_workers_udp(const struct state *state, struct udp_sockets *udp)
 {
-	return state->worker ? worker_call(state->worker, set_udp, udp) : 0;
+	return workers_call(&state->workers, set_udp, udp);
+}
+
+static int set_fwmark(const struct state *state, uint32_t fwmark)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < state_queues(state) && !ret; i++)
+		ret = priv_set_fwmark(state->priv, &state->udp[i], fwmark);
+	return ret;
+}
+
+static void close_udp(const struct state *state, struct udp_sockets *udp)
+{
+	for (unsigned int i = 0; i < state_queues(state); i++)
+		udp_close(&udp[i]);
 }
 
 static int plan_udp(struct plan *plan)
@@ -294,15 +310,16 @@ static int plan_udp(struct plan *plan)
 	int ret, tries = 0;
 
 	if (state->udp_open &&
-	    (new->listen_port == state->udp.port || new->listen_port == old->listen_port)) {
+	    (new->listen_port == state->udp[0].port || new->listen_port == old->listen_port)) {
 		if (new->fwmark == old->fwmark)
 			return 0;
-		ret = priv_set_fwmark(state->priv, &state->udp, new->fwmark);
+		ret = set_fwmark(state, new->fwmark);
 		return ret ? fail(plan, ret, "cannot set FwMark: %s", strerror(-ret)) : 0;
 	}
 
 	do
-		ret = priv_open_udp(state->priv, &plan->udp, new->listen_port, new->fwmark);
+		ret = priv_open_udp(state->priv, plan->udp, state_queues(state), new->listen_port,
+		                    new->fwmark);
 	while (ret == -EADDRINUSE && wait_for_predecessor(plan, &tries));
 	if (ret == -EADDRINUSE)
 		return fail(plan, ret, "UDP port %u is in use by another program",
@@ -310,10 +327,10 @@ static int plan_udp(struct plan *plan)
 	if (ret)
 		return fail(plan, ret, "cannot open UDP port %u: %s",
 		            (unsigned int)new->listen_port, strerror(-ret));
-	ret = give_worker_udp(state, &plan->udp);
+	ret = give_workers_udp(state, plan->udp);
 	if (ret) {
-		udp_close(&plan->udp);
-		(void)give_worker_udp(state, state->udp_open ? &state->udp : NULL);
+		(void)give_workers_udp(state, state->udp_open ? state->udp : NULL);
+		close_udp(state, plan->udp);
 		return fail(plan, ret, "cannot use UDP port %u: %s", (unsigned int)new->listen_port,
 		            strerror(-ret));
 	}
@@ -547,10 +564,10 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 
 	if (plan->udp_changes) {
 		if (state->udp_open)
-			udp_close(&state->udp);
-		state->udp = plan->udp;
+			close_udp(state, state->udp);
+		memcpy(state->udp, plan->udp, sizeof(state->udp));
 		state->udp_open = true;
-		atomic_store_explicit(&state->device->udp_port, state->udp.port,
+		atomic_store_explicit(&state->device->udp_port, state->udp[0].port,
 		                      memory_order_relaxed);
 		summary->socket_changed = true;
 	}
@@ -577,8 +594,7 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 	state->config = plan->config;
 	state->next_path = 0;
 	note_claims(state);
-	if (state->worker)
-		worker_kick(state->worker);
+	workers_kick(&state->workers);
 }
 
 int apply_config(struct state *state, struct config *config, struct apply_summary *summary,
@@ -651,9 +667,9 @@ void apply_end(struct state *state)
 		peer_retire(state->peers[i].peer);
 	for (size_t i = 0; i < state->config->network_count; i++)
 		run_network_close(state, state->networks[i]);
-	(void)give_worker_udp(state, NULL);
+	(void)give_workers_udp(state, NULL);
 	if (state->udp_open)
-		udp_close(&state->udp);
+		close_udp(state, state->udp);
 out:
 	free(state->peers);
 	free(state->networks);

@@ -29,16 +29,20 @@ static int print_table(struct text_table *table, bool color)
 static void print_device(const json_t *device, bool color)
 {
 	const char *key = client_text(device, "public_key"), *io = client_text(device, "io");
-	char up[TEXT_MAX], mark[TEXT_MAX] = "", line[512];
+	char up[TEXT_MAX], mark[TEXT_MAX] = "", workers[TEXT_MAX] = "", line[512];
 
 	text_print(stdout, color, TEXT_BOLD, "%s", client_text(device, "name"));
 	printf("  public key %s\n", *key ? key : "(none)");
 	if (client_number(device, "fwmark") > 0)
 		(void)snprintf(mark, sizeof(mark), ", fwmark 0x%llx",
 		               (unsigned long long)client_number(device, "fwmark"));
+	if (client_number(device, "workers") > 1)
+		(void)snprintf(workers, sizeof(workers), ", %" JSON_INTEGER_FORMAT " workers",
+		               client_number(device, "workers"));
 	(void)snprintf(line, sizeof(line),
-	               "  UDP port %" JSON_INTEGER_FORMAT "%s, %s, AEAD %s, up %s",
-	               client_number(device, "listen_port"), mark, io, client_text(device, "aead"),
+	               "  UDP port %" JSON_INTEGER_FORMAT "%s, %s%s, AEAD %s, up %s",
+	               client_number(device, "listen_port"), mark, io, workers,
+	               client_text(device, "aead"),
 	               text_format_duration((uint64_t)client_number(device, "uptime_s"), up));
 	print_words(TEXT_PLAIN, false, line);
 }

@@ -205,6 +205,16 @@ static int read_fwmark(struct parser *parser, struct slice value)
 	return 0;
 }
 
+static int read_workers(struct parser *parser, struct slice value)
+{
+	uint32_t workers;
+
+	if (!config_parse_number(value, CONFIG_WORKERS_MAX, &workers) || workers == 0)
+		return fail_value(parser, "Workers", value, "expected 1 to 16");
+	parser->config->workers = workers;
+	return 0;
+}
+
 /* --- [Network] --- */
 
 static int read_network_name(struct parser *parser, struct slice value)
@@ -381,6 +391,7 @@ static const struct key keys[] = {
 	{ "PrivateKeyFile", SECTION_INTERFACE, false, read_private_key_file, NULL },
 	{ "ListenPort", SECTION_INTERFACE, false, read_listen_port, NULL },
 	{ "FwMark", SECTION_INTERFACE, false, read_fwmark, NULL },
+	{ "Workers", SECTION_INTERFACE, false, read_workers, NULL },
 	{ "Address", SECTION_INTERFACE, true, NULL, NULL },
 	{ "DNS", SECTION_INTERFACE, true, NULL, NULL },
 	{ "MTU", SECTION_INTERFACE, true, NULL, NULL },

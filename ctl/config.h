@@ -22,19 +22,22 @@
 #include "dataplane/guard.h"
 #include "dataplane/route.h"
 
-#define CONFIG_NAME_MAX      64 /* of peers and networks, terminating zero included */
-#define CONFIG_HOST_MAX      256
-#define CONFIG_KEY_START_MIN 4 /* characters of a key that may stand for it */
-#define CONFIG_NETWORKS_MAX  64
-#define CONFIG_MTU_AUTO      0
+#define CONFIG_NAME_MAX        64 /* of peers and networks, terminating zero included */
+#define CONFIG_HOST_MAX        256
+#define CONFIG_KEY_START_MIN   4 /* characters of a key that may stand for it */
+#define CONFIG_NETWORKS_MAX    64
+#define CONFIG_MTU_AUTO        0
 
-#define CONFIG_MTU_MIN       576
-#define CONFIG_MTU_MIN_IPV6  1280 /* RFC 8200 section 5 */
-#define CONFIG_MTU_MAX       65455 /* a UDP datagram over IPv4 or IPv6 still holds it */
+#define CONFIG_MTU_MIN         576
+#define CONFIG_MTU_MIN_IPV6    1280 /* RFC 8200 section 5 */
+#define CONFIG_MTU_MAX         65455 /* a UDP datagram over IPv4 or IPv6 still holds it */
 
-#define CONFIG_VNI_MAX       16777215U
-#define CONFIG_STATIONS_MAX  4096 /* static entries of a network */
-#define CONFIG_MACS_MAX      16384U /* a quarter of the FDB for one member */
+#define CONFIG_WORKERS_DEFAULT 1
+#define CONFIG_WORKERS_MAX     16
+
+#define CONFIG_VNI_MAX         16777215U
+#define CONFIG_STATIONS_MAX    4096 /* static entries of a network */
+#define CONFIG_MACS_MAX        16384U /* a quarter of the FDB for one member */
 
 /*
  * A peer as a [Network] names it. By its key, so that it stays the one it was when
@@ -130,6 +133,7 @@ struct config {
 	bool has_private_key;
 	uint16_t listen_port; /* 0: the kernel chooses */
 	uint32_t fwmark; /* 0: none */
+	unsigned int workers; /* threads of the data path; in force from the next start on */
 	struct config_network *networks;
 	size_t network_count;
 	struct config_peer *peers;

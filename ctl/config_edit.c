@@ -290,6 +290,7 @@ struct config *config_new(const char *file)
 		return NULL;
 	}
 	slice_copy(slice_of(file), config->file, sizeof(config->file));
+	config->workers = CONFIG_WORKERS_DEFAULT;
 	return config;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The daemon: parse, open, run, stop. This is the control thread; packets are
- * the worker's. It waits in one poll(2) for signals, changes of the host's links,
+ * the workers'. It waits in one poll(2) for signals, changes of the host's links,
  * requests on its two sockets, answers of the resolver and a tick a second.
  *
  * Whatever was opened is closed in the opposite order by stop(), at the end of a
@@ -34,16 +34,18 @@
 #include "ctl/uapi.h"
 #include "ctl/upkeep.h"
 
-#define EXIT_RUNTIME    1
-#define EXIT_USAGE      2
+#define EXIT_RUNTIME     1
+#define EXIT_USAGE       2
 
-#define RUN_DIR         "/run/ovltun"
-#define UAPI_DIR        "/var/run/wireguard"
-#define RESOLVE_FDS_MAX 16
-#define FDS_MAX         (3 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX)
-#define FILES_MAX       1024 /* clients, networks, a little of everything */
-#define FILES_MIN       (FDS_MAX + 32) /* streams, lock, rings, sockets, a few networks' TAPs */
-#define TICK_MS         1000
+#define RUN_DIR          "/run/ovltun"
+#define UAPI_DIR         "/var/run/wireguard"
+#define RESOLVE_FDS_MAX  16
+#define FDS_MAX          (3 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX)
+#define FILES_MAX        1024 /* clients, a little of everything */
+#define FILES_MIN        (FDS_MAX + 24) /* streams, lock, a few networks' TAPs */
+#define FILES_WORKER     (4 + RING_PORTS_MAX) /* ring, sockets, a queue of each TAP */
+#define FILES_WORKER_MIN 12
+#define TICK_MS          1000
 
 struct options {
 	const char *path;
@@ -341,29 +343,32 @@ static int open_device(struct daemon *daemon, const struct config *config)
 	state->started_ns = device_now(state->device);
 	/* Before the networks: their router MACs follow from it. */
 	device_set_identity(state->device, config->has_private_key ? config->private_key : NULL);
-	ret = worker_start(&state->worker, state->device, daemon->options.io, daemon->io_refused);
+	ret = workers_start(&state->workers, config->workers, state->device, daemon->options.io,
+	                    daemon->io_refused);
 	if (!ret)
 		return 0;
 	if (daemon->io_refused[0])
-		log_line("cannot start the worker: %s", daemon->io_refused);
+		log_line("cannot start the workers: %s", daemon->io_refused);
 	else
-		cannot("start the worker", ret);
+		cannot("start the workers", ret);
 	return -1;
 }
 
 /* poll(2) refuses to wait for more descriptors than may be open. False: too few, and said. */
-static bool raise_limit(void)
+static bool raise_limit(unsigned int workers)
 {
+	const rlim_t most = FILES_MAX + workers * FILES_WORKER;
+	const rlim_t least = FILES_MIN + workers * FILES_WORKER_MIN;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_MAX)
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= most)
 		return true;
-	limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
-	if (limit.rlim_max >= FILES_MIN && setrlimit(RLIMIT_NOFILE, &limit) == 0)
+	limit.rlim_cur = limit.rlim_max < most ? limit.rlim_max : most;
+	if (limit.rlim_max >= least && setrlimit(RLIMIT_NOFILE, &limit) == 0)
 		return true;
 	log_line("no more than %llu files may be open here: expected a hard limit of %u or more "
 	         "(ulimit -Hn, LimitNOFILE=)",
-	         (unsigned long long)limit.rlim_max, (unsigned int)FILES_MIN);
+	         (unsigned long long)limit.rlim_max, (unsigned int)least);
 	return false;
 }
 
@@ -375,7 +380,7 @@ static int start(struct daemon *daemon, struct config *config)
 
 	(void)snprintf(daemon->lock_path, sizeof(daemon->lock_path), "%s/%s.lock",
 	               daemon->options.run_dir, daemon->name);
-	if (!raise_limit() || make_dir(daemon->options.run_dir) || take_lock(daemon))
+	if (!raise_limit(config->workers) || make_dir(daemon->options.run_dir) || take_lock(daemon))
 		goto fail;
 	if (open_signals(daemon) || open_host(daemon) || open_device(daemon, config))
 		goto fail;
@@ -402,8 +407,7 @@ static void stop(struct daemon *daemon)
 	listener_close(daemon->uapi);
 	if (state->device)
 		apply_end(state);
-	if (state->worker)
-		worker_stop(state->worker);
+	workers_stop(&state->workers);
 	if (state->device)
 		device_close(state->device);
 	if (state->resolve)
@@ -426,21 +430,24 @@ static void announce(const struct daemon *daemon)
 {
 	const struct state *state = &daemon->state;
 	const struct config *config = state->config;
-	const char *features = worker_io_features(state->worker);
+	const struct worker *worker = state->workers.list[0];
+	const char *features = worker_io_features(worker);
 	struct buffer line;
 
 	buffer_init(&line, 4096);
-	buffer_printf(&line, "%s, UDP %u, %s", daemon->name, (unsigned int)state->udp.port,
-	              worker_io_name(state->worker));
+	buffer_printf(&line, "%s, UDP %u, %s", daemon->name, (unsigned int)state->udp[0].port,
+	              worker_io_name(worker));
 	if (features[0] || daemon->io_refused[0])
 		buffer_printf(&line, " (%s%s%s)", features,
 		              features[0] && daemon->io_refused[0] ? "; " : "", daemon->io_refused);
+	if (state->workers.count > 1)
+		buffer_printf(&line, ", %u workers", state->workers.count);
 	buffer_printf(&line, ", AEAD %s", aead_name());
-	if (!state->udp.gso || !state->udp.gro)
+	if (!state->udp[0].gso || !state->udp[0].gro)
 		buffer_printf(&line, ", no %s",
-		              state->udp.gso   ? "UDP_GRO"
-		              : state->udp.gro ? "UDP_SEGMENT"
-		                               : "UDP_SEGMENT, no UDP_GRO");
+		              state->udp[0].gso   ? "UDP_GRO"
+		              : state->udp[0].gro ? "UDP_SEGMENT"
+		                                  : "UDP_SEGMENT, no UDP_GRO");
 	if (!state->device->peer_arena.locked && config->peer_count)
 		buffer_printf(&line, ", keys not locked in memory");
 	for (size_t i = 0; i < config->network_count; i++) {

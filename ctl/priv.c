@@ -86,7 +86,8 @@ void priv_close(struct priv *priv)
 	free(priv);
 }
 
-int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, uint32_t *index)
+int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, unsigned int queues,
+                  uint32_t *index)
 {
 	uint32_t *taps;
 	int err;
@@ -97,7 +98,7 @@ int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, uint32_t
 	if (!taps)
 		return -ENOMEM;
 	priv->taps = taps;
-	err = tap_open(tap, name);
+	err = tap_open(tap, name, queues);
 	if (err)
 		return err;
 	*index = if_nametoindex(tap->name);
@@ -195,10 +196,11 @@ int priv_remove_route(struct priv *priv, uint32_t bridge_index, const struct pre
 	return netlink_remove_route(priv->netlink, bridge_index, prefix);
 }
 
-int priv_open_udp(struct priv *priv, struct udp_sockets *udp, uint16_t port, uint32_t fwmark)
+int priv_open_udp(struct priv *priv, struct udp_sockets *udp, unsigned int count, uint16_t port,
+                  uint32_t fwmark)
 {
 	(void)priv;
-	return udp_open(udp, port, fwmark, UDP_BUFFER);
+	return udp_open_group(udp, count, port, fwmark, UDP_BUFFER);
 }
 
 int priv_set_fwmark(struct priv *priv, const struct udp_sockets *udp, uint32_t fwmark)

@@ -23,8 +23,9 @@ void priv_close(struct priv *priv);
  * All: 0 or -errno. Only devices made by priv_make_tap() may be named as a TAP
  * (-EPERM), only bridges as a bridge (-ENODEV).
  */
-/* Closed by tap_close(); then priv_forget_tap(), before its index can be another's. */
-int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, uint32_t *index);
+/* With so many @queues. Closed by tap_close(); then priv_forget_tap(), before its index can be another's. */
+int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, unsigned int queues,
+                  uint32_t *index);
 void priv_forget_tap(struct priv *priv, uint32_t index);
 /* Whether a device that is there was made by priv_make_tap(). */
 bool priv_has_tap(const struct priv *priv, const char *name);
@@ -40,7 +41,9 @@ int priv_flush_port(struct priv *priv, uint32_t tap_index);
 /* A link-scope route of a Subnet that the bridge itself has not (DESIGN: Config). */
 int priv_add_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix);
 int priv_remove_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix);
-int priv_open_udp(struct priv *priv, struct udp_sockets *udp, uint16_t port, uint32_t fwmark);
+/* @count pairs at @udp, of one port. */
+int priv_open_udp(struct priv *priv, struct udp_sockets *udp, unsigned int count, uint16_t port,
+                  uint32_t fwmark);
 int priv_set_fwmark(struct priv *priv, const struct udp_sockets *udp, uint32_t fwmark);
 
 #endif

@@ -69,6 +69,11 @@ int reload_config(struct state *state, struct reload_result *result,
 	         state->path, result->summary.peers_added, result->summary.peers_removed,
 	         result->summary.peers_changed, result->summary.networks_added,
 	         result->summary.networks_removed);
+	if (state->config->workers != state->workers.count) {
+		result->workers = state->config->workers;
+		log_line("Workers = %u is for the next start: %u run until then", result->workers,
+		         state->workers.count);
+	}
 	upkeep_resolve_again(state);
 	upkeep_paths_changed(state);
 	upkeep_tick(state);

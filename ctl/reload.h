@@ -8,6 +8,7 @@
 struct reload_result {
 	struct apply_summary summary;
 	size_t dropped; /* changes made at run time that ended */
+	unsigned int workers; /* from the next start on; 0: as many as run now */
 };
 
 /*

@@ -33,32 +33,20 @@ static void choose_free(const struct state *state, char name[IFNAMSIZ])
 		name[2] = *letter;
 }
 
-struct tap_port {
-	uint16_t port;
-	int fd;
-};
-
-static int add_tap(struct ring *ring, void *arg)
+static int add_tap(struct ring *ring, unsigned int i, void *arg)
 {
-	const struct tap_port *tap = arg;
+	const struct run_network *run = arg;
 
-	return ring_add_tap(ring, tap->port, tap->fd);
+	return ring_add_tap(ring, run->network->port, run->tap.fds[i]);
 }
 
-static int remove_tap(struct ring *ring, void *arg)
+static int remove_tap(struct ring *ring, unsigned int i, void *arg)
 {
-	const struct tap_port *tap = arg;
+	const struct run_network *run = arg;
 
-	ring_remove_tap(ring, tap->port);
+	(void)i;
+	ring_remove_tap(ring, run->network->port);
 	return 0;
-}
-
-static int call_worker(const struct state *state, const struct run_network *run,
-                       int (*fn)(struct ring *ring, void *arg))
-{
-	struct tap_port tap = { .port = run->network->port, .fd = run->tap.fd };
-
-	return state->worker ? worker_call(state->worker, fn, &tap) : 0;
 }
 
 static void close_tap(struct state *state, struct run_network *run)
@@ -67,12 +55,11 @@ static void close_tap(struct state *state, struct run_network *run)
 	if (run->bridge)
 		bridge_close(run->bridge);
 	run->bridge = NULL;
-	if (run->tap.fd < 0)
+	if (run->tap.queues == 0)
 		return;
-	(void)call_worker(state, run, remove_tap);
+	(void)workers_call(&state->workers, remove_tap, run);
 	tap_close(&run->tap);
 	priv_forget_tap(state->priv, run->tap_index);
-	run->tap.fd = -1;
 }
 
 static int open_tap(struct state *state, struct run_network *run,
@@ -89,17 +76,15 @@ static int open_tap(struct state *state, struct run_network *run,
 
 	name_tap(config->bridge, name);
 	choose_free(state, name);
-	ret = priv_make_tap(state->priv, &run->tap, name, &run->tap_index);
-	if (ret) {
-		run->tap.fd = -1;
+	ret = priv_make_tap(state->priv, &run->tap, name, state_queues(state), &run->tap_index);
+	if (ret)
 		return ret;
-	}
 	atomic_store_explicit(&run->network->merge_udp, run->tap.uso, memory_order_relaxed);
 	bridge.tap_index = run->tap_index;
 	network_derive_mac(bridge.tap_mac, state->device->identity.public_key, config->name, true);
 	memcpy(bridge.router_mac, run->network->router_mac, ETHER_ADDR_SIZE);
 	run->bridge = bridge_open(state->priv, state->netlink, &bridge);
-	ret = run->bridge ? call_worker(state, run, add_tap) : -ENOMEM;
+	ret = run->bridge ? workers_call(&state->workers, add_tap, run) : -ENOMEM;
 	if (ret)
 		close_tap(state, run);
 	return ret;
@@ -113,7 +98,6 @@ int run_network_open(struct state *state, const struct config_network *config, u
 
 	if (!run)
 		return -ENOMEM;
-	run->tap.fd = -1;
 	run->network = network_create(state->device, config->name, port,
 	                              config->bridged ? NETWORK_BRIDGED : NETWORK_ROUTED);
 	if (run->network)

@@ -22,7 +22,8 @@
  *	fdb-del      network, station: static or not
  *	fdb-list     network (may be left out)  →  networks (show.c)
  *	reload       →  dropped: texts; dropped_count, peers_added, peers_removed,
- *	             peers_changed, networks_added, networks_removed
+ *	             peers_changed, networks_added, networks_removed;
+ *	             workers_next, when the next start will have another number
  *
  * "peer" is a name, a key, or the unambiguous beginning of a key. A reply to what
  * failed is {"ok": false, "error": one line, "exit": the tool's exit status: 2
@@ -530,8 +531,7 @@ static json_t *change_fdb(struct state *state, json_t *request)
 		json_object_set_new(request, "mac", show_mac(place.mac));
 	} else if (!adds && place.source != FDB_STATIC) {
 		fdb_withdraw(fdb, place.owner, &key, now_ns);
-		if (state->worker)
-			worker_kick(state->worker);
+		workers_kick(&state->workers);
 		return good();
 	}
 	return change_config(state, request);
@@ -588,13 +588,14 @@ static json_t *reload(struct state *state, const json_t *request)
 		return server_error(ret == -EINVAL ? SERVER_EXIT_USAGE : SERVER_EXIT_RUNTIME, "%s",
 		                    text);
 	}
-	return json_pack("{s:b, s:o, s:I, s:i, s:i, s:i, s:i, s:i}", "ok", 1, "dropped", dropped,
-	                 "dropped_count", (json_int_t)result.dropped, "peers_added",
+	return json_pack("{s:b, s:o, s:I, s:i, s:i, s:i, s:i, s:i, s:o*}", "ok", 1, "dropped",
+	                 dropped, "dropped_count", (json_int_t)result.dropped, "peers_added",
 	                 (int)result.summary.peers_added, "peers_removed",
 	                 (int)result.summary.peers_removed, "peers_changed",
 	                 (int)result.summary.peers_changed, "networks_added",
 	                 (int)result.summary.networks_added, "networks_removed",
-	                 (int)result.summary.networks_removed);
+	                 (int)result.summary.networks_removed, "workers_next",
+	                 result.workers ? json_integer(result.workers) : NULL);
 }
 
 static json_t *show(struct state *state, const json_t *request)

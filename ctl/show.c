@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  *	show    version: 1
- *	        device: name, public_key (null: none), listen_port, fwmark, io,
+ *	        device: name, public_key (null: none), listen_port, fwmark, workers, io,
  *	                features, aead, uptime_s, memory_locked
  *	        networks: name, mode (routed, bridged), bridge, attached, problem (null: none), tap,
  *	                router_mac, subnets, ranges, gateways, mtu (0: the peers'),
@@ -113,25 +113,27 @@ static json_t *network_counters(const struct state *state, const struct run_netw
 	for (int i = 0; i < DROP_COUNT; i++)
 		counters[i] = stats_read(&run->network->drops[i]);
 	object = plain_counters(counters);
-	if (run->tap.fd >= 0 && !netlink_link_drops(state->netlink, run->tap_index, &lost) && lost)
+	if (run->tap.queues > 0 && !netlink_link_drops(state->netlink, run->tap_index, &lost) &&
+	    lost)
 		json_object_set_new(object, TAP_QUEUE, json_integer(number(lost)));
 	return object;
 }
 
 static json_t *show_device(const struct state *state)
 {
+	const struct worker *worker = state->workers.list[0];
 	const struct config *config = state->config;
 	uint8_t key[KEY_SIZE];
 
 	if (config->has_private_key)
 		secret_derive_public(key, config->private_key);
-	return json_pack("{s:o, s:o, s:i, s:I, s:s, s:s, s:s, s:I, s:b}", "name", text(state->name),
-	                 "public_key", config->has_private_key ? base64(key) : json_null(),
-	                 "listen_port", state->udp_open ? (int)state->udp.port : 0, "fwmark",
-	                 number(config->fwmark), "io",
-	                 state->worker ? worker_io_name(state->worker) : "none", "features",
-	                 state->worker ? worker_io_features(state->worker) : "", "aead",
-	                 aead_name(), "uptime_s",
+	return json_pack("{s:o, s:o, s:i, s:I, s:i, s:s, s:s, s:s, s:I, s:b}", "name",
+	                 text(state->name), "public_key",
+	                 config->has_private_key ? base64(key) : json_null(), "listen_port",
+	                 state->udp_open ? (int)state->udp[0].port : 0, "fwmark",
+	                 number(config->fwmark), "workers", (int)state->workers.count, "io",
+	                 worker ? worker_io_name(worker) : "none", "features",
+	                 worker ? worker_io_features(worker) : "", "aead", aead_name(), "uptime_s",
 	                 number((device_now(state->device) - state->started_ns) / STATE_SECOND_NS),
 	                 "memory_locked", state->device->peer_arena.locked);
 }

@@ -3,6 +3,11 @@
 
 #include <stdio.h>
 
+unsigned int state_queues(const struct state *state)
+{
+	return state->workers.count ? state->workers.count : 1;
+}
+
 void state_label_peer(const struct config_peer *peer, char label[STATE_LABEL_MAX])
 {
 	char key[KEY_BASE64_LEN + 1];

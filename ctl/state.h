@@ -22,7 +22,7 @@
 #include "dataplane/peer.h"
 #include "dataplane/tap.h"
 #include "dataplane/udp.h"
-#include "dataplane/worker.h"
+#include "dataplane/workers.h"
 
 #define STATE_SECOND_NS UINT64_C(1000000000)
 
@@ -70,7 +70,7 @@ struct state {
 	const char *bridge_option;
 
 	struct device *device;
-	struct worker *worker; /* NULL: none runs (tests of the control side alone) */
+	struct workers workers;
 	struct netlink *netlink;
 	struct priv *priv;
 	struct resolve *resolve; /* NULL: names are not asked for */
@@ -80,7 +80,7 @@ struct state {
 	struct run_peer *peers;
 	struct run_network **networks;
 	struct run_members *members; /* of the network of the same place */
-	struct udp_sockets udp;
+	struct udp_sockets udp[WORKERS_MAX]; /* each worker's, all of one port */
 	bool udp_open;
 
 	struct stations *stations; /* the watch of bridges' FDBs; NULL: there is none */
@@ -89,6 +89,9 @@ struct state {
 	bool paths_changed; /* the host's links or addresses did */
 	size_t next_path; /* upkeep's place in @peers */
 };
+
+/* Of a TAP; and so many pairs of sockets there are. One without workers (tests of the control side). */
+unsigned int state_queues(const struct state *state);
 
 /* Peers as people know them: the name, or the beginning of the key. */
 #define STATE_LABEL_MAX (CONFIG_NAME_MAX + 8)

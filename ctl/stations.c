@@ -149,8 +149,8 @@ static void tell_workers(struct state *state)
 	for (size_t i = 0; i < state->config->network_count; i++)
 		if (state->networks[i]->stations)
 			news |= station_table_has_news(state->networks[i]->stations);
-	if (news && state->worker)
-		worker_kick(state->worker);
+	if (news)
+		workers_kick(&state->workers);
 }
 
 void stations_update(struct state *state, uint64_t now_ns)

@@ -348,7 +348,7 @@ static int do_get(struct state *state, struct buffer *reply)
 	if (config->has_private_key)
 		put_key(reply, "private_key", config->private_key);
 	if (state->udp_open)
-		buffer_printf(reply, "listen_port=%u\n", (unsigned int)state->udp.port);
+		buffer_printf(reply, "listen_port=%u\n", (unsigned int)state->udp[0].port);
 	if (config->fwmark)
 		buffer_printf(reply, "fwmark=%u\n", config->fwmark);
 	for (size_t i = 0; i < config->peer_count; i++)

@@ -200,8 +200,7 @@ static void follow_path(struct state *state, struct run_peer *run, const struct 
 	peer_set_mtu(run->peer, mtu);
 	/* The peer is told what this end takes. */
 	hello_changed(run->peer);
-	if (state->worker)
-		worker_kick(state->worker);
+	workers_kick(&state->workers);
 }
 
 /* A slice of the peers a tick, so that ten thousand do not hold the thread up. */

@@ -90,7 +90,15 @@ static int bind_any(int fd, int family, uint16_t port)
 	return ret < 0 ? -errno : 0;
 }
 
-static int open_one(int family, uint16_t port, uint32_t fwmark, uint32_t buffer)
+/* What all sockets of a group are opened by. */
+struct wanted {
+	uint16_t port;
+	uint32_t fwmark;
+	uint32_t buffer;
+	bool join; /* the port is ours already */
+};
+
+static int open_one(int family, const struct wanted *wanted)
 {
 	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
 	int err;
@@ -98,15 +106,17 @@ static int open_one(int family, uint16_t port, uint32_t fwmark, uint32_t buffer)
 	if (fd < 0)
 		return -errno;
 	err = set_options(fd, family);
-	if (!err && fwmark)
-		err = set_option(fd, SOL_SOCKET, SO_MARK, (int)fwmark);
+	if (!err && wanted->fwmark)
+		err = set_option(fd, SOL_SOCKET, SO_MARK, (int)wanted->fwmark);
+	if (!err && wanted->join)
+		err = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (!err)
-		err = bind_any(fd, family, port);
+		err = bind_any(fd, family, wanted->port);
 	if (err) {
 		close(fd);
 		return err;
 	}
-	set_buffers(fd, buffer);
+	set_buffers(fd, wanted->buffer);
 	(void)set_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
 	return fd;
 }
@@ -122,17 +132,18 @@ static int bound_port(int fd, uint16_t *port)
 	return 0;
 }
 
-static int open_pair(struct udp_sockets *udp, uint16_t port, uint32_t fwmark, uint32_t buffer)
+static int open_pair(struct udp_sockets *udp, struct wanted wanted)
 {
 	int err;
 
-	udp->fd4 = open_one(AF_INET, port, fwmark, buffer);
+	udp->fd4 = open_one(AF_INET, &wanted);
 	if (udp->fd4 < 0)
 		return udp->fd4;
 	err = bound_port(udp->fd4, &udp->port);
 	if (err)
 		goto out;
-	udp->fd6 = open_one(AF_INET6, udp->port, fwmark, buffer);
+	wanted.port = udp->port;
+	udp->fd6 = open_one(AF_INET6, &wanted);
 	if (udp->fd6 == -EAFNOSUPPORT)
 		udp->fd6 = -1; /* a kernel without IPv6 */
 	else if (udp->fd6 < 0)
@@ -143,23 +154,54 @@ out:
 	return err;
 }
 
-int udp_open(struct udp_sockets *udp, uint16_t port, uint32_t fwmark, uint32_t buffer)
+static void set_segmentation(struct udp_sockets *udp)
 {
 	int segment = 0;
 	socklen_t len = sizeof(segment);
-	int err = -EADDRINUSE;
 
-	memset(udp, 0, sizeof(*udp));
-	for (int tries = port ? 1 : BIND_TRIES; tries > 0 && err == -EADDRINUSE; tries--)
-		err = open_pair(udp, port, fwmark, buffer);
-	if (err) {
-		udp->fd4 = udp->fd6 = -1;
-		return err;
-	}
 	udp->gso = getsockopt(udp->fd4, IPPROTO_UDP, UDP_SEGMENT, &segment, &len) == 0;
 	udp->gro = !set_option(udp->fd4, IPPROTO_UDP, UDP_GRO, 1) &&
 	           (udp->fd6 < 0 || !set_option(udp->fd6, IPPROTO_UDP, UDP_GRO, 1));
-	return 0;
+}
+
+/* Lets others join what was bound without them. */
+static int share(const struct udp_sockets *udp)
+{
+	int err = set_option(udp->fd4, SOL_SOCKET, SO_REUSEPORT, 1);
+
+	if (!err && udp->fd6 >= 0)
+		err = set_option(udp->fd6, SOL_SOCKET, SO_REUSEPORT, 1);
+	return err;
+}
+
+int udp_open(struct udp_sockets *udp, uint16_t port, uint32_t fwmark, uint32_t buffer)
+{
+	return udp_open_group(udp, 1, port, fwmark, buffer);
+}
+
+int udp_open_group(struct udp_sockets *group, unsigned int count, uint16_t port, uint32_t fwmark,
+                   uint32_t buffer)
+{
+	struct wanted wanted = { .port = port, .fwmark = fwmark, .buffer = buffer };
+	int err = -EADDRINUSE;
+
+	for (unsigned int i = 0; i < count; i++)
+		group[i] = (struct udp_sockets){ .fd4 = -1, .fd6 = -1 };
+	for (int tries = port ? 1 : BIND_TRIES; tries > 0 && err == -EADDRINUSE; tries--)
+		err = open_pair(&group[0], wanted);
+	if (!err && count > 1)
+		err = share(&group[0]);
+	wanted.port = group[0].port;
+	wanted.join = true;
+	for (unsigned int i = 1; i < count && !err; i++)
+		err = open_pair(&group[i], wanted);
+	for (unsigned int i = 0; i < count; i++) {
+		if (err)
+			udp_close(&group[i]);
+		else
+			set_segmentation(&group[i]);
+	}
+	return err;
 }
 
 void udp_close(struct udp_sockets *udp)

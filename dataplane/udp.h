@@ -27,6 +27,14 @@ struct udp_sockets {
  * allowed), SO_MARK @fwmark if not 0. 0 or -errno, nothing open then.
  */
 int udp_open(struct udp_sockets *udp, uint16_t port, uint32_t fwmark, uint32_t buffer);
+/*
+ * The same @count times, on one port (SO_REUSEPORT when @count > 1). The kernel gives
+ * each datagram to one of them by a hash of both addresses and ports. Nobody else is on
+ * the port then: the first is bound for itself alone. Later only a program of the same
+ * user could come, and only one that means to: udp_open_group() does not.
+ */
+int udp_open_group(struct udp_sockets *group, unsigned int count, uint16_t port, uint32_t fwmark,
+                   uint32_t buffer);
 void udp_close(struct udp_sockets *udp);
 int udp_set_fwmark(const struct udp_sockets *udp, uint32_t fwmark);
 

@@ -140,7 +140,7 @@ static inline struct ring *open_ring(void **state)
 
 static inline void open_tap(struct tap *tap, const char *name)
 {
-	int err = tap_open(tap, name);
+	int err = tap_open(tap, name, 1);
 
 	if (err == -ENOENT || err == -EPERM) {
 		print_message("skipped: no TAP can be made here\n");

@@ -10,6 +10,10 @@
 #include "ctl/stations.h"
 #include "ctl/upkeep.h"
 
+#ifndef RUNNING_WORKERS
+#define RUNNING_WORKERS 1
+#endif
+
 static struct state running;
 
 static void running_changed(void *arg)
@@ -25,7 +29,8 @@ static inline int running_open(void **state)
 	memset(&running, 0, sizeof(running));
 	running.name = "test";
 	return device_open(&running.device, &environment_system) ||
-	       worker_start(&running.worker, running.device, WORKER_IO_POLL, why) ||
+	       workers_start(&running.workers, RUNNING_WORKERS, running.device, WORKER_IO_POLL,
+	                     why) ||
 	       netlink_open(&running.netlink, running_changed, NULL) ||
 	       priv_open(&running.priv, running.netlink);
 }
@@ -34,7 +39,7 @@ static inline int running_close(void **state)
 {
 	(void)state;
 	apply_end(&running);
-	worker_stop(running.worker);
+	workers_stop(&running.workers);
 	device_close(running.device);
 	priv_close(running.priv);
 	netlink_close(running.netlink);

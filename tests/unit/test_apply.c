@@ -186,8 +186,8 @@ static void test_socket(void **state)
 	assert_false(summary.socket_changed);
 	struct config *config = config_copy(running.config);
 
-	assert_int_not_equal(running.udp.port, 0);
-	config->listen_port = running.udp.port;
+	assert_int_not_equal(running.udp[0].port, 0);
+	config->listen_port = running.udp[0].port;
 	assert_int_equal(apply_config(&running, config, &summary, &apply_error), 0);
 	assert_false(summary.socket_changed);
 }

@@ -131,7 +131,7 @@ static int set_up(void **state)
 	frozen_ns = 0;
 	if (netlink_open(&nl, update, NULL) < 0 || priv_open(&priv, nl) < 0)
 		return -1;
-	return priv_make_tap(priv, &tap, "tap0", &tap_index);
+	return priv_make_tap(priv, &tap, "tap0", 1, &tap_index);
 }
 
 static int tear_down(void **state)
@@ -540,11 +540,11 @@ static void only_own_taps_and_real_bridges_are_touched(void **state)
 	assert_int_equal(priv_add_route(priv, veth, &lan), -ENODEV);
 	assert_int_equal(priv_add_route(priv, bridge, &all), -EINVAL);
 	assert_int_equal(priv_remove_route(priv, bridge, &all), -EINVAL);
-	assert_int_equal(priv_make_tap(priv, &other, "tap%d", &index), -EINVAL);
-	assert_int_equal(priv_make_tap(priv, &other, "", &index), -EINVAL);
-	assert_int_equal(priv_make_tap(priv, &other, "a/b", &index), -EINVAL);
-	assert_int_equal(priv_make_tap(priv, &other, "sixteen-letters-", &index), -EINVAL);
-	assert_int_equal(priv_make_tap(priv, &other, "tap0", &index), -EBUSY);
+	assert_int_equal(priv_make_tap(priv, &other, "tap%d", 1, &index), -EINVAL);
+	assert_int_equal(priv_make_tap(priv, &other, "", 1, &index), -EINVAL);
+	assert_int_equal(priv_make_tap(priv, &other, "a/b", 1, &index), -EINVAL);
+	assert_int_equal(priv_make_tap(priv, &other, "sixteen-letters-", 1, &index), -EINVAL);
+	assert_int_equal(priv_make_tap(priv, &other, "tap0", 1, &index), -EBUSY);
 	priv_forget_tap(priv, tap_index);
 	assert_int_equal(priv_join_bridge(priv, tap_index, bridge), -EPERM);
 }
@@ -564,11 +564,11 @@ static void send_frame(const uint8_t *frame, size_t len)
 /* Does a frame with the mark in its payload come out of the TAP? */
 static bool tap_gets(const uint8_t *mark, size_t len, int wait_ms)
 {
-	struct pollfd pfd = { .fd = tap.fd, .events = POLLIN };
+	struct pollfd pfd = { .fd = tap.fds[0], .events = POLLIN };
 	uint8_t frame[2048];
 
 	while (poll(&pfd, 1, wait_ms) > 0) {
-		ssize_t got = read(tap.fd, frame, sizeof(frame));
+		ssize_t got = read(tap.fds[0], frame, sizeof(frame));
 
 		if (got > 0 && memmem(frame, (size_t)got, mark, len))
 			return true;
@@ -639,7 +639,7 @@ static void a_bridged_networks_port_is_a_plain_one(void **state)
 	memcpy(frame + 16, remote, 6);
 	frame[22] = 0x88;
 	frame[23] = 0xb5;
-	assert_int_equal(write(tap.fd, frame, sizeof(frame)), sizeof(frame));
+	assert_int_equal(write(tap.fds[0], frame, sizeof(frame)), sizeof(frame));
 	AWAIT(netns_prints("bridge fdb show dev tap0", "02:11:00:00:00:01 master ovl0"));
 }
 

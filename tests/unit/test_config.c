@@ -21,6 +21,7 @@ static void test_everything(void **state)
 				   "PrivateKey = " PRIVATE "\n"
 				   "ListenPort = 12345 # its port\n"
 				   "FwMark = 0xca6c\n"
+				   "Workers = 4\n"
 				   "\n"
 				   "[Network]\n"
 				   "Name = cargo\n"
@@ -50,13 +51,14 @@ static void test_everything(void **state)
 	assert_memory_equal(config->private_key, key, KEY_SIZE);
 	assert_int_equal(config->listen_port, 12345);
 	assert_int_equal(config->fwmark, 0xca6c);
+	assert_int_equal(config->workers, 4);
 	assert_int_equal(config->network_count, 1);
 	assert_string_equal(network->name, "cargo");
 	assert_string_equal(network->bridge, "ovl0");
 	assert_int_equal(network->subnet_count, 3);
 	assert_int_equal(network->range_count, 2);
 	assert_int_equal(network->mtu, 1400);
-	assert_int_equal(network->line, 7);
+	assert_int_equal(network->line, 8);
 	assert_int_equal(config->peer_count, 1);
 	assert_string_equal(peer->name, "barge2");
 	key_of(key, KEY_A);
@@ -64,7 +66,7 @@ static void test_everything(void **state)
 	key_of(key, KEY_C);
 	assert_memory_equal(peer->psk, key, KEY_SIZE);
 	assert_int_equal(peer->keepalive_s, 25);
-	assert_int_equal(peer->line, 15);
+	assert_int_equal(peer->line, 16);
 	assert_int_equal(peer->allowed_count, 3);
 	prefix_format(&peer->allowed[1], formatted);
 	assert_string_equal(formatted, "fd00:20:102::/48");
@@ -80,6 +82,7 @@ static void test_defaults(void **state)
 	(void)state;
 	assert_int_equal(config->listen_port, 0);
 	assert_int_equal(config->fwmark, 0);
+	assert_int_equal(config->workers, 1);
 	assert_string_equal(config->networks[0].name, "ovl0");
 	assert_int_equal(config->networks[0].mtu, CONFIG_MTU_AUTO);
 	assert_int_equal(config->networks[0].subnet_count, 0);
@@ -181,6 +184,9 @@ static const struct {
 	  "p.conf:2: ListenPort \"65536\": expected 0 to 65535" },
 	{ "[Interface]\nListenPort = -1\n", "p.conf:2: ListenPort \"-1\": expected 0 to 65535" },
 	{ "[Interface]\nListenPort =\n", "p.conf:2: ListenPort \"\": expected 0 to 65535" },
+	{ "[Interface]\nWorkers = 0\n", "p.conf:2: Workers \"0\": expected 1 to 16" },
+	{ "[Interface]\nWorkers = 17\n", "p.conf:2: Workers \"17\": expected 1 to 16" },
+	{ "[Interface]\nWorkers = auto\n", "p.conf:2: Workers \"auto\": expected 1 to 16" },
 	{ "[Interface]\nFwMark = 0x100000000\n",
 	  "p.conf:2: FwMark \"0x100000000\": expected off or a number of 32 bits, like 51820 or "
 	  "0xca6c" },

@@ -108,7 +108,7 @@ static void send_flow(uint8_t family, uint8_t proto, uint32_t payload, uint32_t 
 	}
 	write_count = coalesce_finish(coalesce, &writes);
 	assert_int_equal(write_count, 1);
-	assert_true(writev(in.fd, writes[0].iov, writes[0].iov_count) > 0);
+	assert_true(writev(in.fds[0], writes[0].iov, writes[0].iov_count) > 0);
 	coalesce_reset(coalesce);
 }
 
@@ -130,7 +130,7 @@ static void came_out_whole(void)
 	struct segment_slots slots = {
 		.buf = room, .room = sizeof(room), .mtu = 1550, .framing = SEGMENT_FRAME
 	};
-	uint32_t len = read_frame(able.fd, sizeof(struct wire_vnet));
+	uint32_t len = read_frame(able.fds[0], sizeof(struct wire_vnet));
 	struct wire_vnet vnet;
 	struct frame parsed;
 	struct packet pkt;
@@ -195,7 +195,7 @@ int main(void)
 	(void)netns_run("sysctl -q -w net.ipv6.conf.default.disable_ipv6=1 2>/dev/null");
 	coalesce = coalesce_open();
 	plain = open_plain();
-	if (!coalesce || plain < 0 || tap_open(&in, "in") || tap_open(&able, "able") ||
+	if (!coalesce || plain < 0 || tap_open(&in, "in", 1) || tap_open(&able, "able", 1) ||
 	    !netns_run("ip link add br0 type bridge mcast_snooping 0 && ip link set br0 up && "
 	               "for l in in able plain; do ip link set $l master br0 up || exit 1; done")) {
 		puts("no TAPs, or no bridge");

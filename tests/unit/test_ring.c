@@ -632,7 +632,7 @@ static void opening_and_closing_leaks_nothing(void **state)
 		struct ring_event event;
 
 		open_end(state, &end);
-		assert_int_equal(ring_add_tap(end.ring, 0, tap.fd), 0);
+		assert_int_equal(ring_add_tap(end.ring, 0, tap.fds[0]), 0);
 		assert_int_equal(ring_wait(end.ring, 0, &event, 1), 0);
 		close_end(&end);
 	}

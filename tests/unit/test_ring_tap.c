@@ -16,9 +16,9 @@ static void frames_in(void **state)
 	int packet;
 
 	open_tap(&tap, "ringtap0");
-	assert_int_equal(ring_add_tap(ring, 3, tap.fd), 0);
-	assert_int_equal(ring_add_tap(ring, 3, tap.fd), -EEXIST);
-	assert_int_equal(ring_add_tap(ring, RING_PORTS_MAX, tap.fd), -EINVAL);
+	assert_int_equal(ring_add_tap(ring, 3, tap.fds[0]), 0);
+	assert_int_equal(ring_add_tap(ring, 3, tap.fds[0]), -EEXIST);
+	assert_int_equal(ring_add_tap(ring, RING_PORTS_MAX, tap.fds[0]), -EINVAL);
 	packet = open_packet("ringtap0", TEST_ETHERTYPE);
 	for (uint32_t i = 0; i < 300; i++) {
 		send_frame(packet, i);
@@ -66,7 +66,7 @@ static void writes_keep_order(void **state)
 	int packet;
 
 	open_tap(&tap, "ringtap0");
-	assert_int_equal(ring_add_tap(ring, 0, tap.fd), 0);
+	assert_int_equal(ring_add_tap(ring, 0, tap.fds[0]), 0);
 	packet = open_packet("ringtap0", TEST_ETHERTYPE);
 	while (next < FRAMES) {
 		unsigned int burst = 1 + next % BURST;
@@ -107,7 +107,7 @@ static void superframe_out(void **state)
 
 	open_tap(&tap, "ringtap0");
 	packet = open_packet("ringtap0", ETHERTYPE_WIRE_IPV4);
-	assert_int_equal(ring_add_tap(ring, 1, tap.fd), 0);
+	assert_int_equal(ring_add_tap(ring, 1, tap.fds[0]), 0);
 	ring_write(ring, &write, 1);
 	ring_flush(ring);
 	assert_int_equal(write.error, 0);
@@ -141,7 +141,7 @@ static void removed_tap_is_silent(void **state)
 	open_tap(&tap, "ringtap0");
 	packet = open_packet("ringtap0", TEST_ETHERTYPE);
 	for (uint32_t round = 0; round < 100; round++) {
-		assert_int_equal(ring_add_tap(ring, 5, tap.fd), 0);
+		assert_int_equal(ring_add_tap(ring, 5, tap.fds[0]), 0);
 		send_frame(packet, round);
 		assert_int_equal(next_event(ring).port, 5);
 		send_frame(packet, round); /* received or not: nobody wants it any more */
@@ -150,12 +150,12 @@ static void removed_tap_is_silent(void **state)
 			uint8_t left[256];
 
 			assert_quiet(ring);
-			(void)!read(tap.fd, left, sizeof(left));
+			(void)!read(tap.fds[0], left, sizeof(left));
 		}
 	}
 	/* Nobody holds the device: its name is free as soon as it is closed. */
 	tap_close(&tap);
-	assert_int_equal(tap_open(&tap, "ringtap0"), 0);
+	assert_int_equal(tap_open(&tap, "ringtap0", 1), 0);
 	tap_close(&tap);
 	close(packet);
 	ring_close(ring);
@@ -169,11 +169,11 @@ static void deleted_tap_is_told(void **state)
 	int packet;
 
 	open_tap(&other, "ringtap1");
-	assert_int_equal(ring_add_tap(ring, 1, other.fd), 0);
+	assert_int_equal(ring_add_tap(ring, 1, other.fds[0]), 0);
 	packet = open_packet("ringtap1", TEST_ETHERTYPE);
 	for (int i = 0; i < 20; i++) {
 		open_tap(&tap, "ringtap0");
-		assert_int_equal(ring_add_tap(ring, 0, tap.fd), 0);
+		assert_int_equal(ring_add_tap(ring, 0, tap.fds[0]), 0);
 		if (i & 1)
 			assert_quiet(ring);
 		link_delete("ringtap0");
@@ -202,7 +202,7 @@ static void deleted_tap_is_noticed_by_a_write(void **state)
 
 	make_frame(&frame, 0);
 	open_tap(&tap, "ringtap0");
-	assert_int_equal(ring_add_tap(ring, 0, tap.fd), 0);
+	assert_int_equal(ring_add_tap(ring, 0, tap.fds[0]), 0);
 	link_delete("ringtap0");
 	for (int i = 0; i < 3; i++) {
 		ring_write(ring, &write, 1);
@@ -212,8 +212,8 @@ static void deleted_tap_is_noticed_by_a_write(void **state)
 	assert_int_equal(next_event(ring).type, RING_PORT_LOST);
 	assert_quiet(ring);
 	tap_close(&tap);
-	assert_int_equal(tap_open(&tap, "ringtap0"), 0);
-	assert_int_equal(ring_add_tap(ring, 0, tap.fd), 0);
+	assert_int_equal(tap_open(&tap, "ringtap0", 1), 0);
+	assert_int_equal(ring_add_tap(ring, 0, tap.fds[0]), 0);
 	ring_close(ring);
 	tap_close(&tap);
 }
@@ -231,7 +231,7 @@ static void tap_that_is_down_is_not_lost(void **state)
 	make_frame(&frame, 0);
 	open_tap(&tap, "ringtap0");
 	interface_request("ringtap0", SIOCSIFFLAGS, &down);
-	assert_int_equal(ring_add_tap(ring, 0, tap.fd), 0);
+	assert_int_equal(ring_add_tap(ring, 0, tap.fds[0]), 0);
 	ring_write(ring, &write, 1);
 	ring_flush(ring);
 	assert_int_equal(write.error, -EIO);
@@ -261,7 +261,7 @@ static void sources_share_fairly(void **state)
 	to = to_v4("127.0.0.1", end.udp.port);
 	for (uint16_t t = 0; t < TAPS; t++) {
 		open_tap(&taps[t], names[t]);
-		assert_int_equal(ring_add_tap(end.ring, t, taps[t].fd), 0);
+		assert_int_equal(ring_add_tap(end.ring, t, taps[t].fds[0]), 0);
 		packets[t] = open_packet(names[t], TEST_ETHERTYPE);
 		for (uint32_t i = 0; i < EACH; i++)
 			send_frame(packets[t], i);
@@ -299,7 +299,7 @@ static void all_sources_at_once(void **state)
 
 		snprintf(name, sizeof(name), "ringmany%u", p);
 		open_tap(&taps[p], name);
-		assert_int_equal(ring_add_tap(end.ring, p, taps[p].fd), 0);
+		assert_int_equal(ring_add_tap(end.ring, p, taps[p].fds[0]), 0);
 		packet = open_packet(name, TEST_ETHERTYPE);
 		send_frame(packet, p);
 		close(packet);

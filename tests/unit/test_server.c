@@ -88,7 +88,7 @@ static void test_show(void **state)
 	device = json_object_get(reply, "device");
 	assert_string_equal(text(device, "name"), "test");
 	assert_string_equal(text(device, "public_key"), OWN);
-	assert_int_equal(number(device, "listen_port"), running.udp.port);
+	assert_int_equal(number(device, "listen_port"), running.udp[0].port);
 	assert_string_equal(text(device, "io"), "poll");
 	network = json_array_get(json_object_get(reply, "networks"), 0);
 	assert_string_equal(text(network, "bridge"), "ovl0");
@@ -306,7 +306,7 @@ static int stand_still(struct ring *ring, void *arg)
 
 static void *hold_worker(void *arg)
 {
-	(void)worker_call(running.worker, stand_still, arg);
+	(void)worker_call(running.workers.list[0], stand_still, arg);
 	return NULL;
 }
 

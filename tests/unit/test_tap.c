@@ -23,19 +23,19 @@ static void device_is_as_asked_for(void **state)
 
 	(void)state;
 	need_tap();
-	assert_int_equal(tap_open(&tap, "taptest0"), 0);
+	assert_int_equal(tap_open(&tap, "taptest0", 1), 0);
 	assert_string_equal(tap.name, "taptest0");
-	assert_int_equal(ioctl(tap.fd, TUNGETIFF, &ifr), 0);
+	assert_int_equal(ioctl(tap.fds[0], TUNGETIFF, &ifr), 0);
 	assert_int_equal(ifr.ifr_flags & (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR),
 	                 IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
 	assert_int_equal(ifr.ifr_flags & IFF_MULTI_QUEUE, 0);
-	assert_int_equal(ioctl(tap.fd, TUNGETVNETHDRSZ, &header), 0);
+	assert_int_equal(ioctl(tap.fds[0], TUNGETVNETHDRSZ, &header), 0);
 	assert_int_equal(header, sizeof(struct wire_vnet));
-	assert_int_equal(fcntl(tap.fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
-	assert_int_equal(fcntl(tap.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	assert_int_equal(fcntl(tap.fds[0], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	assert_int_equal(fcntl(tap.fds[0], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	/* It goes with its descriptor, and closing twice is harmless. */
 	tap_close(&tap);
-	assert_int_equal(tap.fd, -1);
+	assert_int_equal(tap.fds[0], -1);
 	assert_int_equal(if_nametoindex("taptest0"), 0);
 	tap_close(&tap);
 }
@@ -47,14 +47,14 @@ static void name_in_use_is_refused(void **state)
 
 	(void)state;
 	need_tap();
-	assert_int_equal(tap_open(&tap, "taptest0"), 0);
-	assert_int_equal(tap_open(&other, "taptest0"), -EBUSY);
-	assert_int_equal(other.fd, -1);
-	assert_int_equal(ioctl(tap.fd, TUNSETPERSIST, 1ul), 0);
+	assert_int_equal(tap_open(&tap, "taptest0", 1), 0);
+	assert_int_equal(tap_open(&other, "taptest0", 1), -EBUSY);
+	assert_int_equal(other.fds[0], -1);
+	assert_int_equal(ioctl(tap.fds[0], TUNSETPERSIST, 1ul), 0);
 	tap_close(&tap);
-	assert_int_equal(tap_open(&other, "taptest0"), -EBUSY);
+	assert_int_equal(tap_open(&other, "taptest0", 1), -EBUSY);
 	link_delete("taptest0");
-	assert_int_equal(tap_open(&other, "lo"), -EBUSY);
+	assert_int_equal(tap_open(&other, "lo", 1), -EBUSY);
 }
 
 static void bad_names_are_refused(void **state)
@@ -62,12 +62,47 @@ static void bad_names_are_refused(void **state)
 	struct tap tap;
 
 	(void)state;
-	assert_int_equal(tap_open(&tap, ""), -EINVAL);
-	assert_int_equal(tap_open(&tap, "sixteencharacter"), -ENAMETOOLONG);
-	assert_int_equal(tap.fd, -1);
+	assert_int_equal(tap_open(&tap, "", 1), -EINVAL);
+	assert_int_equal(tap_open(&tap, "sixteencharacter", 1), -ENAMETOOLONG);
+	assert_int_equal(tap.fds[0], -1);
 	need_tap();
-	assert_int_equal(tap_open(&tap, "a/b"), -EINVAL);
-	assert_int_equal(tap.fd, -1);
+	assert_int_equal(tap_open(&tap, "a/b", 1), -EINVAL);
+	assert_int_equal(tap.fds[0], -1);
+}
+
+static bool is_queue_of(int fd, const char *name)
+{
+	struct ifreq ifr = { .ifr_flags = 0 };
+
+	return ioctl(fd, TUNGETIFF, &ifr) == 0 && ifr.ifr_flags & IFF_MULTI_QUEUE &&
+	       strcmp(ifr.ifr_name, name) == 0;
+}
+
+static void several_queues_are_one_device(void **state)
+{
+	struct tap tap, other;
+	int header;
+
+	(void)state;
+	need_tap();
+	assert_int_equal(tap_open(&tap, "taptest0", TAP_QUEUES_MAX + 1), -EINVAL);
+	assert_int_equal(tap_open(&tap, "taptest0", 0), -EINVAL);
+	assert_int_equal(tap_open(&tap, "taptest0", 4), 0);
+	assert_int_equal(tap.queues, 4);
+	for (unsigned int i = 0; i < 4; i++) {
+		header = 0;
+		assert_true(is_queue_of(tap.fds[i], "taptest0"));
+		assert_int_equal(ioctl(tap.fds[i], TUNGETVNETHDRSZ, &header), 0);
+		assert_int_equal(header, sizeof(struct wire_vnet));
+		assert_int_equal(fcntl(tap.fds[i], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+		assert_int_equal(fcntl(tap.fds[i], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	}
+	assert_int_equal(tap.fds[4], -1);
+	/* Not even one that could be a queue of it. */
+	assert_int_equal(tap_open(&other, "taptest0", 2), -EBUSY);
+	assert_int_equal(other.queues, 0);
+	tap_close(&tap);
+	assert_int_equal(if_nametoindex("taptest0"), 0);
 }
 
 int main(void)
@@ -76,6 +111,7 @@ int main(void)
 		cmocka_unit_test(device_is_as_asked_for),
 		cmocka_unit_test(name_in_use_is_refused),
 		cmocka_unit_test(bad_names_are_refused),
+		cmocka_unit_test(several_queues_are_one_device),
 	};
 
 	enter_namespace();

@@ -439,6 +439,100 @@ static void open_binds_both(void **state)
 	udp_close(&udp);
 }
 
+static int open_reusing(uint16_t port)
+{
+	struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)), 0);
+	if (bind(fd, (struct sockaddr *)&name, sizeof(name)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* From so many ports of a sender: each always to the same socket, and all sockets get some. */
+static void spread(struct udp_sockets *group, unsigned int count)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(group[0].port) };
+	unsigned int got[4] = { 0 };
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	for (unsigned int sender = 0; sender < 64; sender++) {
+		int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		unsigned int takers = 0;
+		char text[16];
+
+		for (unsigned int n = 0; n < 3; n++)
+			assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)),
+			                 1);
+		close(fd);
+		for (unsigned int i = 0; i < count; i++) {
+			unsigned int n = 0;
+
+			while (recv(group[i].fd4, text, sizeof(text), 0) > 0)
+				n++;
+			got[i] += n;
+			takers += n != 0;
+			assert_true(n == 0 || n == 3);
+		}
+		assert_int_equal(takers, 1);
+	}
+	for (unsigned int i = 0; i < count; i++)
+		assert_true(got[i] > 0);
+}
+
+static void a_group_is_on_one_port(void **state)
+{
+	struct udp_sockets group[4], other[4];
+	int intruder;
+
+	(void)state;
+	assert_int_equal(udp_open_group(group, 4, 0, 0, 1 << 20), 0);
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_true(group[i].fd4 >= 0);
+		assert_int_equal(group[i].port, group[0].port);
+		assert_int_equal(group[i].fd6 >= 0, group[0].fd6 >= 0);
+	}
+	spread(group, 4);
+	/* Another daemon, with one worker or with several, is not let in. */
+	assert_int_equal(udp_open(&other[0], group[0].port, 0, 0), -EADDRINUSE);
+	assert_int_equal(udp_open_group(other, 4, group[0].port, 0, 0), -EADDRINUSE);
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_int_equal(other[i].fd4, -1);
+		assert_int_equal(other[i].fd6, -1);
+	}
+	/* Nor is another user's program, whatever it asks for. */
+	if (geteuid() == 0) {
+		assert_int_equal(seteuid(65534), 0);
+		intruder = open_reusing(group[0].port);
+		assert_int_equal(seteuid(0), 0);
+		assert_int_equal(intruder, -1);
+	}
+	for (unsigned int i = 0; i < 4; i++)
+		udp_close(&group[i]);
+}
+
+/* Of whoever else is there a group is not made. */
+static void a_group_joins_nobody(void **state)
+{
+	struct udp_sockets one, group[2];
+	uint16_t port;
+	int squatter;
+
+	(void)state;
+	assert_int_equal(udp_open(&one, 0, 0, 0), 0);
+	port = one.port;
+	assert_int_equal(udp_open_group(group, 2, port, 0, 0), -EADDRINUSE);
+	assert_int_equal(open_reusing(port), -1);
+	udp_close(&one);
+	squatter = open_reusing(port);
+	assert_true(squatter >= 0);
+	assert_int_equal(udp_open_group(group, 2, port, 0, 0), -EADDRINUSE);
+	close(squatter);
+}
+
 /* IPv4's port may be free where IPv6's is not: nothing stays open then. */
 static void open_is_all_or_nothing(void **state)
 {
@@ -495,6 +589,8 @@ int main(void)
 		cmocka_unit_test(take_leaves_frames_alone),
 		cmocka_unit_test(open_binds_both),
 		cmocka_unit_test(open_is_all_or_nothing),
+		cmocka_unit_test(a_group_is_on_one_port),
+		cmocka_unit_test(a_group_joins_nobody),
 		cmocka_unit_test(fwmark_is_set),
 	};
 

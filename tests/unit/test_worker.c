@@ -257,7 +257,7 @@ static int attach_tap(struct ring *ring, void *arg)
 {
 	const struct end *end = arg;
 
-	return ring_add_tap(ring, 0, end->tap.fd);
+	return ring_add_tap(ring, 0, end->tap.fds[0]);
 }
 
 static int detach_tap(struct ring *ring, void *arg)
@@ -420,7 +420,7 @@ static void open_taps(void)
 		end->id = i;
 		secret_generate_private(end->private_key);
 		secret_derive_public(end->public_key, end->private_key);
-		assert_int_equal(tap_open(&end->tap, name), 0);
+		assert_int_equal(tap_open(&end->tap, name, 1), 0);
 		assert_true(netns_run("ip link set %s up", name));
 		open_container(end);
 	}

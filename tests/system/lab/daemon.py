@@ -42,6 +42,10 @@ class Daemon:
             self.start()
 
     def write(self, text):
+        # OVLTUN_WORKERS=2: the same tests, with so many workers.
+        workers = os.environ.get("OVLTUN_WORKERS")
+        if workers and "Workers" not in text:
+            text = text.replace("[Interface]\n", f"[Interface]\nWorkers = {workers}\n", 1)
         self.config.write_text(text)
         self.config.chmod(0o600)
 
