@@ -6,15 +6,8 @@
  *
  *	test_sim_bridged [SEEDS [FIRST]]
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <malloc.h>
-#include <cmocka.h>
+#include "sim/seeds.h"
 #include "sim/stations.h"
 
 #define STATIONS  6 /* of a network */
@@ -24,7 +17,7 @@
 /* There with a sanitizer, which replaces the allocator; NULL without. */
 size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
-static unsigned long seed_count = 500, seed_first = 1;
+static struct seeds chosen;
 
 struct sent {
 	unsigned int network, from;
@@ -812,9 +805,7 @@ static void run_seed(uint64_t seed)
 static void seeds(void **state)
 {
 	(void)state;
-	for (unsigned long i = 0; i < seed_count; i++)
-		run_seed(seed_first + i);
-	print_message("%lu seeds from %lu on\n", seed_count, seed_first);
+	seeds_run(&chosen, run_seed);
 }
 
 int main(int argc, char **argv)
@@ -835,9 +826,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(seeds),
 	};
 
-	if (argc > 1)
-		seed_count = strtoul(argv[1], NULL, 10);
-	if (argc > 2)
-		seed_first = strtoul(argv[2], NULL, 10);
+	chosen = seeds_parse(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
