@@ -7,13 +7,10 @@
  * well; additional data), where the forged bit is, key and counter; then two bytes a
  * packet, its length, whose top values mean up to 65,535; then what texts repeat.
  */
-#include <stdlib.h>
-#include <string.h>
 #include "crypto/aead_cpu.h"
 #include "crypto/aead_kernel.h"
 #include "crypto/endian.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/fuzz.h"
 
 enum { HEAD = 16, LEN_MAX = 65535 };
 
@@ -28,12 +25,6 @@ struct input {
 	size_t rest_len;
 	uint32_t lens[AEAD_BURST_MAX];
 };
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static bool read_input(struct input *in, const uint8_t *data, size_t size)
 {

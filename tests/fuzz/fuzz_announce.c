@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages about stations: what parses is what would be said again. */
-#include <stdlib.h>
-#include <string.h>
 #include "dataplane/announce.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz/fuzz.h"
 
 static void check_station(const struct announce_message *msg, const struct fdb_news *a,
                           const struct fdb_news *b)
@@ -31,11 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > 65535)
 		return 0;
-	/* Exactly as long as it is, so that a sanitizer sees a byte too many. */
-	copy = malloc(size ? size : 1);
-	must(copy != NULL);
-	if (size)
-		memcpy(copy, data, size);
+	copy = fuzz_copy(data, size);
 	if (announce_parse(copy, (uint32_t)size, &msg)) {
 		must(msg.vni > 0 && msg.vni <= WIRE_VNI_MAX && msg.count <= ANNOUNCE_STATIONS_MAX);
 		len = announce_format(out, sizeof(out), &msg);

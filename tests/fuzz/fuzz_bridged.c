@@ -16,25 +16,17 @@
  * member may carry and passes the guards; what members get came from a container, and
  * never from another member.
  */
-#include <stdlib.h>
-#include <string.h>
 #include "dataplane/guard.h"
+#include "fuzz/fuzz.h"
+#include "fuzz/mend.h"
 #include "unit/rig.h"
 
 #define LIFE     2000 /* inputs that one rig serves: setting it up takes longer than they do */
 #define STEP_MAX 2048
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct rig *rig;
 static struct rig_host *self;
 static bool sent_by_container; /* since the last look at what came out */
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static bool has_sessions(const struct rig_host *host)
 {
@@ -117,24 +109,6 @@ static void run(void)
 	rig_mark(self);
 }
 
-static void mend(uint8_t *data, uint32_t len)
-{
-	struct frame frame;
-	struct packet pkt;
-	uint32_t l4_len;
-
-	if (!packet_parse_frame(data, len, &frame) ||
-	    !packet_parse_ip(data + frame.link_len, len - frame.link_len, &pkt))
-		return;
-	l4_len = pkt.len - pkt.l4;
-	if (pkt.family != 6 || pkt.proto != IPPROTO_WIRE_ICMPV6 || !pkt.l4 || l4_len < 4)
-		return;
-	store_be16(pkt.data + pkt.l4 + 2, 0);
-	store_be16(pkt.data + pkt.l4 + 2,
-	           checksum_fold(checksum_add(checksum_pseudo(&pkt, pkt.proto, l4_len),
-	                                      pkt.data + pkt.l4, l4_len)));
-}
-
 /* Of a member; without TAP frames since, nothing of it may come out of the tunnel again. */
 static void step_member(uint8_t what, uint8_t choice, const uint8_t *data, uint32_t len)
 {
@@ -153,7 +127,7 @@ static void step_member(uint8_t what, uint8_t choice, const uint8_t *data, uint3
 	plain[6] = choice & 2 ? RIG_VNI_OTHER : RIG_VNI_SEG;
 	memcpy(plain + 8, data, len);
 	if (what == 2)
-		mend(plain + 8, len);
+		mend_icmpv6(plain + 8, len);
 	op.len = what ? len + 8 : len;
 	memcpy(sealed + sizeof(struct message_data), what ? plain : plain + 8, op.len);
 	session_seal_burst(kp, first, &op, 1);
@@ -167,7 +141,7 @@ static void step_container(uint8_t what, uint8_t choice, const uint8_t *data, ui
 
 	memcpy(copy, data, len);
 	if (what == 4 && len > 10)
-		mend(copy + 10, len - 10);
+		mend_icmpv6(copy + 10, len - 10);
 	rig_give_frame(self, choice & 1 ? RIG_PORT_OTHER : RIG_PORT_SEG, copy, len);
 	sent_by_container = true;
 }

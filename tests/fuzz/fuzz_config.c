@@ -6,18 +6,9 @@
  * lives through edits.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include "crypto/secret.h"
 #include "ctl/config.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz/fuzz.h"
 
 static void must_be_a_line(const struct config_error *error)
 {

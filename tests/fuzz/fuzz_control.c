@@ -7,13 +7,10 @@
  * peers and prefixes again.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include "crypto/secret.h"
 #include "ctl/json_memory.h"
 #include "ctl/server.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/fuzz.h"
 
 static const char base_text[] =
 	"[Interface]\nPrivateKey = dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\n"
@@ -26,12 +23,6 @@ static const char base_text[] =
 	"[Peer]\nPublicKey = AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=\nName = c\n";
 
 static struct config *base;
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void must_print(json_t *reply, struct buffer *out)
 {

@@ -16,16 +16,13 @@
  * protocol, and those of the session hold an IP packet from here, with or without
  * the checksum hint, or a control message of ours. What was not authentic moves nothing.
  */
-#include <stdlib.h>
-#include <string.h>
 #include "dataplane/packet.h"
+#include "fuzz/fuzz.h"
 #include "unit/rig.h"
 
 #define LIFE       2000 /* inputs that one rig serves: setting it up takes longer than they do */
 #define STEP_MAX   2048
 #define BURST_ROOM (RING_SEGMENTS_MAX * (STEP_MAX + 32))
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct rig *rig;
 static struct rig_host *peer, *self; /* the one that seals, and the one under test */
@@ -34,12 +31,6 @@ static struct rig_host *peer, *self; /* the one that seals, and the one under te
 static uint8_t gro[BURST_ROOM];
 static uint32_t gro_len, gro_segment;
 static uint8_t gro_tos;
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void prepare(void)
 {

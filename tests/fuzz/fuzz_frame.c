@@ -2,27 +2,13 @@
 /*
  * A frame of a bridged network all the way, without the cipher: parsed as it comes
  * from a hostile container, cut, taken apart again by what is on the wire alone,
- * merged, and written. The input is a head as in fuzz_segment.c, then the Ethernet
- * frame. What is written must be what went in: whole, under the same Ethernet
- * header, in the same order.
+ * merged, and written. The input is a head (cut.h), then the Ethernet frame; the
+ * head's choice is behind how many slots a frame that is not IP is pushed. What is
+ * written must be what went in: whole, under the same Ethernet header, in the same order.
  */
-#include <stdlib.h>
-#include <string.h>
 #include "dataplane/coalesce.h"
-#include "dataplane/segment.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-enum { MEND_LENGTH = 1, MEND_CHECKSUM = 2, HINT = 4 };
-
-struct fuzz_head {
-	struct wire_vnet vnet;
-	uint16_t mtu;
-	uint16_t more; /* bytes to add */
-	uint8_t mend;
-	uint8_t between; /* a frame that is not IP is pushed behind so many slots */
-};
-_Static_assert(sizeof(struct fuzz_head) == 16, "the layout of the corpus");
+#include "fuzz/cut.h"
+#include "fuzz/mend.h"
 
 #define PORT 5
 #define VNI  0x010203
@@ -33,19 +19,6 @@ static uint8_t again_room[SEGMENT_ROOM];
 static uint8_t written[RING_BUFFER_SIZE + 256];
 static uint8_t stranger[60] = { [12] = 0x88, [13] = 0xb5, 1, 2, 3 };
 static struct coalesce *coalesce;
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
-
-static uint8_t *slot_text(const struct segment_slots *slots, uint8_t *buf, uint32_t i,
-                          uint32_t *plain)
-{
-	*plain = (i + 1 == slots->count ? slots->last : slots->stride) - SEGMENT_OVERHEAD;
-	return buf + (size_t)i * slots->stride + SEGMENT_HEADROOM;
-}
 
 /* What the receiver makes of a message. */
 static void open_slot(uint8_t *text, uint32_t plain, struct frame *frame, bool *undone)
@@ -102,8 +75,8 @@ static uint32_t cut_again(const struct ring_write *write, const struct segment_s
 	must(write->packets == again.count);
 	for (uint32_t i = 0; i < again.count; i++) {
 		uint32_t was_len, is_len;
-		uint8_t *was = slot_text(slots, before, next + i, &was_len) + segment_front(slots);
-		uint8_t *is = slot_text(&again, again_room, i, &is_len) + segment_front(&again);
+		uint8_t *was = cut_slot(slots, before, next + i, &was_len) + segment_front(slots);
+		uint8_t *is = cut_slot(&again, again_room, i, &is_len) + segment_front(&again);
 		struct packet old;
 
 		must(packet_parse_ip(was, was_len - segment_front(slots), &old));
@@ -144,7 +117,7 @@ static void deliver(const struct segment_slots *slots, uint32_t between)
 	for (uint32_t i = 0; i < slots->count; i++) {
 		struct coalesce_target target = { .port = PORT, .merge_udp = true };
 		uint32_t plain;
-		uint8_t *text = slot_text(slots, room, i, &plain);
+		uint8_t *text = cut_slot(slots, room, i, &plain);
 		struct frame frame;
 		struct packet pkt;
 		bool undone;
@@ -174,35 +147,13 @@ static void deliver(const struct segment_slots *slots, uint32_t between)
 	coalesce_reset(coalesce);
 }
 
-static void mend(struct packet *pkt)
-{
-	if (pkt->family == 4)
-		packet_ipv4_checksum_fill(pkt->data);
-	if (pkt->flags & PACKET_L4)
-		packet_l4_checksum_fill(pkt);
-}
-
-static void mend_lengths(uint8_t *ip, size_t len)
-{
-	if (len < 48 || len > 65535)
-		return;
-	if (ip[0] >> 4 == 4)
-		store_be16(ip + 2, (uint16_t)len);
-	else
-		store_be16(ip + 4, (uint16_t)(len - 40));
-	if (ip[0] == 0x45 && ip[9] == IPPROTO_WIRE_UDP)
-		store_be16(ip + 24, (uint16_t)(len - 20));
-	else if (ip[0] >> 4 == 6 && ip[6] == IPPROTO_WIRE_UDP)
-		store_be16(ip + 44, (uint16_t)(len - 40));
-}
-
-static void check_ip(const struct frame *frame, struct packet *pkt, const struct fuzz_head *head,
+static void check_ip(const struct frame *frame, struct packet *pkt, const struct cut_head *head,
                      struct segment_slots *slots)
 {
 	uint8_t error[PACKET_ERROR_MAX];
 	enum segment_verdict verdict;
 
-	slots->framing = head->mend & HINT ? SEGMENT_FRAME_HINT : SEGMENT_FRAME;
+	slots->framing = head->mend & MEND_HINT ? SEGMENT_FRAME_HINT : SEGMENT_FRAME;
 	slots->link = frame->data;
 	slots->link_len = frame->link_len;
 	verdict = segment_packet(pkt, &head->vnet, slots);
@@ -214,11 +165,11 @@ static void check_ip(const struct frame *frame, struct packet *pkt, const struct
 		must(!slots->undone || slots->framing == SEGMENT_FRAME_HINT);
 	}
 	if (verdict == SEGMENT_OK || verdict == SEGMENT_OVERSIZE)
-		deliver(slots, head->between);
+		deliver(slots, head->choice);
 }
 
 /* Not IP, or nothing that parses as it: whole, or not at all. */
-static void check_other(const struct frame *frame, const struct fuzz_head *head,
+static void check_other(const struct frame *frame, const struct cut_head *head,
                         struct segment_slots *slots)
 {
 	enum segment_verdict verdict = segment_frame(frame, &head->vnet, slots);
@@ -234,7 +185,7 @@ static void check_other(const struct frame *frame, const struct fuzz_head *head,
 	}
 	must(verdict == (frame->len + 8 > slots->mtu ? SEGMENT_OVERSIZE : SEGMENT_OK));
 	must(slots->count == 1);
-	text = slot_text(slots, room, 0, &plain);
+	text = cut_slot(slots, room, 0, &plain);
 	open_slot(text, plain, &got, &undone);
 	must(!undone && got.len == frame->len && memcmp(got.data, frame->data, got.len) == 0);
 	push_stranger();
@@ -248,14 +199,14 @@ static void check_other(const struct frame *frame, const struct fuzz_head *head,
 	coalesce_reset(coalesce);
 }
 
-static void check(uint8_t *input, size_t len, const struct fuzz_head *head)
+static void check(uint8_t *input, size_t len, const struct cut_head *head)
 {
 	struct segment_slots slots = { .buf = room, .room = sizeof(room), .vni = VNI };
 	struct frame frame;
 	struct packet pkt;
 	uint8_t family = 0;
 
-	slots.mtu = 576 + head->mtu % 8400u;
+	slots.mtu = cut_mtu(head);
 	if (!packet_parse_frame(input, (uint32_t)len, &frame))
 		return;
 	must(frame.data == input && frame.len == len && frame.link_len <= len);
@@ -270,7 +221,7 @@ static void check(uint8_t *input, size_t len, const struct fuzz_head *head)
 	if (family && packet_parse_ip(input + frame.link_len, frame.len - frame.link_len, &pkt) &&
 	    pkt.family == family) {
 		if (head->mend & MEND_CHECKSUM)
-			mend(&pkt);
+			mend_checksums(&pkt);
 		check_ip(&frame, &pkt, head, &slots);
 	} else {
 		check_other(&frame, head, &slots);
@@ -279,25 +230,15 @@ static void check(uint8_t *input, size_t len, const struct fuzz_head *head)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_head head;
+	struct cut_head head;
 	uint8_t *input;
 	size_t len;
 
 	if (!coalesce)
 		coalesce = coalesce_open();
-	if (!coalesce || size < sizeof(head) + 1)
-		return 0;
-	memcpy(&head, data, sizeof(head));
-	data += sizeof(head);
-	size -= sizeof(head);
-	len = size + head.more;
-	input = malloc(len);
-	if (!input)
-		return 0;
-	memcpy(input, data, size);
-	for (size_t i = size; i < len; i++)
-		input[i] = (uint8_t)(i * 7 + i / 256);
-	if (len <= RING_BUFFER_SIZE)
+	must(coalesce != NULL);
+	input = cut_read(data, size, &head, &len);
+	if (input && len <= RING_BUFFER_SIZE)
 		check(input, len, &head);
 	free(input);
 	return 0;

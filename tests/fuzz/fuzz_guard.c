@@ -5,37 +5,11 @@
  * bytes never have right, and chooses whose frame it is (bit 1). A frame that
  * passes must keep what dataplane/guard.h promises of it.
  */
-#include <stdlib.h>
-#include <string.h>
 #include "dataplane/device.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/fuzz.h"
+#include "fuzz/mend.h"
 
 static const uint8_t bridge_mac[ETHER_ADDR_SIZE] = { 0x02, 0x42, 0xb1, 0xd6, 0xe0, 0x01 };
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
-
-static void mend(uint8_t *data, uint32_t len)
-{
-	struct frame frame;
-	struct packet pkt;
-	uint32_t l4_len;
-
-	if (!packet_parse_frame(data, len, &frame) ||
-	    !packet_parse_ip(data + frame.link_len, len - frame.link_len, &pkt))
-		return;
-	l4_len = pkt.len - pkt.l4;
-	if (pkt.family != 6 || pkt.proto != IPPROTO_WIRE_ICMPV6 || !pkt.l4 || l4_len < 4)
-		return;
-	store_be16(pkt.data + pkt.l4 + 2, 0);
-	store_be16(pkt.data + pkt.l4 + 2,
-	           checksum_fold(checksum_add(checksum_pseudo(&pkt, pkt.proto, l4_len),
-	                                      pkt.data + pkt.l4, l4_len)));
-}
 
 static void check_passed(const struct view_network *net, const struct member *by,
                          const struct guarded *guarded)
@@ -92,12 +66,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	by = data[2] & 2 ? &network.local : &remote;
 	by->may_route = data[1] & 1;
 	by->may_serve_dhcp = data[1] & 2;
-	copy = malloc(size - 3);
-	if (!copy)
-		return 0;
-	memcpy(copy, data + 3, size - 3);
+	copy = fuzz_copy(data + 3, size - 3);
 	if (data[2] & 1)
-		mend(copy, (uint32_t)(size - 3));
+		mend_icmpv6(copy, (uint32_t)(size - 3));
 	if (packet_parse_frame(copy, (uint32_t)(size - 3), &guarded.frame) &&
 	    guard_frame(&net, by, &guarded) == GUARD_PASS)
 		check_passed(&net, by, &guarded);

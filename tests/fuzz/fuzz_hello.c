@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Hello messages: what parses is what would be said again. */
-#include <stdlib.h>
-#include <string.h>
 #include "dataplane/hello.h"
 #include "dataplane/wire.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -21,11 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > 65535)
 		return 0;
-	/* Exactly as long as it is, so that a sanitizer sees a byte too many. */
-	copy = malloc(size ? size : 1);
-	must(copy != NULL);
-	if (size)
-		memcpy(copy, data, size);
+	copy = fuzz_copy(data, size);
 	if (hello_parse(copy, (uint32_t)size, &msg)) {
 		must(msg.version > 0 && msg.version <= 65535 && msg.tunnel_mtu <= 65535 &&
 		     msg.vni_count <= HELLO_VNIS_MAX);

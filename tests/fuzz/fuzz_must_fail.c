@@ -3,11 +3,8 @@
  * Tests the harness: a bug behind four comparisons, which only a fuzzer that is
  * led by coverage finds, and which only a sanitizer notices.
  */
-#include <stdlib.h>
-#include <string.h>
 #include "dataplane/packet.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -15,10 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 4)
 		return 0;
-	copy = malloc(size);
-	if (!copy)
-		return 0;
-	memcpy(copy, data, size);
+	copy = fuzz_copy(data, size);
 	if (copy[0] == 'o' && copy[1] == 'v' && copy[2] == 'l') /* One byte too many. */
 		(void)checksum_fold(checksum_add(0, copy, size + 1));
 	free(copy);

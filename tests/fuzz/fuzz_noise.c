@@ -7,19 +7,16 @@
  * nothing crashes: a message that was changed is refused, and a message refused
  * leaves the state as it was.
  */
-#include <stdlib.h>
-#include <string.h>
 #include "crypto/cookie.h"
 #include "crypto/noise.h"
 #include "crypto/secret.h"
 #include "crypto/session.h"
+#include "fuzz/fuzz.h"
 
 #define NOW_NS      (1000ULL * 1000000000)
 #define PACKETS     4
 #define PACKET_LEN  64
 #define PACKET_SIZE (PACKET_LEN + MESSAGE_DATA_OVERHEAD)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Two hosts with keys that are the same in every run. */
 static struct noise_identity a_id, b_id;
@@ -32,12 +29,6 @@ static struct message_cookie_reply reply;
 static const struct cookie_source source = { .addr_len = 4, .port = { { 1, 2 } } };
 static struct keypair sender, receiver;
 static uint8_t packets[PACKETS][PACKET_SIZE];
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void prepare_handshake(void)
 {

@@ -5,17 +5,8 @@
  * IP length to that of the input. Whatever parses must keep the promises of
  * dataplane/packet.h.
  */
-#include <stdlib.h>
-#include <string.h>
 #include "dataplane/packet.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "fuzz/fuzz.h"
 
 static void check_offsets(const struct packet *pkt, const uint8_t *data, size_t size)
 {
@@ -117,10 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	choice = *data++;
 	size--;
-	copy = malloc(size);
-	if (!copy)
-		return 0;
-	memcpy(copy, data, size);
+	copy = fuzz_copy(data, size);
 	if (choice & 1) {
 		check_arp(copy, size);
 	} else {

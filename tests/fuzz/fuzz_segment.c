@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A frame from a hostile container: virtio header, the tunnel's MTU, how many
- * bytes to add (so that a short input makes a large packet), a choice of what to
- * mend, another framing, then the packet. Whatever comes out must parse, fit, and
- * leave the input alone; merged and cut again it must be the same, byte by byte, and
- * in the other framing it must be the same packets with something around them.
+ * A packet from a hostile container, behind a head (cut.h) whose choice is another
+ * framing: enum segment_framing in two bits, then the number of tags. Whatever comes
+ * out must parse, fit, and leave the input alone; merged and cut again it must be the
+ * same, byte by byte, and in the other framing it must be the same packets with
+ * something around them.
  */
-#include <stdlib.h>
-#include <string.h>
 #include "dataplane/coalesce.h"
-#include "dataplane/segment.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-enum { MEND_LENGTH = 1, MEND_CHECKSUM = 2, UNDONE = 4 };
-
-struct fuzz_head {
-	struct wire_vnet vnet;
-	uint16_t mtu;
-	uint16_t more;
-	uint8_t mend;
-	uint8_t framing; /* enum segment_framing in two bits, then the number of tags */
-};
-_Static_assert(sizeof(struct fuzz_head) == 16, "the layout of the corpus");
+#include "fuzz/cut.h"
+#include "fuzz/mend.h"
 
 static uint8_t room[SEGMENT_ROOM];
 static uint8_t again_room[SEGMENT_ROOM];
@@ -32,22 +18,10 @@ static struct coalesce *coalesce;
 static const uint8_t link_bytes[WIRE_LINK_MAX] = { 2, 0, 0, 0, 0, 2, 2, 0,       0,
 	                                           0, 0, 1, 9, 8, 7, 6, [21] = 5 };
 
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
-
 static bool l4_checksum_is_there(const struct packet *pkt)
 {
 	return pkt->flags & PACKET_L4 &&
 	       !(pkt->proto == IPPROTO_WIRE_UDP && load_be16(pkt->data + pkt->l4 + 6) == 0);
-}
-
-static uint8_t *slot_packet(const struct segment_slots *slots, uint32_t i, uint32_t *plain)
-{
-	*plain = (i + 1 == slots->count ? slots->last : slots->stride) - SEGMENT_OVERHEAD;
-	return slots->buf + (size_t)i * slots->stride + SEGMENT_HEADROOM;
 }
 
 static void check_slots(const struct segment_slots *slots, bool fits, bool checksums)
@@ -58,7 +32,7 @@ static void check_slots(const struct segment_slots *slots, bool fits, bool check
 	for (uint32_t i = 0; i < slots->count; i++) {
 		struct packet pkt;
 		uint32_t plain;
-		uint8_t *ip = slot_packet(slots, i, &plain);
+		uint8_t *ip = cut_slot(slots, slots->buf, i, &plain);
 
 		must(packet_parse_ip(ip, plain, &pkt));
 		must(!fits || plain <= slots->mtu);
@@ -93,7 +67,7 @@ static uint32_t cut_again(const struct ring_write *write, const struct segment_s
 	for (uint32_t i = 0; i < again.count; i++) {
 		uint32_t ignored;
 		uint8_t *was = slots_before + (size_t)(next + i) * slots->stride + SEGMENT_HEADROOM;
-		uint8_t *is = slot_packet(&again, i, &ignored);
+		uint8_t *is = cut_slot(&again, again_room, i, &ignored);
 		struct packet old;
 
 		must(packet_parse_ip(was, 65535, &old));
@@ -116,7 +90,7 @@ static void check_round_trip(const struct segment_slots *slots, bool csum_undone
 	for (uint32_t i = 0; i < slots->count; i++) {
 		struct packet pkt;
 		uint32_t plain;
-		uint8_t *ip = slot_packet(slots, i, &plain);
+		uint8_t *ip = cut_slot(slots, slots->buf, i, &plain);
 
 		must(packet_parse_ip(ip, plain, &pkt));
 		/* The hint is given for what has a checksum only, and a right one. */
@@ -148,15 +122,15 @@ static void check_around(const struct segment_slots *slots, const uint8_t *text,
 }
 
 /* The same packet, cut as @plain was, in another framing. */
-static void check_framing(const struct packet *pkt, const struct fuzz_head *head,
+static void check_framing(const struct packet *pkt, const struct cut_head *head,
                           const struct segment_slots *plain, enum segment_verdict wanted)
 {
 	struct segment_slots slots = { .buf = again_room,
 		                       .room = sizeof(again_room),
-		                       .framing = head->framing & 3,
+		                       .framing = head->choice & 3,
 		                       .vni = 0xabcdef,
 		                       .link = link_bytes,
-		                       .link_len = 14 + 4 * (head->framing / 4 % 3u) };
+		                       .link_len = 14 + 4 * (head->choice / 4 % 3u) };
 	struct wire_vnet vnet = head->vnet;
 	enum segment_verdict verdict;
 	uint32_t front = segment_front(&slots);
@@ -179,7 +153,8 @@ static void check_framing(const struct packet *pkt, const struct fuzz_head *head
 	must(!slots.undone || (slots.framing & 1 && !slots.fragmented && pkt->flags & PACKET_L4));
 	for (uint32_t i = 0; i < plain->count; i++) {
 		uint32_t len, was_len;
-		uint8_t *is = slot_packet(&slots, i, &len), *was = slot_packet(plain, i, &was_len);
+		uint8_t *is = cut_slot(&slots, slots.buf, i, &len);
+		uint8_t *was = cut_slot(plain, plain->buf, i, &was_len);
 		struct packet old;
 
 		must(packet_parse_ip(was, was_len, &old));
@@ -197,35 +172,20 @@ static void check_framing(const struct packet *pkt, const struct fuzz_head *head
 	}
 }
 
-static void mend(struct packet *pkt)
-{
-	uint32_t at = pkt->l4 + (pkt->proto == IPPROTO_WIRE_TCP ? 16u : 6u);
-	uint32_t l4_len = pkt->len - pkt->l4;
-
-	if (pkt->family == 4)
-		packet_ipv4_checksum_fill(pkt->data);
-	if (!(pkt->flags & PACKET_L4))
-		return;
-	store_be16(pkt->data + at, 0);
-	store_be16(pkt->data + at,
-	           checksum_fold(checksum_add(checksum_pseudo(pkt, pkt->proto, l4_len),
-	                                      pkt->data + pkt->l4, l4_len)));
-}
-
-static void check(struct packet *pkt, const struct fuzz_head *head)
+static void check(struct packet *pkt, const struct cut_head *head)
 {
 	struct segment_slots slots = { .buf = room, .room = sizeof(room) };
 	uint8_t error[PACKET_ERROR_MAX];
 	bool cut = (head->vnet.gso_type & ~VNET_GSO_ECN) != VNET_GSO_NONE;
 	enum segment_verdict verdict;
 
-	slots.mtu = 576 + head->mtu % 8400u;
+	slots.mtu = cut_mtu(head);
 	verdict = segment_packet(pkt, &head->vnet, &slots);
 	check_framing(pkt, head, &slots, verdict);
 	switch (verdict) {
 	case SEGMENT_OK:
 		check_slots(&slots, true, cut || slots.cut);
-		check_round_trip(&slots, head->mend & UNDONE);
+		check_round_trip(&slots, head->mend & MEND_HINT);
 		break;
 	case SEGMENT_OVERSIZE:
 		check_slots(&slots, false, cut);
@@ -242,7 +202,7 @@ static void check(struct packet *pkt, const struct fuzz_head *head)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_head head;
+	struct cut_head head;
 	struct packet pkt;
 	uint8_t *input;
 	uint8_t *copy;
@@ -250,38 +210,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!coalesce)
 		coalesce = coalesce_open();
-	if (!coalesce || size < sizeof(head) + 1)
+	must(coalesce != NULL);
+	input = cut_read(data, size, &head, &len);
+	if (!input)
 		return 0;
-	memcpy(&head, data, sizeof(head));
-	data += sizeof(head);
-	size -= sizeof(head);
-	len = size + head.more;
-	input = malloc(len);
-	copy = malloc(len);
-	if (!input || !copy)
-		goto out;
-	memcpy(input, data, size);
-	for (size_t i = size; i < len; i++)
-		input[i] = (uint8_t)(i * 7 + i / 256);
-	if (head.mend & MEND_LENGTH && len >= 48 && len <= 65535) {
-		if (input[0] >> 4 == 4)
-			store_be16(input + 2, (uint16_t)len);
-		else
-			store_be16(input + 4, (uint16_t)(len - 40));
-		if (input[0] == 0x45 && input[9] == IPPROTO_WIRE_UDP)
-			store_be16(input + 24, (uint16_t)(len - 20));
-		else if (input[0] >> 4 == 6 && input[6] == IPPROTO_WIRE_UDP)
-			store_be16(input + 44, (uint16_t)(len - 40));
-	}
+	if (head.mend & MEND_LENGTH)
+		mend_lengths(input, len);
 	if (packet_parse_ip(input, (uint32_t)len, &pkt)) {
 		if (head.mend & MEND_CHECKSUM)
-			mend(&pkt);
-		memcpy(copy, input, len);
+			mend_checksums(&pkt);
+		copy = fuzz_copy(input, len);
 		check(&pkt, &head);
 		must(memcmp(copy, input, len) == 0);
+		free(copy);
 	}
-out:
 	free(input);
-	free(copy);
 	return 0;
 }

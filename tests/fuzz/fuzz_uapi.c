@@ -6,12 +6,9 @@
  * again, and a copy of it is the same.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include "crypto/secret.h"
 #include "ctl/uapi.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/fuzz.h"
 
 static const char base_text[] =
 	"[Interface]\nPrivateKey = dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\n"
@@ -21,12 +18,6 @@ static const char base_text[] =
 	"[Peer]\nPublicKey = AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n"
 	"AllowedIPs = 10.2.0.0/16\nEndpoint = vpn.example.org:1\n"
 	"[Peer]\nPublicKey = AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=\n";
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void must_be_sound(const struct config *config)
 {
