@@ -3,8 +3,8 @@
  * What the config_*.c files share. Each uses those before it alone:
  * config_value.c reads values, config_edit.c builds and changes the struct,
  * config_find.c looks for peers as people name them, config_bridged.c has what bridged
- * networks alone have, config_check.c holds the rules between the parts, config.c reads
- * lines.
+ * networks alone have, config_check.c holds the rules between the parts,
+ * config_key.c reads the value of each key, config.c reads lines.
  */
 #ifndef CTL_CONFIG_PRIVATE_H
 #define CTL_CONFIG_PRIVATE_H

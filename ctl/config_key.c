@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One table says which keys there are in peers.conf, in which section, and who reads
+ * each. What only bridged networks have is read in config_bridged.c. A [Peer] is read
+ * into the parser's draft, the others into the configuration itself.
+ *
+ * Every buffer that has held a key is wiped, on errors too.
+ */
+#include "ctl/config_parser.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEY_FILE_MAX  256
+#define KEEPALIVE_MAX UINT16_MAX
+#define KEY_EXPECTED  "expected 44 characters of base64 (32 bytes)"
+
+#define fail          config_parser_fail
+
+/* `KEY "VALUE": EXPECTED` */
+static int fail_value(struct config_parser *parser, const char *key, struct slice value,
+                      const char *expected)
+{
+	char quoted[CONFIG_QUOTE_MAX];
+
+	return fail(parser, "%s %s: %s", key, config_quote(value, quoted), expected);
+}
+
+/* --- keys and key files --- */
+
+static bool read_key_text(uint8_t key[KEY_SIZE], struct slice text)
+{
+	text = slice_trim(text);
+	return secret_from_base64(key, text.at, text.len);
+}
+
+static void note_secret(struct config_parser *parser, const char *key)
+{
+	if (parser->secret_key)
+		return;
+	parser->secret_key = key;
+	parser->secret_line = parser->line;
+}
+
+/* A relative path starts at the folder of the configuration. */
+static bool key_file_path(const struct config_parser *parser, struct slice value,
+                          char out[PATH_MAX])
+{
+	const char *slash = strrchr(parser->file, '/');
+	size_t folder = slash ? (size_t)(slash - parser->file) + 1 : 0;
+
+	if (value.len > 0 && value.at[0] == '/')
+		folder = 0;
+	if (folder >= PATH_MAX)
+		return false;
+	memcpy(out, parser->file, folder);
+	return slice_copy(value, out + folder, PATH_MAX - folder);
+}
+
+/* NULL, or what is wrong with the open file. */
+static const char *key_file_problem(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return strerror(errno);
+	if (!S_ISREG(st.st_mode))
+		return "expected a file";
+	if (st.st_mode & CONFIG_OTHERS_MODE)
+		return "others than its owner can use this file: chmod 600 it";
+	return NULL;
+}
+
+static int read_key_file(struct config_parser *parser, const char *name, struct slice value,
+                         uint8_t key[KEY_SIZE])
+{
+	char path[PATH_MAX], text[KEY_FILE_MAX];
+	const char *problem;
+	ssize_t n = 0;
+	int fd;
+
+	if (value.len == 0 || !key_file_path(parser, value, path))
+		return fail_value(parser, name, value, "expected the path of a file");
+	/* Does not block on a FIFO, nor become the terminal of this process. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return fail_value(parser, name, value, strerror(errno));
+	problem = key_file_problem(fd);
+	if (!problem) {
+		n = read(fd, text, sizeof(text));
+		if (n < 0)
+			problem = strerror(errno);
+		else if (!read_key_text(key, (struct slice){ text, (size_t)n }))
+			problem = "expected 44 characters of base64 (32 bytes) in the file";
+		secret_wipe(text, sizeof(text));
+	}
+	close(fd);
+	return problem ? fail_value(parser, name, value, problem) : 0;
+}
+
+/* --- [Interface] --- */
+
+static int set_private_key(struct config_parser *parser)
+{
+	if (parser->config->has_private_key)
+		return fail(parser, "PrivateKey and PrivateKeyFile: expected one of them");
+	parser->config->has_private_key = true;
+	return 0;
+}
+
+static int read_private_key(struct config_parser *parser, struct slice value)
+{
+	if (set_private_key(parser))
+		return -EINVAL;
+	note_secret(parser, "PrivateKey");
+	if (!read_key_text(parser->config->private_key, value))
+		return fail(parser, "PrivateKey: " KEY_EXPECTED);
+	return 0;
+}
+
+static int read_private_key_file(struct config_parser *parser, struct slice value)
+{
+	if (set_private_key(parser))
+		return -EINVAL;
+	return read_key_file(parser, "PrivateKeyFile", value, parser->config->private_key);
+}
+
+static int read_listen_port(struct config_parser *parser, struct slice value)
+{
+	uint32_t port;
+
+	if (!config_parse_number(value, UINT16_MAX, &port))
+		return fail_value(parser, "ListenPort", value, "expected 0 to 65535");
+	parser->config->listen_port = (uint16_t)port;
+	return 0;
+}
+
+static int read_fwmark(struct config_parser *parser, struct slice value)
+{
+	if (!config_parse_fwmark(value, &parser->config->fwmark))
+		return fail_value(parser, "FwMark", value,
+		                  "expected off or a number of 32 bits, like 51820 or 0xca6c");
+	return 0;
+}
+
+static int read_workers(struct config_parser *parser, struct slice value)
+{
+	uint32_t workers;
+
+	if (!config_parse_number(value, CONFIG_WORKERS_MAX, &workers) || workers == 0)
+		return fail_value(parser, "Workers", value, "expected 1 to 16");
+	parser->config->workers = workers;
+	return 0;
+}
+
+/* --- [Network] --- */
+
+static int read_network_name(struct config_parser *parser, struct slice value)
+{
+	struct config_network *network = parser->network;
+	const char *problem;
+
+	if (!slice_copy(value, network->name, sizeof(network->name)))
+		return fail_value(parser, "Name", value, "a name has at most 63 characters");
+	problem = config_name_problem(network->name);
+	if (problem)
+		return fail_value(parser, "Name", value, problem);
+	network->name_line = parser->line;
+	return 0;
+}
+
+static int read_bridge(struct config_parser *parser, struct slice value)
+{
+	struct config_network *network = parser->network;
+	const char *problem;
+
+	network->bridge_line = parser->line;
+	if (!slice_copy(value, network->bridge, sizeof(network->bridge)))
+		return fail_value(parser, "Bridge", value,
+		                  "a network device's name has at most 15 characters");
+	problem = config_bridge_problem(network->bridge);
+	return problem ? fail_value(parser, "Bridge", value, problem) : 0;
+}
+
+static int read_mtu(struct config_parser *parser, struct slice value)
+{
+	struct config_network *network = parser->network;
+
+	network->mtu_line = parser->line;
+	network->mtu = CONFIG_MTU_AUTO;
+	if (slice_equals(value, "auto"))
+		return 0;
+	if (!config_parse_number(value, CONFIG_MTU_MAX, &network->mtu) ||
+	    network->mtu < CONFIG_MTU_MIN)
+		return fail_value(parser, "MTU", value, "expected auto or 576 to 65455");
+	return 0;
+}
+
+/* Each element of a comma list goes to the open section. */
+static int read_prefixes(struct config_parser *parser, const char *key, struct slice value,
+                         struct prefix **list, unsigned int **lines, size_t *count)
+{
+	struct slice part;
+
+	while (slice_split(&value, ',', &part)) {
+		struct prefix prefix;
+
+		part = slice_trim(part);
+		if (!config_parse_prefix(part, &prefix))
+			return fail_value(parser, key, part,
+			                  "expected addresses like 172.20.101.0/24 or fd00:1::/64");
+		if (config_append_prefix(list, lines, count, &prefix, parser->line))
+			return config_fail_memory(parser->error, parser->file);
+	}
+	return 0;
+}
+
+static int read_subnet(struct config_parser *parser, struct slice value)
+{
+	struct config_network *network = parser->network;
+
+	return read_prefixes(parser, "Subnet", value, &network->subnets, &network->subnet_lines,
+	                     &network->subnet_count);
+}
+
+static int read_range(struct config_parser *parser, struct slice value)
+{
+	struct config_network *network = parser->network;
+
+	return read_prefixes(parser, "Range", value, &network->ranges, &network->range_lines,
+	                     &network->range_count);
+}
+
+/* --- [Peer] --- */
+
+static int read_peer_name(struct config_parser *parser, struct slice value)
+{
+	struct config_peer *peer = &parser->draft;
+	const char *problem;
+
+	if (!slice_copy(value, peer->name, sizeof(peer->name)))
+		return fail_value(parser, "Name", value, "a name has at most 63 characters");
+	problem = config_name_problem(peer->name);
+	if (problem)
+		return fail_value(parser, "Name", value, problem);
+	peer->name_line = parser->line;
+	return 0;
+}
+
+static int read_public_key(struct config_parser *parser, struct slice value)
+{
+	struct config_peer *peer = &parser->draft;
+
+	if (!read_key_text(peer->public_key, value))
+		return fail_value(parser, "PublicKey", value, KEY_EXPECTED);
+	peer->key_line = parser->line;
+	parser->has_public_key = true;
+	return 0;
+}
+
+static int set_psk(struct config_parser *parser)
+{
+	if (!secret_is_zero(parser->draft.psk, KEY_SIZE))
+		return fail(parser, "PresharedKey and PresharedKeyFile: expected one of them");
+	return 0;
+}
+
+static int read_psk(struct config_parser *parser, struct slice value)
+{
+	if (set_psk(parser))
+		return -EINVAL;
+	note_secret(parser, "PresharedKey");
+	if (!read_key_text(parser->draft.psk, value))
+		return fail(parser, "PresharedKey: " KEY_EXPECTED);
+	return 0;
+}
+
+static int read_psk_file(struct config_parser *parser, struct slice value)
+{
+	if (set_psk(parser))
+		return -EINVAL;
+	return read_key_file(parser, "PresharedKeyFile", value, parser->draft.psk);
+}
+
+static int read_allowed(struct config_parser *parser, struct slice value)
+{
+	struct config_peer *peer = &parser->draft;
+
+	if (value.len == 0)
+		return 0; /* wg's way to say: none */
+	return read_prefixes(parser, "AllowedIPs", value, &peer->allowed, &peer->allowed_lines,
+	                     &peer->allowed_count);
+}
+
+static int read_vnis(struct config_parser *parser, struct slice value)
+{
+	const struct config_place place = { parser->error, parser->file, "VNIs", parser->line, 0 };
+
+	return config_read_vnis(&place, &parser->draft, value);
+}
+
+static int read_endpoint(struct config_parser *parser, struct slice value)
+{
+	char text[CONFIG_HOST_MAX + sizeof("[]:65535")];
+
+	parser->draft.endpoint_line = parser->line;
+	if (!slice_copy(value, text, sizeof(text)) ||
+	    !config_parse_endpoint(&parser->draft.endpoint, text))
+		return fail_value(parser, "Endpoint", value,
+		                  "expected ADDRESS:PORT, [IPv6]:PORT or NAME:PORT");
+	return 0;
+}
+
+static int read_keepalive(struct config_parser *parser, struct slice value)
+{
+	uint32_t seconds = 0;
+
+	if (!slice_equals(value, "off") && !config_parse_number(value, KEEPALIVE_MAX, &seconds))
+		return fail_value(parser, "PersistentKeepalive", value,
+		                  "expected off or 0 to 65535 seconds");
+	parser->draft.keepalive_s = (uint16_t)seconds;
+	return 0;
+}
+
+/* --- keys --- */
+
+const struct config_key config_keys[] = {
+	{ "PrivateKey", SECTION_INTERFACE, false, read_private_key, NULL },
+	{ "PrivateKeyFile", SECTION_INTERFACE, false, read_private_key_file, NULL },
+	{ "ListenPort", SECTION_INTERFACE, false, read_listen_port, NULL },
+	{ "FwMark", SECTION_INTERFACE, false, read_fwmark, NULL },
+	{ "Workers", SECTION_INTERFACE, false, read_workers, NULL },
+	{ "Address", SECTION_INTERFACE, true, NULL, NULL },
+	{ "DNS", SECTION_INTERFACE, true, NULL, NULL },
+	{ "MTU", SECTION_INTERFACE, true, NULL, NULL },
+	{ "Table", SECTION_INTERFACE, true, NULL, NULL },
+	{ "PreUp", SECTION_INTERFACE, true, NULL, NULL },
+	{ "PostUp", SECTION_INTERFACE, true, NULL, NULL },
+	{ "PreDown", SECTION_INTERFACE, true, NULL, NULL },
+	{ "PostDown", SECTION_INTERFACE, true, NULL, NULL },
+	{ "SaveConfig", SECTION_INTERFACE, true, NULL, NULL },
+	{ "Name", SECTION_NETWORK, false, read_network_name, NULL },
+	{ "Bridge", SECTION_NETWORK, false, read_bridge, NULL },
+	{ "Subnet", SECTION_NETWORK, true, read_subnet, NULL },
+	{ "Range", SECTION_NETWORK, true, read_range, NULL },
+	{ "MTU", SECTION_NETWORK, false, read_mtu, NULL },
+	{ "Mode", SECTION_NETWORK, false, NULL, config_read_mode },
+	{ "VNI", SECTION_NETWORK, false, NULL, config_read_vni },
+	{ "Guard", SECTION_NETWORK, false, NULL, config_read_guard },
+	{ "VLANs", SECTION_NETWORK, true, NULL, config_read_vlans },
+	{ "RouterAdverts", SECTION_NETWORK, true, NULL, config_read_routers },
+	{ "DHCPServers", SECTION_NETWORK, true, NULL, config_read_dhcp_servers },
+	{ "LinkControl", SECTION_NETWORK, false, NULL, config_read_link_control },
+	{ "UnknownUnicast", SECTION_NETWORK, false, NULL, config_read_unknown },
+	{ "MACs", SECTION_NETWORK, false, NULL, config_read_macs },
+	{ "ArpCheck", SECTION_NETWORK, false, NULL, config_read_arp_check },
+	{ "FDB", SECTION_NETWORK, true, NULL, config_read_station },
+	{ "Name", SECTION_PEER, false, read_peer_name, NULL },
+	{ "PublicKey", SECTION_PEER, false, read_public_key, NULL },
+	{ "PresharedKey", SECTION_PEER, false, read_psk, NULL },
+	{ "PresharedKeyFile", SECTION_PEER, false, read_psk_file, NULL },
+	{ "AllowedIPs", SECTION_PEER, true, read_allowed, NULL },
+	{ "VNIs", SECTION_PEER, true, read_vnis, NULL },
+	{ "Endpoint", SECTION_PEER, false, read_endpoint, NULL },
+	{ "PersistentKeepalive", SECTION_PEER, false, read_keepalive, NULL },
+};
+
+const size_t config_key_count = sizeof(config_keys) / sizeof(config_keys[0]);
+_Static_assert(sizeof(config_keys) / sizeof(config_keys[0]) <= CONFIG_KEYS_MAX,
+               "a bit and a line for each key");
