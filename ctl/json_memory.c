@@ -45,6 +45,11 @@ bool json_memory_put(const json_t *object, struct buffer *out)
 	       buffer_append(out, "\n", 1);
 }
 
+bool json_memory_put_inner(const json_t *object, struct buffer *out)
+{
+	return object && json_dump_callback(object, append, out, JSON_COMPACT | JSON_EMBED) == 0;
+}
+
 void json_memory_init(void)
 {
 	json_set_alloc_funcs(get, put);

@@ -14,5 +14,7 @@ void json_memory_init(void);
  * 10,000 peers has megabytes. False: it does not fit, or is NULL or no UTF-8.
  */
 bool json_memory_put(const json_t *object, struct buffer *out);
+/* What is in @object, an object or array, without its brackets and the line's end. */
+bool json_memory_put_inner(const json_t *object, struct buffer *out);
 
 #endif

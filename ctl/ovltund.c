@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -577,6 +578,16 @@ static bool guard_streams(void)
 	return true;
 }
 
+/*
+ * A long reply's or a configuration's memory goes back to the kernel with its end. Left
+ * to itself malloc() takes the first large piece that is freed for a sign to keep such.
+ */
+static void bound_memory(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+}
+
 /* Keys are in this process: no core file, no tracing by others of the same user. */
 static void guard_memory(void)
 {
@@ -598,6 +609,7 @@ int main(int argc, char **argv)
 		return EXIT_RUNTIME;
 	log_open();
 	guard_memory();
+	bound_memory();
 	json_memory_init();
 	if (secret_init() || aead_init()) {
 		log_line("the crypto library does not work here");

@@ -598,12 +598,6 @@ static json_t *reload(struct state *state, const json_t *request)
 	                 result.workers ? json_integer(result.workers) : NULL);
 }
 
-static json_t *show(struct state *state, const json_t *request)
-{
-	(void)request;
-	return show_state(state);
-}
-
 static json_t *drops(struct state *state, const json_t *request)
 {
 	(void)request;
@@ -616,68 +610,71 @@ static json_t *neigh(struct state *state, const json_t *request)
 	return show_neighbours(state);
 }
 
-static json_t *route_list(struct state *state, const json_t *request)
-{
-	(void)request;
-	return show_routes(state);
-}
-
 static const struct {
 	const char *name;
 	json_t *(*reply)(struct state *state, const json_t *request);
+	bool (*put)(struct state *state, struct buffer *out); /* instead, for long ones */
 } commands[] = {
-	{ "show", show },           { "drops", drops },           { "neigh", neigh },
-	{ "route-get", route_get }, { "route-list", route_list }, { "reload", reload },
-	{ "fdb-list", fdb_show },
+	{ "show", NULL, show_put_state },
+	{ "drops", drops, NULL },
+	{ "neigh", neigh, NULL },
+	{ "route-get", route_get, NULL },
+	{ "route-list", NULL, show_put_routes },
+	{ "reload", reload, NULL },
+	{ "fdb-list", fdb_show, NULL },
 };
 
-json_t *server_reply(struct state *state, const char *text, size_t len)
+static bool put_reply(json_t *reply, struct buffer *out)
 {
-	json_error_t error;
-	json_t *request = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
-	json_t *reply = NULL, *wrong = NULL;
+	bool fits = json_memory_put(reply, out);
 
-	if (!request)
-		/* Not jansson's own words: they quote the request, keys and all. */
-		return usage("not a request: no JSON from byte %d on", error.position);
+	json_decref(reply);
+	return fits;
+}
+
+static bool reply_to(struct state *state, json_t *request, struct buffer *out)
+{
+	json_t *wrong = NULL;
 	const char *name = json_is_object(request) ? need_text(request, "do", &wrong) : NULL;
 
-	if (!name) {
-		reply = wrong ? wrong : usage("a request is an object");
-		goto out;
-	}
-	if (find_change(name)) {
-		reply = strncmp(name, "fdb-", 4) == 0 ? change_fdb(state, request)
-		                                      : change_config(state, request);
-		goto out;
-	}
+	if (!name)
+		return put_reply(wrong ? wrong : usage("a request is an object"), out);
+	if (find_change(name))
+		return put_reply(strncmp(name, "fdb-", 4) == 0 ? change_fdb(state, request)
+		                                               : change_config(state, request),
+		                 out);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(commands[i].name, name) != 0)
 			continue;
-		reply = commands[i].reply(state, request);
-		goto out;
+		return commands[i].put ? commands[i].put(state, out)
+		                       : put_reply(commands[i].reply(state, request), out);
 	}
-	reply = usage("unknown request \"%s\"", name);
-out:
+	return put_reply(usage("unknown request \"%s\"", name), out);
+}
+
+bool server_reply(struct state *state, const char *text, size_t len, struct buffer *out)
+{
+	json_error_t error;
+	json_t *request = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	bool fits;
+
+	if (!request)
+		/* Not jansson's own words: they quote the request, keys and all. */
+		return put_reply(usage("not a request: no JSON from byte %d on", error.position),
+		                 out);
+	fits = reply_to(state, request, out);
 	json_decref(request);
-	return reply;
+	return fits;
 }
 
 static bool answer(void *arg, char *request, size_t len, struct buffer *reply)
 {
-	json_t *object = server_reply(arg, request, len);
-	bool fits = json_memory_put(object, reply);
-
-	json_decref(object);
-	return fits;
+	return server_reply(arg, request, len, reply);
 }
 
 static void refuse(struct buffer *reply)
 {
-	json_t *object = usage("a request has at most %u bytes", SERVER_REQUEST_MAX);
-
-	(void)json_memory_put(object, reply);
-	json_decref(object);
+	(void)put_reply(usage("a request has at most %u bytes", SERVER_REQUEST_MAX), reply);
 }
 
 const struct listener_ops server_ops = {

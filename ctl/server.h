@@ -8,6 +8,7 @@
 #define CTL_SERVER_H
 
 #include <jansson.h>
+#include "ctl/buffer.h"
 #include "ctl/config.h"
 #include "ctl/listener.h"
 #include "ctl/state.h"
@@ -26,8 +27,8 @@ extern const struct listener_ops server_ops; /* its argument is the struct state
  * configuration. NULL when it is good; a reply that says what is wrong otherwise.
  */
 json_t *server_edit(struct config *config, const json_t *request);
-/* The reply to any request; a new reference. NULL: out of memory. */
-json_t *server_reply(struct state *state, const char *text, size_t len);
+/* Puts the reply to any request. False: out of memory, or it does not fit. */
+bool server_reply(struct state *state, const char *text, size_t len, struct buffer *out);
 
 json_t *server_error(int exit_status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "crypto/aead.h"
+#include "ctl/json_memory.h"
 #include "ctl/run_network.h"
 #include "dataplane/fdb.h"
 
@@ -295,16 +296,44 @@ static json_t *show_peer(const struct state *state, size_t i)
 	return object;
 }
 
-json_t *show_state(struct state *state)
+/* @head, which is given up, with one more member: the list of what @make makes of each peer. */
+static bool put_list(const struct state *state, json_t *head, const char *name,
+                     json_t *(*make)(const struct state *state, size_t peer), struct buffer *out)
 {
-	json_t *networks = json_array(), *peers = json_array();
+	bool good = head && buffer_append(out, "{", 1) && json_memory_put_inner(head, out) &&
+	            buffer_printf(out, ",\"%s\":[", name);
+	const char *between = "";
+
+	json_decref(head);
+	for (size_t i = 0; good && i < state->config->peer_count; i++) {
+		json_t *items = make(state, i);
+
+		if (json_array_size(items)) {
+			good = buffer_append(out, between, strlen(between)) &&
+			       json_memory_put_inner(items, out);
+			between = ",";
+		}
+		good = good && items;
+		json_decref(items);
+	}
+	return good && buffer_append(out, "]}\n", 3);
+}
+
+static json_t *peer_item(const struct state *state, size_t i)
+{
+	return json_pack("[o]", show_peer(state, i));
+}
+
+bool show_put_state(struct state *state, struct buffer *out)
+{
+	json_t *networks = json_array();
 
 	for (size_t i = 0; i < state->config->network_count; i++)
 		json_array_append_new(networks, show_network(state, i));
-	for (size_t i = 0; i < state->config->peer_count; i++)
-		json_array_append_new(peers, show_peer(state, i));
-	return json_pack("{s:b, s:i, s:o, s:o, s:o}", "ok", 1, "version", 1, "device",
-	                 show_device(state), "networks", networks, "peers", peers);
+	return put_list(state,
+	                json_pack("{s:b, s:i, s:o, s:o}", "ok", 1, "version", 1, "device",
+	                          show_device(state), "networks", networks),
+	                "peers", peer_item, out);
 }
 
 json_t *show_drops(struct state *state)
@@ -467,27 +496,27 @@ static const struct view_network *network_of(const struct view *view, const stru
 	return NULL;
 }
 
-json_t *show_routes(struct state *state)
+static json_t *peer_routes(const struct state *state, size_t i)
 {
-	const struct view *view = view_now(state);
+	const struct config_peer *peer = &state->config->peers[i];
 	json_t *routes = json_array();
 	char out[PREFIX_TEXT_MAX];
 
-	for (size_t i = 0; i < state->config->peer_count; i++) {
-		const struct config_peer *peer = &state->config->peers[i];
+	for (size_t j = 0; j < peer->allowed_count; j++) {
+		const struct view_network *net = network_of(view_now(state), &peer->allowed[j]);
 
-		for (size_t j = 0; j < peer->allowed_count; j++) {
-			const struct view_network *net = network_of(view, &peer->allowed[j]);
-
-			prefix_format(&peer->allowed[j], out);
-			json_array_append_new(
-				routes,
-				json_pack("{s:s, s:o, s:o, s:o}", "prefix", out, "peer",
-			                  text(peer->name), "public_key", base64(peer->public_key),
-			                  "network", net ? text(net->network->name) : json_null()));
-		}
+		prefix_format(&peer->allowed[j], out);
+		json_array_append_new(
+			routes, json_pack("{s:s, s:o, s:o, s:o}", "prefix", out, "peer",
+		                          text(peer->name), "public_key", base64(peer->public_key),
+		                          "network", net ? text(net->network->name) : json_null()));
 	}
-	return json_pack("{s:b, s:o}", "ok", 1, "routes", routes);
+	return routes;
+}
+
+bool show_put_routes(struct state *state, struct buffer *out)
+{
+	return put_list(state, json_pack("{s:b}", "ok", 1), "routes", peer_routes, out);
 }
 
 /* The longest of a peer's prefixes that holds the address. */

@@ -85,9 +85,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(config != NULL);
 	buffer_init(&out, SERVER_REPLY_MAX);
 	request = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
-	reply = request ? server_edit(config, request)
-	                : server_reply(&state, (const char *)data, size);
-	if (reply) {
+	if (!request) {
+		must(server_reply(&state, (const char *)data, size, &out));
+		reply = json_loadb(out.data, out.len, JSON_REJECT_DUPLICATES, NULL);
+		must(reply != NULL);
+		must_be_refusal(reply);
+		json_decref(reply);
+	} else if ((reply = server_edit(config, request))) {
 		must_be_refusal(reply);
 		must_print(reply, &out);
 	} else {

@@ -21,8 +21,15 @@ static const char file_path[] = "/run/test.conf"; /* the namespace's own /run */
 
 static json_t *ask(const char *request)
 {
-	json_t *reply = server_reply(&running, request, strlen(request));
+	struct buffer out;
+	json_t *reply;
 
+	buffer_init(&out, SERVER_REPLY_MAX);
+	assert_true(server_reply(&running, request, strlen(request), &out));
+	/* One line, and JSON. */
+	assert_ptr_equal(memchr(out.data, '\n', out.len), out.data + out.len - 1);
+	reply = json_loadb(out.data, out.len, JSON_REJECT_DUPLICATES, NULL);
+	buffer_fini(&out);
 	assert_non_null(reply);
 	return reply;
 }
