@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit/rig.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,7 @@ struct rig_ring {
 	unsigned int freed; /* events before this one have given their memory back */
 };
 
-static void must(bool condition, const char *what)
+void rig_must(bool condition, const char *what)
 {
 	if (condition)
 		return;
@@ -34,7 +33,7 @@ static void *allocate(size_t size)
 {
 	void *p = calloc(1, size ? size : 1);
 
-	must(p != NULL, "out of memory");
+	rig_must(p != NULL, "out of memory");
 	return p;
 }
 
@@ -83,7 +82,7 @@ static uint8_t *record(struct rig_host *host, uint32_t len)
 {
 	uint8_t *p = host->log + host->log_used;
 
-	must(host->log_used + len <= RIG_LOG_SIZE, "the log is full");
+	rig_must(host->log_used + len <= RIG_LOG_SIZE, "the log is full");
 	host->log_used += len;
 	return p;
 }
@@ -95,9 +94,10 @@ static void ring_rig_send(struct ring *base, struct ring_send *sends, unsigned i
 	for (unsigned int i = 0; i < n; i++) {
 		struct ring_send *send = &sends[i];
 
-		must(send->segment > 0 && send->len <= RING_SEND_MAX &&
-		             (send->len + send->segment - 1) / send->segment <= RING_SEGMENTS_MAX,
-		     "a send breaks ring.h");
+		rig_must(send->segment > 0 && send->len <= RING_SEND_MAX &&
+		                 (send->len + send->segment - 1) / send->segment <=
+		                         RING_SEGMENTS_MAX,
+		         "a send breaks ring.h");
 		send->source_stale = host->sends_are_stale;
 		send->gso_fallback =
 			host->sends_fall_back && send->segment < send->len && !send->single;
@@ -111,7 +111,7 @@ static void ring_rig_send(struct ring *base, struct ring_send *sends, unsigned i
 			uint32_t size = left < send->segment ? left : send->segment;
 			struct rig_record *to = &host->sent[host->sent_count++];
 
-			must(host->sent_count <= RIG_RECORDS, "too many datagrams");
+			rig_must(host->sent_count <= RIG_RECORDS, "too many datagrams");
 			*to = (struct rig_record){ .data = record(host, size),
 				                   .len = size,
 				                   .sends = host->send_calls,
@@ -137,7 +137,7 @@ static void ring_rig_write(struct ring *base, struct ring_write *writes, unsigne
 			host->frame_count--;
 			continue;
 		}
-		must(host->frame_count <= RIG_RECORDS, "too many frames");
+		rig_must(host->frame_count <= RIG_RECORDS, "too many frames");
 		*to = (struct rig_record){ .port = writes[i].port,
 			                   .data = host->log + host->log_used };
 		for (unsigned int v = 0; v < writes[i].iov_count; v++) {
@@ -212,7 +212,7 @@ static struct ring_event *give(struct rig_host *host, enum ring_event_type type,
 	struct ring_event *event;
 
 	free_taken(ring);
-	must(ring->tail - ring->freed < RIG_EVENTS, "too many events");
+	rig_must(ring->tail - ring->freed < RIG_EVENTS, "too many events");
 	event = &ring->events[ring->tail++ % RIG_EVENTS];
 	*event = (struct ring_event){ .type = type, .len = len, .segment = len };
 	event->data = allocate(len);
@@ -241,17 +241,8 @@ static struct prefix prefix_of(const char *text)
 {
 	struct prefix prefix;
 
-	must(prefix_parse(&prefix, text), text);
+	rig_must(prefix_parse(&prefix, text), text);
 	return prefix;
-}
-
-bool rig_parse_addr(uint8_t out[16], const char *text)
-{
-	bool v6 = strchr(text, ':') != NULL;
-
-	memset(out, 0, 16);
-	must(inet_pton(v6 ? AF_INET6 : AF_INET, text, out) == 1, text);
-	return v6;
 }
 
 static struct prefix *prefixes_of(const char *const *texts, size_t max, size_t *count)
@@ -346,7 +337,7 @@ void rig_publish(struct rig_host *host, const struct rig_options *options)
 		options = &plain;
 	bridged = host->seg && !options->bare;
 	view = view_create(options->without_peer ? 1 : 2, bridged ? 4 : 2);
-	must(view != NULL, "out of memory");
+	rig_must(view != NULL, "out of memory");
 	fill_networks(view, host, options);
 	if (bridged)
 		fill_bridged(view, host, options);
@@ -360,7 +351,7 @@ void rig_publish(struct rig_host *host, const struct rig_options *options)
 			routes[n++] =
 				(struct route){ prefix_of(options->more_allowed[i]), host->peer };
 	}
-	must(view_finish(view, routes, n) == 0, "out of memory");
+	rig_must(view_finish(view, routes, n) == 0, "out of memory");
 	device_publish(host->device, view);
 	quiesce_collect(&host->device->quiesce);
 }
@@ -369,12 +360,12 @@ static void add_bridged(struct rig_host *host)
 {
 	host->seg = network_create(host->device, "seg", RIG_PORT_SEG, NETWORK_BRIDGED);
 	host->other = network_create(host->device, "other", RIG_PORT_OTHER, NETWORK_BRIDGED);
-	must(host->seg && host->other, "out of memory");
+	rig_must(host->seg && host->other, "out of memory");
 	host->seg->merge_udp = true;
 	host->seg_peer = member_create(host->seg, host->peer);
 	host->seg_third = member_create(host->seg, host->third);
 	host->other_peer = member_create(host->other, host->peer);
-	must(host->seg_peer && host->seg_third && host->other_peer, "out of memory");
+	rig_must(host->seg_peer && host->seg_third && host->other_peer, "out of memory");
 }
 
 static void open_host(struct rig_host *host)
@@ -385,14 +376,14 @@ static void open_host(struct rig_host *host)
 	uint8_t nobody[KEY_SIZE] = { 9 };
 	bool bridged = rig->hosts == RIG_HOSTS;
 
-	must(device_open(&host->device, &host->env) == 0, "no device");
+	rig_must(device_open(&host->device, &host->env) == 0, "no device");
 	device_set_identity(host->device, host->private_key);
 	host->net = network_create(host->device, "net", 0, NETWORK_ROUTED);
 	host->away = network_create(host->device, "away", 1, NETWORK_ROUTED);
-	must(timers_reserve(&host->device->timers, 2) == 0, "out of memory");
+	rig_must(timers_reserve(&host->device->timers, 2) == 0, "out of memory");
 	host->peer = peer_create(host->device, other->public_key);
 	host->third = peer_create(host->device, bridged ? third->public_key : nobody);
-	must(host->net && host->away && host->peer && host->third, "out of memory");
+	rig_must(host->net && host->away && host->peer && host->third, "out of memory");
 	peer_set_endpoint(host->peer, &other->address);
 	if (bridged) {
 		peer_set_endpoint(host->third, &third->address);
@@ -406,7 +397,7 @@ static void open_host(struct rig_host *host)
 	host->ring->ring.name = "rig";
 	host->ring->host = host;
 	host->worker = worker_create(host->device, &host->ring->ring);
-	must(host->worker != NULL, "no worker");
+	rig_must(host->worker != NULL, "no worker");
 	rig_mark(host);
 }
 
@@ -416,7 +407,7 @@ static struct rig *open_rig(unsigned int hosts)
 		                                          "10.0.0.3:51820" };
 	struct rig *rig = allocate(sizeof(*rig));
 
-	must(secret_init() == 0 && aead_init() == 0, "no crypto");
+	rig_must(secret_init() == 0 && aead_init() == 0, "no crypto");
 	rig->now_ns = 1000 * RIG_SECOND;
 	rig->wall_ns = 1700000000 * RIG_SECOND;
 	rig->seed = 0x0123456789abcdefULL;
@@ -432,7 +423,7 @@ static struct rig *open_rig(unsigned int hosts)
 		env_random(host, host->private_key, KEY_SIZE);
 		secret_clamp(host->private_key);
 		secret_derive_public(host->public_key, host->private_key);
-		must(endpoint_parse(&host->address, addresses[i]) == 0, "endpoint");
+		rig_must(endpoint_parse(&host->address, addresses[i]) == 0, "endpoint");
 		host->log = allocate(RIG_LOG_SIZE);
 	}
 	for (unsigned int i = 0; i < hosts; i++)
@@ -472,7 +463,7 @@ void rig_round(struct rig_host *host)
 
 	do {
 		host->deadline_ns = worker_round(host->worker, 0);
-		must(++rounds < 100000, "the worker never comes to rest");
+		rig_must(++rounds < 100000, "the worker never comes to rest");
 	} while (host->ring->head != host->ring->tail || host->deadline_ns <= host->rig->now_ns);
 	quiesce_collect(&host->device->quiesce);
 }
@@ -528,7 +519,7 @@ void rig_connect(struct rig *rig, unsigned int from)
 	for (unsigned int i = 0; i < 2; i++) {
 		rig_learn(&rig->host[i], RIG_ADDR(i));
 		rig_learn(&rig->host[i], RIG_ADDR6(i));
-		must(peer_send_keypair(rig->host[i].peer, rig->now_ns) != NULL, "no session");
+		rig_must(peer_send_keypair(rig->host[i].peer, rig->now_ns) != NULL, "no session");
 	}
 	rig_pump(rig);
 	for (unsigned int i = 0; i < 2; i++)
@@ -543,9 +534,9 @@ void rig_connect_all(struct rig *rig)
 	for (unsigned int i = 0; i < rig->hosts; i++) {
 		const struct rig_host *host = &rig->host[i];
 
-		must(peer_send_keypair(host->peer, rig->now_ns) &&
-		             peer_send_keypair(host->third, rig->now_ns),
-		     "no session");
+		rig_must(peer_send_keypair(host->peer, rig->now_ns) &&
+		                 peer_send_keypair(host->third, rig->now_ns),
+		         "no session");
 		rig_mark(&rig->host[i]);
 	}
 	/* The neighbours that were asked for are no one's. */
@@ -563,10 +554,10 @@ uint32_t rig_seal(struct rig_host *host, const uint8_t *plaintext, uint32_t len,
 	struct session_op op = { .packet = out, .len = len };
 	uint64_t first;
 
-	must(kp != NULL, "no session to seal with");
+	rig_must(kp != NULL, "no session to seal with");
 	if (len)
 		memcpy(out + sizeof(struct message_data), plaintext, len);
-	must(session_reserve(kp, 1, host->rig->now_ns, &first) == SESSION_OK, "no counter");
+	rig_must(session_reserve(kp, 1, host->rig->now_ns, &first) == SESSION_OK, "no counter");
 	session_seal_burst(kp, first, &op, 1);
 	return len + (uint32_t)MESSAGE_DATA_OVERHEAD;
 }
@@ -670,187 +661,4 @@ bool rig_only_dropped(const struct rig_host *host, enum drop reason, uint64_t n,
 		fprintf(stderr, "%u frames delivered and %u datagrams sent, expected none\n",
 		        host->frame_count, host->sent_count);
 	return same && !host->frame_count && !host->sent_count;
-}
-
-/* ---- packets ---- */
-
-/* The IP header, its length fields for @l4_len bytes behind it; returns its own length. */
-static uint32_t put_ip(uint8_t *out, const char *from, const char *to, uint8_t proto,
-                       uint32_t l4_len)
-{
-	uint8_t source[16], destination[16];
-	bool v6 = rig_parse_addr(source, from);
-
-	must(rig_parse_addr(destination, to) == v6, "families differ");
-	if (v6) {
-		memset(out, 0, 8);
-		out[0] = 0x60;
-		store_be16(out + 4, (uint16_t)l4_len);
-		out[6] = proto;
-		out[7] = 64;
-		memcpy(out + 8, source, 16);
-		memcpy(out + 24, destination, 16);
-		return 40;
-	}
-	memset(out, 0, 12);
-	out[0] = 0x45;
-	store_be16(out + 2, (uint16_t)(20 + l4_len));
-	out[8] = 64;
-	out[9] = proto;
-	memcpy(out + 12, source, 4);
-	memcpy(out + 16, destination, 4);
-	packet_ipv4_checksum_fill(out);
-	return 20;
-}
-
-/* Fills the transport's checksum at @at behind the IP header. */
-static void put_checksum(uint8_t *ip, uint32_t l4, uint32_t at, uint8_t proto, uint32_t l4_len)
-{
-	struct packet pkt = { .data = ip, .family = ip[0] >> 4 };
-	uint16_t sum;
-
-	pkt.source = ip + (pkt.family == 4 ? 12 : 8);
-	pkt.destination = ip + (pkt.family == 4 ? 16 : 24);
-	store_be16(ip + l4 + at, 0);
-	sum = checksum_fold(checksum_add(checksum_pseudo(&pkt, proto, l4_len), ip + l4, l4_len));
-	store_be16(ip + l4 + at, sum ? sum : 0xffff);
-}
-
-static void put_payload(uint8_t *at, uint32_t len)
-{
-	for (uint32_t i = 0; i < len; i++)
-		at[i] = (uint8_t)(i * 7 + 1);
-}
-
-uint32_t rig_make_udp(uint8_t *out, const char *from, const char *to, uint32_t payload)
-{
-	uint32_t l4 = put_ip(out, from, to, IPPROTO_WIRE_UDP, 8 + payload);
-
-	store_be16(out + l4, 4000);
-	store_be16(out + l4 + 2, 5000);
-	store_be16(out + l4 + 4, (uint16_t)(8 + payload));
-	put_payload(out + l4 + 8, payload);
-	put_checksum(out, l4, 6, IPPROTO_WIRE_UDP, 8 + payload);
-	return l4 + 8 + payload;
-}
-
-void rig_set_ports(uint8_t *ip, uint16_t from, uint16_t to)
-{
-	uint32_t l4 = ip[0] >> 4 == 4 ? 20 : 40;
-
-	store_be16(ip + l4, from);
-	store_be16(ip + l4 + 2, to);
-	put_checksum(ip, l4, 6, IPPROTO_WIRE_UDP, load_be16(ip + l4 + 4));
-}
-
-const struct rig_dhcp_row rig_dhcp_rows[10] = {
-	{ false, 67, 68, true },   { true, 547, 546, true }, { false, 68, 67, false },
-	{ true, 546, 547, false }, { false, 67, 67, false }, { true, 547, 547, false },
-	{ false, 67, 69, false },  { false, 66, 68, true },  { false, 547, 546, false },
-	{ true, 67, 68, false },
-};
-
-uint32_t rig_make_tcp(uint8_t *out, const char *from, const char *to, uint8_t flags,
-                      uint32_t payload)
-{
-	uint32_t l4 = put_ip(out, from, to, IPPROTO_WIRE_TCP, 20 + payload);
-
-	memset(out + l4, 0, 20);
-	store_be16(out + l4, 4000);
-	store_be16(out + l4 + 2, 5000);
-	out[l4 + 12] = 0x50;
-	out[l4 + 13] = flags;
-	store_be16(out + l4 + 14, 0xffff);
-	put_payload(out + l4 + 20, payload);
-	put_checksum(out, l4, 16, IPPROTO_WIRE_TCP, 20 + payload);
-	return l4 + 20 + payload;
-}
-
-uint32_t rig_make_icmpv6(uint8_t *out, const char *from, const char *to, uint8_t type,
-                         uint8_t hop_limit, const uint8_t *body, uint32_t len)
-{
-	uint32_t l4 = put_ip(out, from, to, IPPROTO_WIRE_ICMPV6, 4 + len);
-
-	out[7] = hop_limit;
-	out[l4] = type;
-	out[l4 + 1] = 0;
-	memcpy(out + l4 + 4, body, len);
-	put_checksum(out, l4, 2, IPPROTO_WIRE_ICMPV6, 4 + len);
-	return l4 + 4 + len;
-}
-
-void rig_set_tos(uint8_t *ip, uint8_t tos)
-{
-	if (ip[0] >> 4 == 4) {
-		ip[1] = tos;
-		packet_ipv4_checksum_fill(ip);
-	} else {
-		ip[0] = (uint8_t)(0x60 | tos >> 4);
-		ip[1] = (uint8_t)((ip[1] & 0x0f) | tos << 4);
-	}
-}
-
-uint32_t rig_make_frame(uint8_t *out, const uint8_t *destination, const uint8_t *source,
-                        uint16_t type, const uint8_t *body, uint32_t len)
-{
-	memset(out, 0, sizeof(struct wire_vnet));
-	memcpy(out + 10, destination, ETHER_ADDR_SIZE);
-	memcpy(out + 16, source, ETHER_ADDR_SIZE);
-	store_be16(out + 22, type);
-	memcpy(out + 24, body, len);
-	return 24 + len;
-}
-
-void rig_give_ip(struct rig_host *host, const uint8_t *ip, uint32_t len)
-{
-	static uint8_t frame[RIG_PACKET_MAX + 24];
-	uint16_t type = ip[0] >> 4 == 4 ? ETHERTYPE_WIRE_IPV4 : ETHERTYPE_WIRE_IPV6;
-
-	rig_give_frame(
-		host, 0, frame,
-		rig_make_frame(frame, host->net->router_mac, RIG_CONTAINER_MAC, type, ip, len));
-}
-
-void rig_give_arp(struct rig_host *host, const struct rig_arp *arp)
-{
-	const uint8_t *source = arp->ethernet_source ? arp->ethernet_source : RIG_CONTAINER_MAC;
-	const uint8_t *sender = arp->sender_mac ? arp->sender_mac : RIG_CONTAINER_MAC;
-	uint8_t frame[24 + sizeof(struct wire_arp)], addr[16];
-	struct wire_arp body = { .hardware_len = ETHER_ADDR_SIZE, .protocol_len = 4 };
-
-	store_be16(body.hardware.b, 1);
-	store_be16(body.protocol.b, ETHERTYPE_WIRE_IPV4);
-	store_be16(body.operation.b, arp->operation);
-	memcpy(body.sender_mac, sender, ETHER_ADDR_SIZE);
-	rig_parse_addr(addr, arp->sender);
-	memcpy(body.sender_ip, addr, 4);
-	rig_parse_addr(addr, arp->target);
-	memcpy(body.target_ip, addr, 4);
-	rig_give_frame(host, 0, frame,
-	               rig_make_frame(frame, RIG_BROADCAST_MAC, source, ETHERTYPE_WIRE_ARP,
-	                              (const uint8_t *)&body, sizeof(body)));
-}
-
-void rig_learn(struct rig_host *host, const char *addr)
-{
-	static const char *const all_nodes = "ff02::1";
-	uint8_t ip[128], body[4 + 16 + 8] = { 0x20 }, frame[256], target[16];
-
-	if (!rig_parse_addr(target, addr)) {
-		const struct rig_arp arp = { ARP_REPLY, NULL, NULL, addr, addr };
-
-		rig_give_arp(host, &arp);
-		rig_round(host);
-		return;
-	}
-	memcpy(body + 4, target, 16);
-	body[20] = ND_OPTION_TARGET_LINK;
-	body[21] = 1;
-	memcpy(body + 22, RIG_CONTAINER_MAC, ETHER_ADDR_SIZE);
-	rig_give_frame(host, 0, frame,
-	               rig_make_frame(frame, (const uint8_t[]){ 0x33, 0x33, 0, 0, 0, 1 },
-	                              RIG_CONTAINER_MAC, ETHERTYPE_WIRE_IPV6, ip,
-	                              rig_make_icmpv6(ip, addr, all_nodes, ICMPV6_NEIGH_ADVERT, 255,
-	                                              body, sizeof(body))));
-	rig_round(host);
 }

@@ -106,7 +106,8 @@ struct rig {
 	struct rig_host host[RIG_HOSTS];
 };
 
-/* Aborts, with a line on stderr, when it cannot: tests go on from a rig that stands. */
+/* Aborts, with a line on stderr, as all here does: tests go on from a rig that stands. */
+void rig_must(bool condition, const char *what);
 struct rig *rig_open(void);
 struct rig *rig_open_bridged(void);
 void rig_close(struct rig *rig);
@@ -172,7 +173,7 @@ bool rig_only_dropped(const struct rig_host *host, enum drop reason, uint64_t n,
 /* The counters' part of it alone; DROP_NONE: nothing was dropped. */
 bool rig_counted(const struct rig_host *host, enum drop reason, uint64_t n, unsigned int whom);
 
-/* ---- packets ---- */
+/* ---- packets: rig_packet.c ---- */
 
 /* Each writes a whole IP packet, checksums right, and returns its length. Families must agree. */
 uint32_t rig_make_udp(uint8_t *out, const char *from, const char *to, uint32_t payload);
