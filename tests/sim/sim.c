@@ -631,6 +631,15 @@ bool sim_run(struct sim *sim, uint64_t ns, bool (*done)(struct sim *sim, void *a
 	return false;
 }
 
+bool sim_lose_all(struct sim *sim, struct sim_node *from, uint8_t *data, uint32_t len)
+{
+	(void)sim;
+	(void)from;
+	(void)data;
+	(void)len;
+	return false;
+}
+
 uint64_t sim_drops(const struct sim *sim, unsigned int node, enum drop reason)
 {
 	return stats_read(&sim->nodes[node].device->stats.drops[reason]);

@@ -133,6 +133,7 @@ bool sim_run(struct sim *sim, uint64_t ns, bool (*done)(struct sim *sim, void *a
 void sim_check(bool condition, const char *what);
 void *sim_allocate(size_t size); /* zeroed */
 
+sim_filter_fn sim_lose_all;
 uint64_t sim_drops(const struct sim *sim, unsigned int node, enum drop reason);
 bool sim_has_session(const struct sim *sim, unsigned int node, unsigned int with);
 

@@ -93,22 +93,13 @@ static void rekeys_every_two_minutes_without_loss(void **state)
 	sim_close(sim);
 }
 
-static bool lose_all(struct sim *sim, struct sim_node *from, uint8_t *data, uint32_t len)
-{
-	(void)sim;
-	(void)from;
-	(void)data;
-	(void)len;
-	return false;
-}
-
 static void gives_up_after_ninety_seconds(void **state)
 {
 	struct sim *sim = sim_open(4, 2);
 	uint64_t start, initiations;
 
 	(void)state;
-	sim->filter = lose_all;
+	sim->filter = sim_lose_all;
 	start = sim->now_ns;
 	sim_send(sim, 0, 1, 0, 10);
 	sim_run(sim, 300 * SIM_SECOND, NULL, NULL);
@@ -490,7 +481,7 @@ static void stir(struct sim *sim)
 		sim_move(sim, 0);
 		break;
 	case 5:
-		sim->filter = sim->filter ? NULL : lose_all;
+		sim->filter = sim->filter ? NULL : sim_lose_all;
 		break;
 	case 6:
 		sim_run(sim, sim_random(sim, 400) * SIM_SECOND, NULL, NULL);
