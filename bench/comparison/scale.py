@@ -8,8 +8,9 @@ import statistics
 import time
 import typing
 
-from lab import Daemon, Lab, keypair, wait_for
+from lab import Daemon, Lab, LabError, keypair, wait_for
 
+from comparison import measures
 from comparison.ways import PORT, Routed
 
 KB = 1024
@@ -107,8 +108,32 @@ class Sized(Routed):
         return super().config(keys, host) + idle_peers(peers, routes)
 
 
+def handled(daemon):
+    """IP packets and their bytes from and to its containers."""
+    network = daemon.show()["networks"][0]
+    return {name: network[name] for name in ("tx_packets", "tx_bytes", "rx_packets", "rx_bytes")}
+
+
+def cost(way, unit, measure, seconds):
+    """
+    Nanoseconds of processor time a @unit ("packets", "bytes"): the sending daemon's for each that its container gave,
+    the receiving one's for each that it delivered. What was lost between them counts on neither side.
+    """
+    counted = [handled(daemon) for daemon in way.daemons]
+    before = way.processes()
+    measure(way, seconds)
+    spent = measures.used(before, way.processes())
+    total = 0.0
+    for daemon, old, one, side in zip(way.daemons, counted, spent, ("tx", "rx")):
+        number = handled(daemon)[f"{side}_{unit}"] - old[f"{side}_{unit}"]
+        if number < 1000:
+            raise LabError(f"{number} {unit} passed")
+        total += measures.total([one]) / number * 1e9
+    return total
+
+
 def sized(key, crowds):
     """A way of its own; one peer and route each is the other host."""
     def words(crowd):
-        return f"{crowd[0] + 1:,} peers and {crowd[1] + 1:,} routes"
+        return f"{crowd[0] + 1:,} peers, {crowd[1] + 1:,} routes" if crowd[0] else "1 peer, 1 route"
     return type("Sized", (Sized,), {"key": key, "name": " / ".join(words(crowd) for crowd in crowds), "crowds": crowds})
