@@ -6,6 +6,7 @@
 #include "crypto/aead.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sodium.h>
 #include "crypto/aead_choose.h"
@@ -93,9 +94,15 @@ bool aead_xopen(uint8_t *dst, const uint8_t *src, size_t len_with_tag, const voi
 	                                                  ad_len, nonce, key) == 0;
 }
 
-int aead_init(void)
+#ifdef BENCH_NO_AEAD
+static const struct aead_kernel *choose(void)
 {
-	const struct aead_kernel *chosen;
+	snprintf(in_words, sizeof(in_words), "NONE, NOTHING IS ENCRYPTED");
+	return &aead_none;
+}
+#else
+static const struct aead_kernel *choose(void)
+{
 	struct aead_cpu cpu;
 
 	aead_cpu_read(&cpu);
@@ -107,8 +114,15 @@ int aead_init(void)
 		{ &aead_sodium, true },
 	};
 
-	chosen = aead_choose(candidates, sizeof(candidates) / sizeof(candidates[0]),
-	                     getenv("OVLTUN_AEAD"), in_words, sizeof(in_words));
+	return aead_choose(candidates, sizeof(candidates) / sizeof(candidates[0]),
+	                   getenv("OVLTUN_AEAD"), in_words, sizeof(in_words));
+}
+#endif
+
+int aead_init(void)
+{
+	const struct aead_kernel *chosen = choose();
+
 	if (!chosen)
 		return -EIO;
 	in_use = chosen;

@@ -32,6 +32,8 @@ struct aead_kernel {
 #endif
 
 extern const struct aead_kernel aead_sodium;
+/* Encrypts nothing; compiled for bench/ alone (aead_none.c). */
+extern const struct aead_kernel aead_none;
 #ifdef __x86_64__
 extern const struct aead_kernel aead_avx2;
 extern const struct aead_kernel aead_avx512;

@@ -95,6 +95,8 @@ def measure_tcp(way, seconds, flows, back):
         end = iperf(way, seconds, *options)
     processes, received = used(before, way.processes()), end["sum_received"]
     figures = {name: received["bits_per_second"] / 1e9, f"{name}_retransmits": end["sum_sent"]["retransmits"], **trips}
+    if way.per_byte and received["bytes"]:
+        figures[f"{name}_ns"] = received["seconds"] / received["bytes"] * 1e9
     if processes and received["bytes"]:
         figures[f"{name}_cpu"] = total(processes) / received["bytes"] * 1e9
         figures[f"{name}_processes"] = {"bytes": received["bytes"], "daemons": processes}

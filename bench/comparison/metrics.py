@@ -22,6 +22,7 @@ def tcp_metrics():
             head = f"TCP {flows}{arrow}"
             yield f"tcp{flows}{suffix}", Metric("TCP", head, "Gbit/s", "{:.2f}", True)
             yield f"tcp{flows}{suffix}_cpu", Metric("TCP, processor time of both daemons", head, "s/GB", "{:.2f}", False)
+            yield f"tcp{flows}{suffix}_ns", Metric("TCP, time a byte, all programs sharing the processors", head, "ns", "{:.3f}", False)
             yield f"tcp{flows}{suffix}_retransmits", Metric("TCP, segments sent again", head, "", "{:.0f}", None)
 
 

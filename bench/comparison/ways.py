@@ -6,6 +6,7 @@ import re
 
 from demo import peers_conf
 from lab import Daemon, Lab, LabError, keypair, wait_for
+from lab.net import sh
 
 # What the underlay's devices may leave to whoever comes after them. Their GRO is off already, as veth's is.
 OFFLOADS = ("tso", "gso", "tx-udp-segmentation", "tx-udp_tnl-segmentation", "tx-udp_tnl-csum-segmentation")
@@ -21,6 +22,7 @@ class Way:
     about = ""
     cipher = "none"
     layer = 3
+    per_byte = False  # tell how long a byte of TCP takes, too
     prefixes = (24, 24)
     mtus = (1500, 1500)
 
@@ -122,10 +124,11 @@ class Ovltund(Way):
     cipher = "ChaCha20-Poly1305"
     prefixes = (16, 16)
     io = "auto"
+    build = None
 
     def join(self):
         keys = [keypair() for _ in self.lab]
-        self.daemons = [Daemon(host, self.config(keys, host), io=self.io) for host in self.lab]
+        self.daemons = [Daemon(host, self.config(keys, host), io=self.io, build=self.build) for host in self.lab]
         for daemon in self.daemons:
             daemon.attached()
         tunnel = self.daemons[0].peer(self.lab[1].name)["tunnel_mtu"]
@@ -177,6 +180,23 @@ class RoutedPoll(Routed):
     io = "poll"
 
 
+class RoutedNoCrypto(Routed):
+    """What the rest costs: a build of its own, whose AEAD is a copy."""
+
+    key = "routed-nocrypto"
+    name = "ovltund routed, no AEAD"
+    about = "routed, WITHOUT ENCRYPTION: only to see what is spent outside the AEAD"
+    cipher = "none"
+    per_byte = True
+
+    def check(self):
+        self.build = self.options.no_aead_build
+        program = self.build / "ctl" / "ovltund"
+        if not program.exists() or "WITHOUT ENCRYPTION" not in sh([program, "--version"]):
+            raise LabError(f"{self.build} is no build with bench_no_aead; meson setup -Dbench_no_aead=true {self.build} && "
+                           f"ninja -C {self.build} makes one")
+
+
 class BridgedUring(Bridged):
     key = "bridged-uring"
     name = "ovltund bridged, uring"
@@ -189,4 +209,4 @@ class BridgedPoll(Bridged):
     io = "poll"
 
 
-WAYS = (Veth, Vxlan, RoutedUring, RoutedPoll, BridgedUring, BridgedPoll)
+WAYS = (Veth, Vxlan, RoutedUring, RoutedPoll, RoutedNoCrypto, BridgedUring, BridgedPoll)

@@ -23,13 +23,14 @@ def keypair():
 class Daemon:
     """Start it, wait until it answers, ask it, stop it.
 
-    @text is the configuration; {…}_ placeholders are the caller's business.
+    @text is the configuration; {…}_ placeholders are the caller's business. @build: another than the one under test.
     """
 
-    def __init__(self, host, text, name="peers", io="auto", options=(), start=True):
+    def __init__(self, host, text, name="peers", io="auto", options=(), start=True, build=None):
         self.host = host
         self.io = io
         self.options = list(options)
+        self.build = build or build_folder()
         self.folder = new_folder()
         self.config = self.folder / f"{name}.conf"
         self.write(text)
@@ -55,7 +56,7 @@ class Daemon:
 
     def start(self, seconds=10):
         self.process = self.host.popen(
-            [build_folder() / "ctl" / "ovltund", "-c", self.config, f"--io={self.io}",
+            [self.build / "ctl" / "ovltund", "-c", self.config, f"--io={self.io}",
              "--run-dir", self.folder, "--uapi-dir", self.folder, *self.options],
             stdout=open(self.log_path, "a", encoding="utf-8"), stderr=subprocess.STDOUT)
         wait_for(lambda: self.process.poll() is not None or self.answers(), seconds, "ovltund to answer")
