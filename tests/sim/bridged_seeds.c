@@ -306,9 +306,7 @@ static void calm(struct run *run)
 		peer_set_keepalive(sim->nodes[0].peers[i], 25);
 	sim_kick(sim, 0);
 	settle(run);
-	sim->filter = NULL;
-	sim->loss = sim->duplication = 0;
-	sim->delay_min_ns = sim->delay_max_ns = 10 * SIM_MS;
+	sim_calm(sim);
 	sim->stations->watch_ns = 5 * SIM_MS;
 	for (unsigned int round = 0; round < 24; round++) {
 		for (unsigned int k = 0; k < SIM_NETWORKS_MAX; k++) {

@@ -379,7 +379,7 @@ struct sim *sim_open_with(uint64_t seed, const struct sim_options *options)
 	sim->nodes = sim_allocate(options->nodes * sizeof(*sim->nodes));
 	sim->routed = options->routed;
 	memcpy(sim->widths, options->widths, sizeof(sim->widths));
-	sim->delay_min_ns = sim->delay_max_ns = 10 * SIM_MS;
+	sim_calm(sim);
 	if (options->stations)
 		sim->stations = stations_open(sim, options->stations);
 	for (unsigned int i = 0; i < sim->node_count; i++) {
@@ -629,6 +629,13 @@ bool sim_run(struct sim *sim, uint64_t ns, bool (*done)(struct sim *sim, void *a
 	}
 	sim->now_ns = end;
 	return false;
+}
+
+void sim_calm(struct sim *sim)
+{
+	sim->filter = NULL;
+	sim->loss = sim->duplication = 0;
+	sim->delay_min_ns = sim->delay_max_ns = 10 * SIM_MS;
 }
 
 bool sim_lose_all(struct sim *sim, struct sim_node *from, uint8_t *data, uint32_t len)

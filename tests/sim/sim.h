@@ -113,6 +113,8 @@ void sim_start(struct sim *sim, unsigned int node);
 void sim_stop(struct sim *sim, unsigned int node);
 /* Another underlay port for the node: NAT, or a roam. */
 void sim_move(struct sim *sim, unsigned int node);
+/* What a net is at first: it takes 10 ms each way, and loses and doubles nothing. */
+void sim_calm(struct sim *sim);
 
 /* The container of @from sends packet @sequence (below SIM_SEQUENCES) to that of @to. */
 void sim_send(struct sim *sim, unsigned int from, unsigned int to, uint32_t sequence,

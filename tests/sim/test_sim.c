@@ -508,9 +508,7 @@ static void run_seed(uint64_t seed)
 		}
 	}
 	/* A clean network: whatever state they are in, they find each other again. */
-	sim->filter = NULL;
-	sim->loss = sim->duplication = 0;
-	sim->delay_min_ns = sim->delay_max_ns = 10 * SIM_MS;
+	sim_calm(sim);
 	for (unsigned int from = 0; from < sim->node_count; from++) {
 		for (unsigned int to = 0; to < sim->node_count; to++) {
 			struct want want = { to, from, sim->nodes[to].got[from] + 1 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Both backends of the ring by the same table of tests, through the interface only. */
 #include "ring_lab.h"
+#include "descriptors.h"
 
-#include <dirent.h>
 #include <netinet/udp.h>
 #include <pthread.h>
 #include <signal.h>
@@ -607,18 +607,6 @@ static void signal_ends_a_wait(void **state)
 
 /* ---- lifetime ---- */
 
-static unsigned int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 static void opening_and_closing_leaks_nothing(void **state)
 {
 	unsigned int before;
@@ -626,7 +614,7 @@ static void opening_and_closing_leaks_nothing(void **state)
 
 	ring_close(open_ring(state));
 	open_tap(&tap, "ringtap0");
-	before = count_fds();
+	before = count_descriptors();
 	for (int i = 0; i < 1000; i++) {
 		struct tunnel_end end;
 		struct ring_event event;
@@ -636,7 +624,7 @@ static void opening_and_closing_leaks_nothing(void **state)
 		assert_int_equal(ring_wait(end.ring, 0, &event, 1), 0);
 		close_end(&end);
 	}
-	assert_int_equal(count_fds(), before);
+	assert_int_equal(count_descriptors(), before);
 	tap_close(&tap);
 }
 static const struct ring_test tests[] = {

@@ -517,6 +517,17 @@ static void open_twin(struct twin *twin, struct rig *rig)
 	}
 }
 
+static void close_twin(struct twin *twin)
+{
+	for (size_t i = 0; i < PEERS; i++) {
+		peer_kill(twin->peers[i]);
+		peer_retire(twin->peers[i]);
+	}
+	burst_close(twin->burst);
+	device_close(twin->device);
+	free(twin);
+}
+
 static void the_heap_agrees_with_a_slow_twin(void **state)
 {
 	struct rig *rig = *state;
@@ -553,13 +564,7 @@ static void the_heap_agrees_with_a_slow_twin(void **state)
 	check_twin(twin, now);
 	assert_int_equal(twin->device->timers.count, 0);
 	assert_int_equal(timers_next(&twin->device->timers), UINT64_MAX);
-	for (size_t i = 0; i < PEERS; i++) {
-		peer_kill(twin->peers[i]);
-		peer_retire(twin->peers[i]);
-	}
-	burst_close(twin->burst);
-	device_close(twin->device);
-	free(twin);
+	close_twin(twin);
 }
 
 /* A thousand due at once are served in shares, so that data has its turn in between. */
@@ -583,13 +588,7 @@ static void a_crowd_is_served_in_shares(void **state)
 	}
 	assert_in_range(calls, 1000 / 64, 1000);
 	check_twin(twin, NOW + 1);
-	for (size_t i = 0; i < PEERS; i++) {
-		peer_kill(twin->peers[i]);
-		peer_retire(twin->peers[i]);
-	}
-	burst_close(twin->burst);
-	device_close(twin->device);
-	free(twin);
+	close_twin(twin);
 }
 
 int main(void)

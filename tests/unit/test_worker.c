@@ -13,12 +13,12 @@
  * pitfall_21: starting and stopping.
  */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include "unit/descriptors.h"
 #include "unit/netns.h"
 #include "unit/unit.h"
 #include "crypto/aead.h"
@@ -510,18 +510,6 @@ static void pitfall_20_changes_under_traffic_uring(void **state)
 	changes_under_traffic(WORKER_IO_URING);
 }
 
-static unsigned int open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 /* A worker that ends gives back all it had, its place among the readers too. */
 static void pitfall_21_workers_come_and_go(void **state)
 {
@@ -531,7 +519,7 @@ static void pitfall_21_workers_come_and_go(void **state)
 
 	(void)state;
 	assert_int_equal(device_open(&device, &environment_system), 0);
-	before = open_descriptors();
+	before = count_descriptors();
 	for (unsigned long i = 0; i < start_count; i++) {
 		struct worker *worker;
 
@@ -540,7 +528,7 @@ static void pitfall_21_workers_come_and_go(void **state)
 			worker_kick(worker);
 		worker_stop(worker);
 	}
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(count_descriptors(), before);
 	device_close(device);
 }
 
@@ -551,7 +539,7 @@ static void pitfall_21_devices_come_and_go(void **state)
 
 	(void)state;
 	open_taps();
-	before = open_descriptors();
+	before = count_descriptors();
 	for (unsigned long i = 0; i < start_count / 5; i++) {
 		open_end(&ends[0], WORKER_IO_POLL);
 		add_peer(&ends[0]);
@@ -561,7 +549,7 @@ static void pitfall_21_devices_come_and_go(void **state)
 			usleep(200);
 		close_end(&ends[0]);
 	}
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(count_descriptors(), before);
 	close_taps();
 }
 
