@@ -236,14 +236,18 @@ static void too_big(struct outbound *out, struct peer *peer, uint32_t mtu)
 	out->told_mtu = mtu;
 }
 
-/* What the peer says it takes may lower our own idea, but not below what anyone can carry. */
-static uint32_t tunnel_mtu(const struct outbound *out, const struct peer *peer)
+static uint32_t own_mtu(const struct outbound *out, const struct peer *peer)
 {
 	uint32_t mtu = atomic_load_explicit(&peer->tunnel_mtu, memory_order_relaxed);
+
+	return out->net->mtu && out->net->mtu < mtu ? out->net->mtu : mtu;
+}
+
+/* What the peer says it takes may lower our own idea, but not below what anyone can carry. */
+static uint32_t lower_mtu(const struct outbound *out, const struct peer *peer, uint32_t mtu)
+{
 	uint32_t taken = atomic_load_explicit(&peer->hello.tunnel_mtu, memory_order_relaxed);
 
-	if (out->net->mtu && out->net->mtu < mtu)
-		mtu = out->net->mtu;
 	if (out->net->mode != NETWORK_BRIDGED || taken >= mtu || taken == 0)
 		return mtu;
 	return taken > TAKEN_MTU_MIN ? taken : TAKEN_MTU_MIN;
@@ -287,9 +291,22 @@ void tx_cut(struct outbound *out, struct peer *peer, enum segment_framing framin
 	struct device *device = burst->device;
 	struct network *network = out->net->network;
 	const struct segment_slots *slots = &out->copy.slots;
+	uint32_t own = own_mtu(out, peer), mtu = lower_mtu(out, peer, own);
+	enum segment_verdict verdict;
 
 	burst_make_room(burst);
-	switch (put_slots(out, tunnel_mtu(out, peer), framing)) {
+	verdict = put_slots(out, mtu, framing);
+	/*
+	 * Who gets a copy of what is for another has no say in how large it may be: a member
+	 * could have all senders of the segment send in the smallest pieces. Our own limit
+	 * is told as ever.
+	 */
+	if (verdict == SEGMENT_TOO_BIG && out->is_copy && mtu < own &&
+	    put_slots(out, own, framing) != SEGMENT_TOO_BIG) {
+		tx_drop(out, peer, DROP_OUT_TOO_BIG_QUIET);
+		return;
+	}
+	switch (verdict) {
 	case SEGMENT_OVERSIZE:
 		device_event(device, EVENT_OVERSIZE_SENT, 1);
 		break;

@@ -34,7 +34,7 @@ static bool charge(const struct outbound *out, struct member *member)
 	return true;
 }
 
-static void send_to(struct outbound *out, struct member *member, bool is_copy)
+static void send_to(struct outbound *out, struct member *member)
 {
 	struct peer *peer = member->peer;
 	enum hello_state state = HELLO_AWAITED;
@@ -52,19 +52,20 @@ static void send_to(struct outbound *out, struct member *member, bool is_copy)
 		return;
 	}
 	/* What waited has been charged. */
-	if (is_copy && !out->waited && !charge(out, member))
+	if (out->is_copy && !out->waited && !charge(out, member))
 		return;
 	hint = hello_may_send(&peer->hello, WIRE_FEATURE_CHECKSUM_HINT);
 	if (state == HELLO_YES)
 		tx_cut(out, peer, hint ? SEGMENT_FRAME_HINT : SEGMENT_FRAME);
 	else
-		tx_stage(out, peer, is_copy);
+		tx_stage(out, peer, out->is_copy);
 }
 
 static void flood(struct outbound *out)
 {
+	out->is_copy = true;
 	for (size_t i = 0; i < out->net->member_count; i++)
-		send_to(out, out->net->members[i], true);
+		send_to(out, out->net->members[i]);
 }
 
 /* To the peer that the frame waited for, and no other. */
@@ -72,8 +73,9 @@ static void send_to_waited(struct outbound *out)
 {
 	struct member *member = view_find_member(out->net, out->waited);
 
+	out->is_copy = true;
 	if (member)
-		send_to(out, member, true);
+		send_to(out, member);
 	else
 		tx_drop(out, out->waited, DROP_OUT_NO_ROUTE);
 }
@@ -94,7 +96,7 @@ static void send_out(struct outbound *out)
 	if (is_here(out, known ? &place : NULL))
 		tx_drop(out, NULL, DROP_OUT_LOCAL);
 	else if (known && !out->is_copy)
-		send_to(out, place.owner, false);
+		send_to(out, place.owner);
 	else if (out->waited) /* of what was flooded everyone has had his copy: this is one */
 		send_to_waited(out);
 	else if (!bridged_is_group(to) && out->net->guards.drop_unknown)

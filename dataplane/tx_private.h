@@ -32,7 +32,7 @@ struct outbound {
 	struct packet pkt;
 	/* The peer in whose stage it was: it goes to one peer at the most. NULL: fresh. */
 	struct peer *waited;
-	bool is_copy; /* TX_STAGED_COPY */
+	bool is_copy; /* of a frame that went to several (TX_STAGED_COPY), or goes to them now */
 	/* bridged networks */
 	struct frame frame;
 	struct tx_copy copy;

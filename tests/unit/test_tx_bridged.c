@@ -911,6 +911,53 @@ static void the_networks_mtu(void **state)
 	uint32_t len;
 
 	rig_publish(A, &options);
+/*
+ * A member that gets copies of what is for another has no say in how large that may
+ * be: a small MTU in its hello costs it its copies, and tells their sender nothing.
+ */
+static void the_peers_mtu_is_for_its_own(void **state)
+{
+	const struct rig_options flooding = { .mtu = 1300 };
+	struct rig *rig = *state;
+	uint64_t told;
+
+	atomic_store(&A->peer->hello.tunnel_mtu, 576);
+	build_udp(&f, station(1, 9), station(0, 1), "10.7.0.2", "10.7.1.2", 1200);
+	f.bytes[24 + 6] = 0x40; /* DF */
+	packet_ipv4_checksum_fill(f.bytes + 24);
+	told = event_of(A, EVENT_TOO_BIG_SENT);
+	say(A, &f);
+	assert_int_equal(sent_frames(A), 1);
+	assert_int_equal(sent_to(A, 0), 2);
+	assert_int_equal(A->frame_count, 0);
+	assert_int_equal(rig_dropped(A, DROP_OUT_TOO_BIG_QUIET), 1);
+	/* What may be fragmented is. */
+	f.bytes[24 + 6] = 0;
+	packet_ipv4_checksum_fill(f.bytes + 24);
+	assert_goes(rig, 3 + 1);
+	/* Our own limit is told as ever, of the one who has none of its own. */
+	build_udp(&f, station(1, 9), station(0, 1), "fd07::1:2", "fd07::2", 1250);
+	rig_publish(A, &flooding);
+	say(A, &f);
+	assert_int_equal(rig_dropped(A, DROP_OUT_TOO_BIG), 1);
+	assert_int_equal(A->frame_count, 1);
+	assert_told(A, 0, 14, 1280);
+	assert_int_equal(event_of(A, EVENT_TOO_BIG_SENT), told + 1);
+	/* And when nobody takes as much as we could give. */
+	atomic_store(&A->third->hello.tunnel_mtu, 700);
+	say(A, &f);
+	assert_int_equal(rig_dropped(A, DROP_OUT_TOO_BIG), 1);
+	assert_int_equal(A->frame_count, 1);
+	assert_told(A, 0, 14, 1280);
+	/* And what is for this peer alone is answered by what it takes. */
+	know_mac(A, A->seg_peer, station(1, 9));
+	build_udp(&f, station(1, 9), station(0, 1), "10.7.0.2", "10.7.1.2", 1200);
+	f.bytes[24 + 6] = 0x40;
+	packet_ipv4_checksum_fill(f.bytes + 24);
+	assert_stopped(rig, DROP_OUT_TOO_BIG, 1, RIG_SEG | RIG_PEER);
+	assert_told(A, 0, 14, 576 - 22);
+}
+
 	know_mac(A, A->seg_peer, station(1, 1));
 	build_tcp(&f, station(1, 1), station(0, 1), "10.7.0.2", "10.7.1.2", 3000);
 	say(A, &f);
@@ -1302,6 +1349,7 @@ int main(void)
 		bridged_test(known_waits_too),
 		bridged_test(forgotten_while_it_waited),
 		bridged_test(found_while_it_waited),
+		connected_test(the_peers_mtu_is_for_its_own),
 		bridged_test(answered_while_it_waited),
 		bridged_test(withdrawn_while_it_waited),
 		bridged_test(no_member_any_more),
