@@ -141,19 +141,8 @@ static void say_station(struct listing *listing, const struct config_network *ne
                         const struct config_station *station, const char *what)
 {
 	char text[PREFIX_TEXT_MAX];
-	struct prefix address = { .family = station->key.kind,
-		                  .len = station->key.kind == FDB_IPV4 ? 32 : 128 };
 
-	if (station->key.kind == FDB_MAC) {
-		const uint8_t *mac = station->mac;
-
-		(void)snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],
-		               mac[2], mac[3], mac[4], mac[5]);
-	} else {
-		memcpy(address.addr, station->key.addr, sizeof(address.addr));
-		prefix_format(&address, text);
-		text[strcspn(text, "/")] = '\0';
-	}
+	config_format_station(&station->key, text);
 	say(listing, "network %s: the FDB's static entry of %s was %s", network->name, text, what);
 }
 

@@ -238,6 +238,16 @@ struct config_station *config_find_station(const struct config_network *network,
 bool config_parse_mac(uint8_t mac[ETHER_ADDR_SIZE], const char *text);
 /* NULL when a station may have it, else what a MAC has to be. */
 const char *config_mac_problem(const uint8_t mac[ETHER_ADDR_SIZE]);
+/*
+ * An address as a station: "10.7.0.5", or in a VLAN "10.7.0.5@10", and behind two tags
+ * "10.7.0.5@100.10", outer first; an "s" in front of a number: the tag is 802.1ad's.
+ */
+bool config_parse_address(struct fdb_key *key, const char *text);
+/* The same back; and a MAC. */
+void config_format_station(const struct fdb_key *key, char out[PREFIX_TEXT_MAX]);
+/* What stands behind the "@" there; empty: no VLAN. */
+#define CONFIG_VLANS_TEXT_MAX 16
+void config_format_vlans(const struct wire_vlans *vlans, char out[CONFIG_VLANS_TEXT_MAX]);
 /* "host:port", "1.2.3.4:port", "[v6]:port", "[v6%scope]:port". False: not one. */
 bool config_parse_endpoint(struct config_endpoint *endpoint, const char *text);
 void config_format_endpoint(const struct config_endpoint *endpoint, char *out, size_t size);

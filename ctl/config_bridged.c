@@ -311,17 +311,13 @@ int config_read_station(const struct config_place *place, struct config_network 
 	struct config_station station = { .who.line = place->line };
 	char word[CONFIG_NAME_MAX];
 	struct slice rest = value;
-	struct prefix address;
 	const char *problem;
 
 	note_bridged(place, network);
 	if (!next_word(&rest, word, sizeof(word)))
 		return fail_value(place, value, expected);
-	if (!strchr(word, '/') && prefix_parse(&address, word)) {
-		station.key = fdb_key_ip(address.family, address.addr);
-		if (!next_word(&rest, word, sizeof(word)))
-			return fail_value(place, value, expected);
-	}
+	if (config_parse_address(&station.key, word) && !next_word(&rest, word, sizeof(word)))
+		return fail_value(place, value, expected);
 	if (!config_parse_mac(station.mac, word) ||
 	    !next_word(&rest, station.who.text, sizeof(station.who.text)) ||
 	    slice_trim(rest).len > 0)

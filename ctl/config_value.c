@@ -373,3 +373,74 @@ const char *config_mac_problem(const uint8_t mac[ETHER_ADDR_SIZE])
 		return "all zero; no station has this MAC";
 	return NULL;
 }
+
+/* --- stations --- */
+
+#define VLAN_MAX 4094U
+
+static bool parse_vlans(struct slice text, struct wire_vlans *vlans)
+{
+	struct slice part;
+
+	memset(vlans, 0, sizeof(*vlans));
+	for (size_t i = 0; slice_split(&text, '.', &part); i++) {
+		bool service = part.len > 0 && part.at[0] == 's';
+		uint32_t id;
+
+		if (service)
+			part = (struct slice){ part.at + 1, part.len - 1 };
+		if (i == WIRE_VLANS_MAX || !config_parse_number(part, VLAN_MAX, &id) || id == 0)
+			return false;
+		store_be16(vlans->tag[i].b, (uint16_t)(id | (service ? WIRE_VLANS_SERVICE : 0)));
+	}
+	return true;
+}
+
+bool config_parse_address(struct fdb_key *key, const char *text)
+{
+	struct slice rest = slice_of(text), part;
+	char word[PREFIX_TEXT_MAX];
+	struct wire_vlans vlans;
+	struct prefix address;
+
+	memset(&vlans, 0, sizeof(vlans));
+	if (!slice_split(&rest, '@', &part) || !slice_copy(part, word, sizeof(word)) ||
+	    strchr(word, '/') || !prefix_parse(&address, word) ||
+	    (rest.at && !parse_vlans(rest, &vlans)))
+		return false;
+	*key = fdb_key_in(vlans, address.family, address.addr);
+	return true;
+}
+
+void config_format_vlans(const struct wire_vlans *vlans, char out[CONFIG_VLANS_TEXT_MAX])
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < WIRE_VLANS_MAX && load_be16(vlans->tag[i].b); i++) {
+		uint16_t tag = load_be16(vlans->tag[i].b);
+
+		used += (size_t)snprintf(out + used, CONFIG_VLANS_TEXT_MAX - used, "%s%s%d",
+		                         i ? "." : "", tag & WIRE_VLANS_SERVICE ? "s" : "",
+		                         tag & WIRE_VLAN_ID);
+	}
+}
+
+void config_format_station(const struct fdb_key *key, char out[PREFIX_TEXT_MAX])
+{
+	struct prefix address = { .family = key->kind, .len = key->kind == FDB_IPV4 ? 32 : 128 };
+	const uint8_t *mac = key->addr;
+	char vlans[CONFIG_VLANS_TEXT_MAX];
+	size_t end;
+
+	if (key->kind == FDB_MAC) {
+		snprintf(out, PREFIX_TEXT_MAX, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],
+		         mac[2], mac[3], mac[4], mac[5]);
+		return;
+	}
+	memcpy(address.addr, key->addr, sizeof(address.addr));
+	prefix_format(&address, out);
+	end = strcspn(out, "/");
+	config_format_vlans(&key->vlans, vlans);
+	snprintf(out + end, PREFIX_TEXT_MAX - end, "%s%s", vlans[0] ? "@" : "", vlans);
+}

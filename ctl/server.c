@@ -371,7 +371,6 @@ static bool need_station(const json_t *request, struct fdb_key *key, json_t **wr
 {
 	const char *text = need_text(request, "station", wrong);
 	uint8_t mac[ETHER_ADDR_SIZE];
-	struct prefix address;
 
 	if (!text)
 		return false;
@@ -381,12 +380,12 @@ static bool need_station(const json_t *request, struct fdb_key *key, json_t **wr
 		*key = fdb_key_mac(mac);
 		return true;
 	}
-	if (strchr(text, '/') || !prefix_parse(&address, text)) {
-		*wrong = usage("\"%s\": expected a MAC or an address", text);
-		return false;
-	}
-	*key = fdb_key_ip(address.family, address.addr);
-	return true;
+	if (config_parse_address(key, text))
+		return true;
+	*wrong = usage("\"%s\": expected a MAC or an address, like 10.7.0.5, or 10.7.0.5@10 in "
+	               "VLAN 10",
+	               text);
+	return false;
 }
 
 static bool need_owner(const struct config *config, const json_t *request,

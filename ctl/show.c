@@ -418,16 +418,6 @@ static int compare_stations(const void *a, const void *b)
 	return memcmp(&x->key, &y->key, sizeof(x->key));
 }
 
-static json_t *station_text(const struct fdb_key *key)
-{
-	struct neigh_addr addr = { .family = key->kind };
-
-	if (key->kind == FDB_MAC)
-		return show_mac(key->addr);
-	memcpy(addr.addr, key->addr, sizeof(addr.addr));
-	return address(&addr);
-}
-
 static json_t *show_station(const struct state *state, const struct fdb_info *info, uint64_t now_ns)
 {
 	static const char *const how[] = {
@@ -437,12 +427,15 @@ static json_t *show_station(const struct state *state, const struct fdb_info *in
 	const struct config_peer *config =
 		peer ? config_find_peer(state->config, peer->public_key) : NULL;
 	char label[STATE_LABEL_MAX] = "here";
+	char station[PREFIX_TEXT_MAX], vlans[CONFIG_VLANS_TEXT_MAX];
 
 	if (config)
 		state_label_peer(config, label);
-	return json_pack("{s:o, s:o, s:s, s:o, s:s, s:o, s:I, s:b}", "station",
-	                 station_text(&info->key), "mac", show_mac(info->place.mac), "at", label,
-	                 "public_key", peer ? base64(peer->public_key) : json_null(), "how",
+	config_format_station(&info->key, station);
+	config_format_vlans(&info->key.vlans, vlans);
+	return json_pack("{s:s, s:o, s:s?, s:s, s:o, s:s, s:o, s:I, s:b}", "station", station,
+	                 "mac", show_mac(info->place.mac), "vlan", vlans[0] ? vlans : NULL, "at",
+	                 label, "public_key", peer ? base64(peer->public_key) : json_null(), "how",
 	                 how[info->place.source], "age_s", age(info->heard_ns, now_ns), "moves",
 	                 number(info->moves), "contested", (int)info->contested);
 }

@@ -71,10 +71,8 @@ static uint32_t count_fitting(const struct announce_message *msg, uint32_t size)
 	                sizeof(struct be32) + 3 * sizeof(struct be64);
 
 	for (uint32_t i = 0; i < msg->count; i++) {
-		uint8_t kind = msg->stations[i].key.kind;
-
-		used += (uint32_t)(sizeof(struct wire_tlv) + sizeof(struct wire_station));
-		used += kind == FDB_IPV4 ? 4 : kind == FDB_IPV6 ? 16 : 0;
+		used += (uint32_t)sizeof(struct wire_tlv) +
+		        announce_station_len(&msg->stations[i].key);
 		if (used > size)
 			return i;
 	}
@@ -189,18 +187,37 @@ void announce_begin(struct burst *burst, struct peer *peer)
 
 /* ---- checks ---- */
 
+/* The tags that a frame of that VLAN has; their size. */
+static size_t make_tags(struct wire_vlan tags[WIRE_VLANS_MAX], const struct wire_vlans *vlans)
+{
+	size_t n = 0;
+
+	for (; n < WIRE_VLANS_MAX && load_be16(vlans->tag[n].b); n++) {
+		uint16_t tag = load_be16(vlans->tag[n].b);
+
+		store_be16(tags[n].tpid.b,
+		           tag & WIRE_VLANS_SERVICE ? ETHERTYPE_WIRE_QINQ : ETHERTYPE_WIRE_VLAN);
+		store_be16(tags[n].tci.b, tag & WIRE_VLAN_ID);
+	}
+	return n * sizeof(*tags);
+}
+
 static void ask_container(struct burst *burst, const struct view_network *net,
                           const struct fdb_question *question)
 {
 	struct neigh_question ask = { .addr.family = question->key.kind };
+	struct wire_vlan tags[WIRE_VLANS_MAX];
 	uint8_t frame[NEIGH_FRAME_MAX];
+	uint32_t len;
 
 	if (question->key.kind == FDB_MAC || !net->attached)
 		return;
 	memcpy(ask.addr.addr, question->key.addr, sizeof(ask.addr.addr));
 	memcpy(ask.mac, question->mac, ETHER_ADDR_SIZE);
-	burst_add_frame(burst, net->network, frame,
-	                neigh_make_question(frame, net->network->router_mac, &ask));
+	len = neigh_make_question(frame, net->network->router_mac, &ask);
+	len = neigh_add_tags(frame, len, (const uint8_t *)tags,
+	                     make_tags(tags, &question->key.vlans));
+	burst_add_frame(burst, net->network, frame, len);
 	device_event(burst->device, EVENT_PROBE_SENT, 1);
 }
 
@@ -365,7 +382,9 @@ static enum drop find_fault(const struct burst *burst, const struct view_network
 		return DROP_IN_GATEWAY;
 	if (family == FDB_MAC)
 		return DROP_NONE;
-	if (view_is_gateway(net, family, addr))
+	if (!guard_vlan_ok(&net->guards, &news->key.vlans))
+		return DROP_IN_VLAN;
+	if (guard_is_gateway(net, &news->key.vlans, family, addr))
 		return DROP_IN_GATEWAY;
 	if (packet_is_martian(&pkt))
 		return DROP_IN_MARTIAN;

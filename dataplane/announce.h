@@ -64,6 +64,8 @@ struct announce_message {
 };
 bool announce_parse(const uint8_t *data, uint32_t len, struct announce_message *msg)
 	__attribute__((warn_unused_result));
+/* Of a STATION's value. */
+uint32_t announce_station_len(const struct fdb_key *key);
 /* Returns the length, at most @size; 0: it does not fit. */
 uint32_t announce_format(uint8_t *out, uint32_t size, const struct announce_message *msg);
 

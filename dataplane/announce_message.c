@@ -18,22 +18,44 @@ enum {
 	HAS_TO = 8,
 };
 
+/* The tags behind an address. */
+static bool take_vlans(struct wire_vlans *vlans, const uint8_t *value, uint32_t len)
+{
+	if (len % sizeof(vlans->tag[0]) != 0 || len > sizeof(*vlans))
+		return false;
+	for (uint32_t at = 0; at < len; at += (uint32_t)sizeof(vlans->tag[0])) {
+		uint16_t tag = load_be16(value + at);
+
+		if (!(tag & WIRE_VLAN_ID) || tag & ~(WIRE_VLAN_ID | WIRE_VLANS_SERVICE))
+			return false;
+	}
+	memset(vlans, 0, sizeof(*vlans));
+	memcpy(vlans, value, len);
+	return true;
+}
+
 static bool take_station(struct announce_message *msg, const struct tlv *tlv)
 {
 	const struct wire_station *station = (const struct wire_station *)tlv->value;
 	struct fdb_news *news = &msg->stations[msg->count];
-	uint32_t addr_len;
+	uint32_t addr_len, vlans_len;
+	struct wire_vlans vlans;
 
 	if (tlv->len < sizeof(*station) || msg->count == ANNOUNCE_STATIONS_MAX)
 		return false;
 	addr_len = station->family == 0 ? 0 : station->family == 4 ? 4 : 16;
-	if ((addr_len == 16 && station->family != 6) || tlv->len != sizeof(*station) + addr_len)
+	if ((addr_len == 16 && station->family != 6) || tlv->len < sizeof(*station) + addr_len)
+		return false;
+	vlans_len = tlv->len - (uint32_t)sizeof(*station) - addr_len;
+	if ((addr_len == 0 && vlans_len) ||
+	    !take_vlans(&vlans, tlv->value + sizeof(*station) + addr_len, vlans_len))
 		return false;
 	*news = (struct fdb_news){ .sequence = load_be64(tlv->value),
 		                   .gone = station->flags & WIRE_STATION_GONE };
 	memcpy(news->mac, station->mac, ETHER_ADDR_SIZE);
-	news->key = station->family ? fdb_key_ip(station->family, tlv->value + sizeof(*station))
-	                            : fdb_key_mac(station->mac);
+	news->key = station->family
+	                    ? fdb_key_in(vlans, station->family, tlv->value + sizeof(*station))
+	                    : fdb_key_mac(station->mac);
 	msg->count++;
 	return true;
 }
@@ -137,11 +159,24 @@ static uint32_t addr_len_of(const struct fdb_key *key)
 	return key->kind == FDB_IPV4 ? 4 : key->kind == FDB_IPV6 ? 16 : 0;
 }
 
+static uint32_t vlans_len_of(const struct fdb_key *key)
+{
+	uint32_t n = 0;
+
+	while (n < WIRE_VLANS_MAX && load_be16(key->vlans.tag[n].b))
+		n++;
+	return n * (uint32_t)sizeof(key->vlans.tag[0]);
+}
+
+uint32_t announce_station_len(const struct fdb_key *key)
+{
+	return (uint32_t)sizeof(struct wire_station) + addr_len_of(key) + vlans_len_of(key);
+}
+
 static void put_station(struct tlv_writer *out, const struct fdb_news *news)
 {
 	uint32_t addr_len = addr_len_of(&news->key);
-	uint8_t *to =
-		tlv_put(out, WIRE_TLV_STATION, (uint32_t)sizeof(struct wire_station) + addr_len);
+	uint8_t *to = tlv_put(out, WIRE_TLV_STATION, announce_station_len(&news->key));
 	struct wire_station *station = (struct wire_station *)to;
 
 	if (!to)
@@ -151,6 +186,7 @@ static void put_station(struct tlv_writer *out, const struct fdb_news *news)
 	station->family = addr_len ? news->key.kind : 0;
 	memcpy(station->mac, news->mac, ETHER_ADDR_SIZE);
 	memcpy(to + sizeof(*station), news->key.addr, addr_len);
+	memcpy(to + sizeof(*station) + addr_len, &news->key.vlans, vlans_len_of(&news->key));
 }
 
 uint32_t announce_format(uint8_t *bytes, uint32_t size, const struct announce_message *msg)

@@ -113,7 +113,7 @@ static bool source_ok(const struct burst *burst, const struct view_network *net,
 {
 	static const uint8_t unspecified[16];
 	const struct packet *pkt = &guarded->pkt;
-	struct fdb_key key = fdb_key_ip(pkt->family, pkt->source);
+	struct fdb_key key = fdb_key_in(guarded->frame.vlans, pkt->family, pkt->source);
 	struct fdb_place place;
 
 	if (memcmp(pkt->source, unspecified, packet_addr_len(pkt)) == 0)
@@ -141,7 +141,7 @@ enum drop bridged_claim(struct burst *burst, const struct view_network *net, str
 	if (guarded->claim_family) {
 		if (!is_allowed(burst, net, by, guarded->claim_family, guarded->claim_ip))
 			return reasons->binding;
-		key = fdb_key_ip(guarded->claim_family, guarded->claim_ip);
+		key = fdb_key_in(guarded->frame.vlans, guarded->claim_family, guarded->claim_ip);
 		verdict = claim(burst, net, by, &key, mac);
 		guarded->is_news = verdict == FDB_CAME || verdict == FDB_MOVED;
 		reason = reason_of(by, verdict, reasons->binding);

@@ -29,6 +29,9 @@
  * - Not heard at all: claims of MACs and addresses that no station has (multicast,
  *   zero, loopback).
  *
+ * VLANs within the network are segments of their own: an address in one has nothing
+ * to do with the same in another. A MAC is in all of them, as in Linux's bridge.
+ *
  * Limits: quotas of FDB_MACS_MAX MACs and FDB_ADDRS_MAX addresses a member, this
  * host included; what is beyond is not learned, and says so. Static entries do not
  * count. Peers cannot have the last eighth of the table. Contests: each costs
@@ -86,6 +89,7 @@ enum fdb_kind { FDB_NONE = 0, FDB_IPV4 = 4, FDB_IPV6 = 6, FDB_MAC = 48 };
 struct fdb_key {
 	uint8_t kind; /* enum fdb_kind */
 	uint8_t addr[16]; /* 4, 16 or 6 used, the rest zero */
+	struct wire_vlans vlans; /* of an address; a MAC is the same in all */
 };
 
 /* How it is known; a later one of these replaces an earlier, and is not replaced by it. */
@@ -249,12 +253,23 @@ static inline struct fdb_key fdb_key_mac(const uint8_t mac[ETHER_ADDR_SIZE])
 	return key;
 }
 
+/* Untagged. */
 static inline struct fdb_key fdb_key_ip(uint8_t family, const uint8_t *addr)
 {
 	struct fdb_key key = { .kind = family };
 
 	for (int i = 0; i < (family == 4 ? 4 : 16); i++)
 		key.addr[i] = addr[i];
+	return key;
+}
+
+/* The same in the VLAN of a frame or a message. */
+static inline struct fdb_key fdb_key_in(struct wire_vlans vlans, uint8_t family,
+                                        const uint8_t *addr)
+{
+	struct fdb_key key = fdb_key_ip(family, addr);
+
+	key.vlans = vlans;
 	return key;
 }
 

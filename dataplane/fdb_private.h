@@ -28,7 +28,7 @@
 
 #define FDB_BUCKETS FDB_ENTRIES
 _Static_assert((FDB_BUCKETS & (FDB_BUCKETS - 1)) == 0, "the hash's low bits choose the bucket");
-_Static_assert(sizeof(struct fdb_key) == 17, "hashed and compared as bytes: no padding");
+_Static_assert(sizeof(struct fdb_key) == 21, "hashed and compared as bytes: no padding");
 
 enum fdb_link_kind { FDB_LINK_DUE, FDB_LINK_OWNER, FDB_LINK_STATION, FDB_LINK_LOG, FDB_LINKS };
 enum fdb_list_kind { FDB_LIST_NONE, FDB_LIST_AGE, FDB_LIST_ASK, FDB_LIST_ASK_SLOW, FDB_LISTS };

@@ -58,23 +58,9 @@ static bool is_link_control(const struct frame *frame)
 	       frame->ethertype == ETHERTYPE_EAPOL || frame->ethertype == ETHERTYPE_LLDP;
 }
 
-/*
- * The VLAN that a receiver takes the frame for. A priority tag says none, and
- * Linux then looks at the tag behind it; so a guard that looked at the outer one
- * alone could be passed by.
- */
-static uint16_t vlan_of(const struct frame *frame)
+bool guard_vlan_ok(const struct guards *guards, const struct wire_vlans *vlans)
 {
-	const uint8_t *tag = frame->data + offsetof(struct wire_ethernet, type);
-
-	if (frame->vlan || frame->tags < 2)
-		return frame->vlan;
-	return load_be16(tag + sizeof(struct wire_vlan) + offsetof(struct wire_vlan, tci)) & 0xfff;
-}
-
-static bool vlan_ok(const struct guards *guards, const struct frame *frame)
-{
-	uint16_t vlan = vlan_of(frame);
+	uint16_t vlan = load_be16(vlans->tag[0].b) & WIRE_VLAN_ID;
 
 	if (vlan == 0)
 		return true;
@@ -140,13 +126,19 @@ static bool addr_is_martian(uint8_t family, const uint8_t *addr)
 	return packet_is_martian(&pkt);
 }
 
+bool guard_is_gateway(const struct view_network *net, const struct wire_vlans *vlans,
+                      uint8_t family, const uint8_t *addr)
+{
+	return load_be16(vlans->tag[0].b) == 0 && view_is_gateway(net, family, addr);
+}
+
 /* "@addr is at @mac": taken for a claim if that is who sent the frame. */
 static enum guard_verdict claim(struct guarded *guarded, const struct view_network *net,
                                 const struct member *by, uint8_t family, const uint8_t *addr)
 {
 	if (addr_is_martian(family, addr))
 		return GUARD_MARTIAN;
-	if (by->peer && view_is_gateway(net, family, addr))
+	if (by->peer && guard_is_gateway(net, &guarded->frame.vlans, family, addr))
 		return GUARD_GATEWAY;
 	guarded->claim_family = family;
 	guarded->claim_ip = addr;
@@ -244,7 +236,8 @@ static enum guard_verdict guard_ip(const struct view_network *net, const struct 
 			return GUARD_MARTIAN;
 	} else if (packet_is_martian(pkt)) {
 		return GUARD_MARTIAN;
-	} else if (by->peer && view_is_gateway(net, pkt->family, pkt->source)) {
+	} else if (by->peer &&
+	           guard_is_gateway(net, &guarded->frame.vlans, pkt->family, pkt->source)) {
 		return GUARD_GATEWAY;
 	}
 	if (packet_is_redirect(pkt) && !may_route(net, by))
@@ -269,7 +262,7 @@ enum guard_verdict guard_frame(const struct view_network *net, const struct memb
 		return GUARD_SOURCE_MAC;
 	if (!net->guards.link_control && is_link_control(frame))
 		return GUARD_LINK_CONTROL;
-	if (!vlan_ok(&net->guards, frame))
+	if (!guard_vlan_ok(&net->guards, &frame->vlans))
 		return GUARD_VLAN;
 	if (!parse(guarded))
 		return GUARD_MALFORMED;

@@ -78,4 +78,10 @@ struct guarded {
 enum guard_verdict guard_frame(const struct view_network *net, const struct member *by,
                                struct guarded *guarded) __attribute__((warn_unused_result));
 
+/* May that VLAN, or what is not tagged, pass? */
+bool guard_vlan_ok(const struct guards *guards, const struct wire_vlans *vlans);
+/* An address of the bridge itself, which has none in VLANs. */
+bool guard_is_gateway(const struct view_network *net, const struct wire_vlans *vlans,
+                      uint8_t family, const uint8_t *addr);
+
 #endif

@@ -123,7 +123,7 @@ uint32_t neigh_list(struct neigh_table *table, struct neigh_info *out, uint32_t 
 
 /*
  * Frames. Each writes a whole Ethernet frame and returns its length (at most
- * NEIGH_FRAME_MAX). The questions are an ARP probe with sender address 0.0.0.0
+ * NEIGH_FRAME_MAX, tags included). The questions are an ARP probe with sender address 0.0.0.0
  * (RFC 5227), and a neighbour solicitation from the router MAC's link-local
  * address; the answers say that @target is at the router MAC.
  */
@@ -136,6 +136,8 @@ uint32_t neigh_make_arp_reply(uint8_t *frame, const uint8_t router_mac[ETHER_ADD
 uint32_t neigh_make_advert(uint8_t *frame, const uint8_t router_mac[ETHER_ADDR_SIZE],
                            const uint8_t to_mac[ETHER_ADDR_SIZE], const uint8_t *to_ip,
                            const uint8_t target[16]);
+/* Puts @size bytes of tags, up to WIRE_VLANS_MAX, into one of these frames; returns its new length. */
+uint32_t neigh_add_tags(uint8_t *frame, uint32_t len, const uint8_t *tags, size_t size);
 /* fe80::/64 with the interface identifier of RFC 4291, appendix A. */
 void neigh_link_local(uint8_t addr[16], const uint8_t mac[ETHER_ADDR_SIZE]);
 

@@ -143,3 +143,12 @@ uint32_t neigh_make_advert(uint8_t *frame, const uint8_t router_mac[ETHER_ADDR_S
 	return finish_nd(frame, ICMPV6_NEIGH_ADVERT, flags, target, ND_OPTION_TARGET_LINK,
 	                 router_mac);
 }
+
+uint32_t neigh_add_tags(uint8_t *frame, uint32_t len, const uint8_t *tags, size_t size)
+{
+	uint8_t *type = frame + offsetof(struct wire_ethernet, type);
+
+	memmove(type + size, type, len - offsetof(struct wire_ethernet, type));
+	memcpy(type, tags, size);
+	return len + (uint32_t)size;
+}

@@ -241,18 +241,24 @@ static bool is_tag(uint16_t ethertype)
 
 bool packet_parse_frame(uint8_t *data, uint32_t len, struct frame *frame)
 {
-	uint32_t at = offsetof(struct wire_ethernet, type);
+	uint32_t at = offsetof(struct wire_ethernet, type), named = 0;
 
 	if (len < sizeof(struct wire_ethernet))
 		return false;
 	*frame = (struct frame){ .data = data, .len = len, .ethertype = load_be16(data + at) };
 	while (is_tag(frame->ethertype)) {
+		uint16_t id;
+
 		/* The tag, and the type behind it. */
 		if (frame->tags == WIRE_VLANS_MAX || at + sizeof(struct wire_vlan) + 2 > len)
 			return false;
-		if (frame->tags++ == 0)
-			frame->vlan =
-				load_be16(data + at + offsetof(struct wire_vlan, tci)) & 0xfff;
+		frame->tags++;
+		id = load_be16(data + at + offsetof(struct wire_vlan, tci)) & WIRE_VLAN_ID;
+		if (id && frame->ethertype == ETHERTYPE_WIRE_QINQ)
+			id |= WIRE_VLANS_SERVICE;
+		/* Linux takes a priority tag for none, and looks at the tag behind it. */
+		if (id)
+			store_be16(frame->vlans.tag[named++].b, id);
 		at += (uint32_t)sizeof(struct wire_vlan);
 		frame->ethertype = load_be16(data + at);
 	}

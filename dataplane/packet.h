@@ -55,8 +55,8 @@ struct frame {
 	uint32_t len;
 	uint16_t link_len; /* 14, and 4 for each tag: where the payload begins */
 	uint16_t ethertype; /* of the payload; below 0x0600: a length (802.3) */
-	uint16_t vlan; /* identifier of the outer tag; 0: none, or a priority tag */
 	uint8_t tags; /* 0 to WIRE_VLANS_MAX */
+	struct wire_vlans vlans; /* what they say; a priority tag says none */
 };
 /* False: too short for its headers, or more tags than WIRE_VLANS_MAX. */
 bool packet_parse_frame(uint8_t *data, uint32_t len, struct frame *frame)

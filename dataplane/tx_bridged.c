@@ -147,21 +147,11 @@ static bool may_be_router(const struct outbound *out, const struct question *que
 	        atomic_load_explicit(&owner->may_route, memory_order_relaxed));
 }
 
-/* Puts the asker's tags, if it has any, in front of the answer's type. */
-static uint32_t add_tags(const struct outbound *out, uint8_t *frame, uint32_t len)
-{
-	const uint32_t at = offsetof(struct wire_ethernet, type);
-	uint32_t tags = out->link_len - (uint32_t)sizeof(struct wire_ethernet);
-
-	memmove(frame + at + tags, frame + at, len - at);
-	memcpy(frame + at, (const uint8_t *)out->ethernet + at, tags);
-	return len + tags;
-}
-
 static void answer(struct outbound *out, const struct guarded *guarded,
                    const struct question *question, const uint8_t *mac)
 {
-	uint8_t frame[NEIGH_FRAME_MAX + WIRE_VLANS_MAX * sizeof(struct wire_vlan)];
+	const uint8_t *tags = (const uint8_t *)out->ethernet + offsetof(struct wire_ethernet, type);
+	uint8_t frame[NEIGH_FRAME_MAX];
 	uint32_t len;
 
 	if (question->family == 4)
@@ -170,7 +160,8 @@ static void answer(struct outbound *out, const struct guarded *guarded,
 		len = neigh_make_advert(frame, mac, out->ethernet->source,
 		                        question->probing ? NULL : guarded->pkt.source,
 		                        question->target);
-	burst_add_frame(out->burst, out->net->network, frame, add_tags(out, frame, len));
+	len = neigh_add_tags(frame, len, tags, out->link_len - sizeof(struct wire_ethernet));
+	burst_add_frame(out->burst, out->net->network, frame, len);
 	device_event(out->burst->device,
 	             question->family == 4 ? EVENT_ARP_ANSWERED : EVENT_ND_ANSWERED, 1);
 }
@@ -204,13 +195,13 @@ static bool suppress(struct outbound *out, const struct guarded *guarded)
 
 	if (!parse_question(guarded, &question))
 		return false;
-	if (view_is_gateway(out->net, question.family, question.target)) {
+	if (guard_is_gateway(out->net, &guarded->frame.vlans, question.family, question.target)) {
 		if (make_news(out, guarded))
 			return false;
 		tx_drop(out, NULL, DROP_OUT_GATEWAY);
 		return true;
 	}
-	key = fdb_key_ip(question.family, question.target);
+	key = fdb_key_in(guarded->frame.vlans, question.family, question.target);
 	if (!bridged_is_group(out->ethernet->destination) ||
 	    !fdb_lookup(out->net->network->fdb, &key, out->burst->now_ns, &place))
 		return false;

@@ -65,12 +65,22 @@ enum wire_tlv_type {
 #define WIRE_FEATURE_CHECKSUM_HINT 0x1ULL /* first nibbles 5 and 7, and the bit in frames */
 #define WIRE_FEATURE_FRAMES        0x2ULL /* VXLAN headers, VNIS, and announcements */
 
+/*
+ * The VLAN of an address within its network: of the frame's tags those that have an
+ * identifier, outer first, the rest 0. Untagged: all 0.
+ */
+#define WIRE_VLANS_MAX 2
+struct wire_vlans {
+	struct be16 tag[WIRE_VLANS_MAX]; /* the identifier, and perhaps WIRE_VLANS_SERVICE */
+};
+#define WIRE_VLANS_SERVICE 0x8000 /* the tag's type is ETHERTYPE_WIRE_QINQ */
+
 struct wire_station {
 	struct be64 sequence; /* of its last change */
 	uint8_t flags; /* WIRE_STATION_GONE */
 	uint8_t family; /* 4, 6, or 0: the MAC itself */
 	uint8_t mac[6];
-	/* 0, 4 or 16 bytes of address */
+	/* 0, 4 or 16 bytes of address; of an address in a VLAN: its tags, as in wire_vlans */
 };
 #define WIRE_STATION_GONE 0x01
 
@@ -112,10 +122,10 @@ struct wire_ethernet {
 };
 struct wire_vlan { /* IEEE 802.1Q: behind the two addresses, before the type */
 	struct be16 tpid; /* ETHERTYPE_WIRE_VLAN or ETHERTYPE_WIRE_QINQ */
-	struct be16 tci; /* identifier in the low 12 bits */
+	struct be16 tci; /* WIRE_VLAN_ID, and the priority above it */
 };
-#define WIRE_VLANS_MAX 2
-#define WIRE_LINK_MAX  22 /* Ethernet header with two tags */
+#define WIRE_VLAN_ID  0x0fff
+#define WIRE_LINK_MAX 22 /* Ethernet header with two tags */
 enum {
 	ETHERTYPE_WIRE_IPV4 = 0x0800,
 	ETHERTYPE_WIRE_ARP = 0x0806,
@@ -283,6 +293,7 @@ enum {
 _Static_assert(sizeof(struct wire_control) == 4, "control header");
 _Static_assert(sizeof(struct wire_tlv) == 4, "TLV header");
 _Static_assert(sizeof(struct wire_vxlan) == 8, "VXLAN header");
+_Static_assert(sizeof(struct wire_vlans) == 4, "VLAN of a station");
 _Static_assert(sizeof(struct wire_station) == 16, "station TLV");
 _Static_assert(sizeof(struct wire_vlan) == 4, "VLAN tag");
 _Static_assert(sizeof(struct wire_ethernet) == 14, "Ethernet header");

@@ -46,6 +46,8 @@ local f = {
 	mac = ProtoField.ether("ovltun.station.mac", "MAC"),
 	ipv4 = ProtoField.ipv4("ovltun.station.ipv4", "Address"),
 	ipv6 = ProtoField.ipv6("ovltun.station.ipv6", "Address"),
+	vlan = ProtoField.uint16("ovltun.station.vlan", "VLAN", base.DEC, nil, 0x0fff),
+	service = ProtoField.bool("ovltun.station.service_tag", "Service tag", 16, nil, 0x8000),
 	unknown = ProtoField.bytes("ovltun.tlv", "Unknown TLV"),
 }
 ovltun.fields = f
@@ -69,10 +71,20 @@ local function add_station(tree, value)
 	item:add(f.gone, value(8, 1))
 	item:add(f.family, value(9, 1))
 	item:add(f.mac, value(10, 6))
-	if value:len() == 20 then
+	local lengths = { [0] = 0, [4] = 4, [6] = 16 }
+	local len = lengths[value(9, 1):uint()]
+	if not len or value:len() < 16 + len then
+		item:add_proto_expert_info(malformed)
+		return
+	end
+	if len == 4 then
 		item:add(f.ipv4, value(16, 4))
-	elseif value:len() == 32 then
+	elseif len == 16 then
 		item:add(f.ipv6, value(16, 16))
+	end
+	for at = 16 + len, value:len() - 2, 2 do
+		item:add(f.vlan, value(at, 2))
+		item:add(f.service, value(at, 2))
 	end
 end
 

@@ -211,7 +211,8 @@ static void check(uint8_t *input, size_t len, const struct cut_head *head)
 		return;
 	must(frame.data == input && frame.len == len && frame.link_len <= len);
 	must(frame.tags <= WIRE_VLANS_MAX && frame.link_len == 14 + 4 * frame.tags);
-	must(frame.ethertype == load_be16(input + frame.link_len - 2) && frame.vlan <= 0xfff);
+	must(frame.ethertype == load_be16(input + frame.link_len - 2));
+	must(load_be16(frame.vlans.tag[0].b) || !load_be16(frame.vlans.tag[1].b));
 	if (frame.ethertype == ETHERTYPE_WIRE_IPV4)
 		family = 4;
 	else if (frame.ethertype == ETHERTYPE_WIRE_IPV6)

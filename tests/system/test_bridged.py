@@ -195,6 +195,114 @@ def test_vlans_are_dropped_unless_configured(lab, io, vlans, carried):
         assert all(f[24:28] == "88b5" for f in sniffer.frames)
 
 
+# A station of a VLAN, by raw frames, as VLAN devices are not everywhere: it says that it is there, answers
+# ARP, neighbour discovery and pings. With an address to ask for: finds that, pings it, and prints its MAC for both.
+TAGGED = """
+from scapy.all import *
+from scapy.layers.inet6 import *
+import select, socket, sys, time
+vlan, own, own6, target, target6 = int(sys.argv[1]), *sys.argv[2:]
+mac = get_if_hwaddr("eth0")
+s = conf.L2socket(iface="eth0")
+found, heard = {}, set()
+
+def say(to, packet):
+    s.send(Ether(src=mac, dst=to) / Dot1Q(vlan=vlan) / packet)
+
+def ask():
+    say("ff:ff:ff:ff:ff:ff", ARP(op=1, hwsrc=mac, psrc=own, pdst=target))
+    group = in6_getnsma(inet_pton(socket.AF_INET6, target6))
+    say(in6_getnsmac(group), IPv6(src=own6, dst=inet_ntop(socket.AF_INET6, group), hlim=255) / ICMPv6ND_NS(tgt=target6) / ICMPv6NDOptSrcLLAddr(lladdr=mac))
+    if "4" in found:
+        say(found["4"], IP(src=own, dst=target) / ICMP() / b"ping")
+    if "6" in found:
+        say(found["6"], IPv6(src=own6, dst=target6) / ICMPv6EchoRequest(data=b"ping"))
+
+def hear(p):
+    if ARP in p:
+        if p.op == 1 and p.pdst == own:
+            say(p.hwsrc, ARP(op=2, hwsrc=mac, psrc=own, hwdst=p.hwsrc, pdst=p.psrc))
+        elif p.op == 2 and p.psrc == target:
+            found["4"] = p.hwsrc
+    elif ICMPv6ND_NS in p and p.tgt == own6:
+        to = "ff02::1" if p[IPv6].src == "::" else p[IPv6].src
+        say("33:33:00:00:00:01" if p[IPv6].src == "::" else p[Ether].src, IPv6(src=own6, dst=to, hlim=255) /
+            ICMPv6ND_NA(tgt=own6, R=0, S=int(p[IPv6].src != "::"), O=1) / ICMPv6NDOptDstLLAddr(lladdr=mac))
+    elif ICMPv6ND_NA in p and p.tgt == target6:
+        found["6"] = p[ICMPv6NDOptDstLLAddr].lladdr
+    elif ICMP in p and p[IP].dst == own:
+        if p[ICMP].type == 8:
+            say(p[Ether].src, IP(src=own, dst=p[IP].src) / ICMP(type=0, id=p[ICMP].id, seq=p[ICMP].seq) / b"pong")
+        elif p[IP].src == target:
+            heard.add("4")
+    elif ICMPv6EchoRequest in p and p[IPv6].dst == own6:
+        say(p[Ether].src, IPv6(src=own6, dst=p[IPv6].src) / ICMPv6EchoReply(data=b"pong"))
+    elif ICMPv6EchoReply in p and p[IPv6].src == target6:
+        heard.add("6")
+
+say("ff:ff:ff:ff:ff:ff", ARP(op=1, hwsrc=mac, psrc=own, pdst=own))
+say("33:33:00:00:00:01", IPv6(src=own6, dst="ff02::1", hlim=255) / ICMPv6ND_NA(tgt=own6, R=0, S=0, O=1) /
+    ICMPv6NDOptDstLLAddr(lladdr=mac))
+print("up", flush=True)
+asked = 0
+while not (target and heard == {"4", "6"}):
+    if target and time.time() > asked + 0.3:
+        ask()
+        asked = time.time()
+    for ready in select.select([s], [], [], 0.1)[0]:
+        p = ready.recv()
+        if p is not None and Dot1Q in p and p[Dot1Q].vlan == vlan and p[Ether].src != mac and \
+                (p[Ether].dst == mac or int(p[Ether].dst[:2], 16) & 1):
+            hear(p)
+print(found["4"], found["6"])
+"""
+
+
+class TaggedStation:
+    """TAGGED in a container; @target: the number of whom to find."""
+
+    def __init__(self, container, vlan, number, target=None):
+        self.container = container
+        find = (f"10.7.0.{target}", f"fd00:7::{target}") if target else ("", "")
+        argv = ["/usr/bin/python3", "-c", TAGGED, str(vlan), f"10.7.0.{number}", f"fd00:7::{number}", *find]
+        self.process = container.popen(argv)
+        assert self.process.stdout.readline() == "up\n"
+
+    def found(self):
+        return self.process.communicate(timeout=20)[0].split()
+
+
+def test_one_address_in_two_vlans_is_two_stations(lab, io):
+    """The same addresses in VLAN 10 on one host and in VLAN 20 on the other: both are found and used, none contested."""
+    segments = Segments(lab, io, networks={7: "VLANs = all\n"}, containers=False)
+    first, second = segments.daemons
+    ten, twenty = (segments.container(host, 7, 9, addressed=False) for host in lab)
+    stations_ = [TaggedStation(ten, 10, 9), TaggedStation(twenty, 20, 9)]
+    for daemon, here in ((first, ten), (second, twenty)):
+        for vlan, owner in ((10, ten), (20, twenty)):
+            for address in ("10.7.0.9", "fd00:7::9"):
+                wait_for(lambda: known(daemon, "seg7", f"{address}@{vlan}"), 5, f"{address} in VLAN {vlan}")
+                entry = known(daemon, "seg7", f"{address}@{vlan}")
+                assert entry["mac"] == owner.mac and entry["vlan"] == str(vlan)
+                assert (entry["at"] == "here") == (owner is here)
+        assert not known(daemon, "seg7", "10.7.0.9") and not known(daemon, "seg7", "fd00:7::9")
+        assert "10.7.0.9@20" in daemon.ctl("fdb", "list")
+    # Each asks at the host where the other VLAN has the address.
+    finders = [TaggedStation(segments.container(lab[1], 7, 10, addressed=False), 10, 10, target=9),
+               TaggedStation(segments.container(lab[0], 7, 11, addressed=False), 20, 11, target=9)]
+    assert finders[0].found() == [ten.mac] * 2
+    assert finders[1].found() == [twenty.mac] * 2
+    for daemon in (first, second):
+        counters = daemon.counters()
+        assert counters["arp-answered"] > 0 and counters["nd-answered"] > 0
+        assert not any(daemon.drops(f"{way}-binding") for way in ("in", "out"))
+        for vlan in (10, 20):
+            entry = known(daemon, "seg7", f"10.7.0.9@{vlan}")
+            assert entry["moves"] == 0 and not entry["contested"]
+    for station in stations_:
+        station.container.stop(station.process)
+
+
 RA = """
 from scapy.all import *
 from scapy.layers.inet6 import *

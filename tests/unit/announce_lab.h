@@ -28,7 +28,7 @@ struct lab {
 	uint64_t seed;
 	uint32_t loss; /* of 1000 control messages */
 	uint32_t mtu; /* of the network 7, by publish() */
-	bool detached; /* likewise */
+	bool detached, vlans; /* likewise */
 };
 
 #define NET(i)  (lab->side[i].network)
@@ -55,6 +55,8 @@ static inline void fill_bridged(struct lab *lab, unsigned int i, struct view_net
 		                      .vni = VNI,
 		                      .attached = !lab->detached,
 		                      .guards.mode = mode,
+		                      .guards.vlans =
+		                              lab->vlans ? GUARD_VLANS_ALL : GUARD_VLANS_NONE,
 		                      .mtu = lab->mtu };
 	memcpy(net->bridge_mac, RIG_BRIDGE_MAC, ETHER_ADDR_SIZE);
 	net->members = calloc(2, sizeof(struct member *));

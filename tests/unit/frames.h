@@ -236,8 +236,17 @@ static inline void know_mac(struct rig_host *host, struct member *member, struct
 	                      host->rig->now_ns, &ask, &question) <= FDB_CAME);
 }
 
-static inline void know(struct rig_host *host, struct member *member, struct mac mac,
-                        const char *addr)
+/* The VLAN of that one tag; 0: none. */
+static inline struct wire_vlans vlan(uint16_t tag)
+{
+	struct wire_vlans vlans = { 0 };
+
+	store_be16(vlans.tag[0].b, tag);
+	return vlans;
+}
+
+static inline void know_in(struct rig_host *host, struct member *member, struct mac mac,
+                           const char *addr, struct wire_vlans vlans)
 {
 	struct fdb_question question;
 	struct fdb_key key;
@@ -245,9 +254,15 @@ static inline void know(struct rig_host *host, struct member *member, struct mac
 	bool ask, v6 = rig_parse_addr(ip, addr);
 
 	know_mac(host, member, mac);
-	key = fdb_key_ip(v6 ? FDB_IPV6 : FDB_IPV4, ip);
+	key = fdb_key_in(vlans, v6 ? FDB_IPV6 : FDB_IPV4, ip);
 	assert_true(fdb_claim(member->network->fdb, member, &key, mac.b, FDB_LEARNED,
 	                      host->rig->now_ns, &ask, &question) <= FDB_CAME);
+}
+
+static inline void know(struct rig_host *host, struct member *member, struct mac mac,
+                        const char *addr)
+{
+	know_in(host, member, mac, addr, vlan(0));
 }
 
 static inline bool is_known(struct rig_host *host, const struct fdb_key *key,

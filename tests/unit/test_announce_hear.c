@@ -69,7 +69,8 @@ static void each_is_acknowledged_with_what_there_is(void **state)
 	assert_int_equal(acked_by(HOST(1)), 9);
 	assert_false(is_known(lab, 1, 1));
 	/* Again: neither done twice nor held against it. */
-	fdb_withdraw(FDB(1), lab->side[1].other, &(struct fdb_key){ FDB_MAC, { 2, [5] = 2 } },
+	fdb_withdraw(FDB(1), lab->side[1].other,
+	             &(struct fdb_key){ .kind = FDB_MAC, .addr = { 2, [5] = 2 } },
 	             lab->rig->now_ns);
 	assert_false(is_known(lab, 1, 2));
 	rig_mark(HOST(1));
@@ -197,8 +198,11 @@ static void claim_one(struct lab *lab, uint64_t sequence, const char *ip, const 
 static void nobody_announces_what_nobody_may_have(void **state)
 {
 	struct lab *lab = *state;
+	struct fdb_key tagged = ip_key("10.7.2.9");
+	struct announce_message msg;
 	uint64_t sequence = 1;
 
+	store_be16(tagged.vlans.tag[0].b, 10);
 	claim_one(lab, sequence++, NULL, EVIL);
 	for (size_t i = 0; i < sizeof(claim_rows) / sizeof(*claim_rows); i++, sequence++) {
 		const struct claim_row *row = &claim_rows[i];
@@ -209,8 +213,15 @@ static void nobody_announces_what_nobody_may_have(void **state)
 			fail_msg("%s", row->what);
 		lab->rig->now_ns += RIG_MS * 10;
 	}
-	claim_one(lab, sequence, NULL, NET(1)->router_mac);
+	claim_one(lab, sequence++, NULL, NET(1)->router_mac);
 	assert_true(rig_counted(HOST(1), DROP_IN_GATEWAY, 1, RIG_PEER));
+	/* Here is no VLAN to have anything in. */
+	msg = news(lab, sequence - 1, sequence);
+	add(&msg, sequence, tagged, EVIL);
+	rig_mark(HOST(1));
+	say(lab, &msg);
+	assert_true(rig_counted(HOST(1), DROP_IN_VLAN, 1, RIG_PEER));
+	assert_null(owner(lab, 1, &tagged));
 }
 
 static void strict_wants_an_address_of_allowed_ips(void **state)
@@ -480,6 +491,57 @@ static struct announce_message check_of(struct fdb_key key, const uint8_t *mac)
 	return msg;
 }
 
+/* The tag goes with an address: in the claim, in the question to its container, in the answer. */
+static void a_vlan_is_another_segment(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key mac = mac_key(1), plain = ip_key("10.7.9.9"), tagged = plain, other = plain;
+	struct announce_message msg, answer;
+	const uint8_t *frame;
+
+	store_be16(tagged.vlans.tag[0].b, WIRE_VLANS_SERVICE | 100);
+	store_be16(tagged.vlans.tag[1].b, 10);
+	store_be16(other.vlans.tag[0].b, 20);
+	lab->vlans = true;
+	publish(lab, 0, GUARD_LEARN);
+	publish(lab, 1, GUARD_LEARN);
+	come(lab, 1, &mac, mac.addr);
+	come(lab, 1, &tagged, mac.addr);
+	pump(lab);
+	assert_ptr_equal(owner(lab, 0, &tagged), lab->side[0].other);
+	lab->rig->now_ns += RIG_SECOND;
+	/* The same in another VLAN, and in none, is free to have. */
+	msg = news(lab, 0, 3);
+	add(&msg, 1, other, EVIL);
+	add(&msg, 2, plain, EVIL);
+	say(lab, &msg);
+	assert_ptr_equal(owner(lab, 1, &other), lab->side[1].other);
+	assert_ptr_equal(owner(lab, 1, &plain), lab->side[1].other);
+	assert_ptr_equal(owner(lab, 1, &tagged), &NET(1)->local);
+	/* In this one it is contested, and its container is asked behind its tags. */
+	rig_mark(HOST(1));
+	msg = news(lab, 3, 4);
+	add(&msg, 4, tagged, EVIL);
+	say(lab, &msg);
+	assert_int_equal(HOST(1)->frame_count, 1);
+	frame = HOST(1)->frames[0].data + sizeof(struct wire_vnet);
+	assert_memory_equal(frame, mac.addr, ETHER_ADDR_SIZE);
+	assert_memory_equal(frame + 12, "\x88\xa8\0\x64\x81\0\0\x0a\x08\x06", 10);
+	assert_memory_equal(frame + 46, "\x0a\7\x09\x09", 4);
+	assert_int_equal(claim(lab, 1, &NET(1)->local, &tagged, mac.addr), FDB_OK);
+	rig_round(HOST(1));
+	assert_ptr_equal(owner(lab, 1, &tagged), &NET(1)->local);
+	/* A check for it is answered for it. */
+	rig_mark(HOST(1));
+	msg = check_of(tagged, mac.addr);
+	say(lab, &msg);
+	assert_int_equal(claim(lab, 1, &NET(1)->local, &tagged, mac.addr), FDB_OK);
+	rig_round(HOST(1));
+	assert_true(message(HOST(1), 0, &answer));
+	assert_memory_equal(&answer.stations[0].key, &tagged, sizeof(tagged));
+	assert_false(answer.stations[0].gone);
+}
+
 static void who_is_asked_asks_its_container(void **state)
 {
 	struct lab *lab = *state;
@@ -677,6 +739,7 @@ int main(void)
 		lab_test(a_flood_ends_in_the_bucket),
 		lab_test(other_networks_are_not_heard_of),
 		lab_test(who_is_asked_asks_its_container),
+		lab_test(a_vlan_is_another_segment),
 		lab_test(the_owner_decides_a_contest),
 		lab_test(answers_nobody_asked_for_do_nothing),
 		lab_test(a_check_wakes_an_idle_owner),

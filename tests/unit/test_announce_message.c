@@ -30,7 +30,8 @@
 #define IP4            \
 	"04"           \
 	"020000000001" \
-	"0a070201"
+	"0a070201"     \
+	"8064000a"
 #define IP6            \
 	"06"           \
 	"020000000001" \
@@ -39,7 +40,7 @@
 	"000a0010"                   \
 	"00000000000000" sequence flags MAC
 #define STATION_IP4(sequence, flags) \
-	"000a0014"                   \
+	"000a0018"                   \
 	"00000000000000" sequence flags IP4
 #define STATION_IP6(sequence, flags) \
 	"000a0020"                   \
@@ -180,6 +181,104 @@ static const struct row rows[] = {
 	      "020000000001"
 	      "fd000000000000000000000000000001",
 	  false, 0 },
+	{ "IPv4 in a VLAN", 4,
+	  VNI "000a0016"
+	      "0000000000000000"
+	      "00"
+	      "04"
+	      "020000000001"
+	      "0a070201"
+	      "000a",
+	  true, 1 },
+	{ "IPv4 behind two tags", 4,
+	  VNI "000a0018"
+	      "0000000000000000"
+	      "00"
+	      "04"
+	      "020000000001"
+	      "0a070201"
+	      "8fff0001",
+	  true, 1 },
+	{ "IPv6 behind a service tag", 4,
+	  VNI "000a0022"
+	      "0000000000000000"
+	      "00"
+	      "06"
+	      "020000000001"
+	      "fd000000000000000000000000000001"
+	      "8064",
+	  true, 1 },
+	{ "a MAC in a VLAN", 4,
+	  VNI "000a0012"
+	      "0000000000000000"
+	      "00"
+	      "00"
+	      "020000000001"
+	      "000a",
+	  false, 0 },
+	{ "a tag with a priority", 4,
+	  VNI "000a0016"
+	      "0000000000000000"
+	      "00"
+	      "04"
+	      "020000000001"
+	      "0a070201"
+	      "200a",
+	  false, 0 },
+	{ "a second tag with a priority", 4,
+	  VNI "000a0018"
+	      "0000000000000000"
+	      "00"
+	      "04"
+	      "020000000001"
+	      "0a070201"
+	      "000a100b",
+	  false, 0 },
+	{ "a tag without a number", 4,
+	  VNI "000a0016"
+	      "0000000000000000"
+	      "00"
+	      "04"
+	      "020000000001"
+	      "0a070201"
+	      "8000",
+	  false, 0 },
+	{ "the second tag without a first", 4,
+	  VNI "000a0018"
+	      "0000000000000000"
+	      "00"
+	      "04"
+	      "020000000001"
+	      "0a070201"
+	      "0000000a",
+	  false, 0 },
+	{ "a second tag without a number", 4,
+	  VNI "000a0018"
+	      "0000000000000000"
+	      "00"
+	      "04"
+	      "020000000001"
+	      "0a070201"
+	      "000a8000",
+	  false, 0 },
+	{ "half a tag", 4,
+	  VNI "000a0015"
+	      "0000000000000000"
+	      "00"
+	      "04"
+	      "020000000001"
+	      "0a070201"
+	      "01",
+	  false, 0 },
+	{ "three tags", 4,
+	  VNI "000a001a"
+	      "0000000000000000"
+	      "00"
+	      "04"
+	      "020000000001"
+	      "0a070201"
+	      "000100020003",
+	  false, 0 },
 	{ "a short VNI beside a good one", 3,
 	  VNI "00070003"
 	      "000007" BOOT TO9,
@@ -266,6 +365,7 @@ static void what_was_said_is_understood(void **state)
 	assert_int_equal(msg.stations[1].key.kind, FDB_IPV4);
 	assert_memory_equal(msg.stations[1].key.addr, "\x0a\7\2\1\0\0\0\0\0\0\0\0\0\0\0\0", 16);
 	assert_memory_equal(msg.stations[1].mac, "\x02\0\0\0\0\1", 6);
+	assert_memory_equal(&msg.stations[1].key.vlans, "\x80\x64\0\x0a", 4);
 	assert_false(msg.stations[1].gone);
 	assert_int_equal(msg.stations[2].key.kind, FDB_IPV6);
 	assert_int_equal(msg.stations[2].key.addr[15], 1);
@@ -292,6 +392,17 @@ static void there_are_no_more_than_fit(void **state)
 	}
 }
 
+static struct wire_vlans some_vlans(uint64_t *seed)
+{
+	uint64_t count = unit_random(seed) % (WIRE_VLANS_MAX + 1);
+	struct wire_vlans vlans = { 0 };
+
+	for (size_t i = 0; i < count; i++)
+		store_be16(vlans.tag[i].b, (uint16_t)((1 + unit_random(seed) % 4094) |
+		                                      (unit_random(seed) & WIRE_VLANS_SERVICE)));
+	return vlans;
+}
+
 static struct fdb_news some_station(uint64_t *seed, uint64_t sequence)
 {
 	static const uint8_t kinds[] = { FDB_MAC, FDB_IPV4, FDB_IPV6 };
@@ -301,7 +412,8 @@ static struct fdb_news some_station(uint64_t *seed, uint64_t sequence)
 	for (size_t i = 0; i < 16; i++)
 		addr[i] = (uint8_t)unit_random(seed);
 	memcpy(news.mac, addr, 6);
-	news.key = kind == FDB_MAC ? fdb_key_mac(news.mac) : fdb_key_ip(kind, addr);
+	news.key =
+		kind == FDB_MAC ? fdb_key_mac(news.mac) : fdb_key_in(some_vlans(seed), kind, addr);
 	return news;
 }
 

@@ -44,6 +44,8 @@ static const char everything[] = BRIDGED
 	"ArpCheck = off\n"
 	"FDB = 02:00:00:00:00:05 barge2\n"
 	"FDB = 172.20.0.6 02:0:0:0:0:6 local\n"
+	"FDB = 172.20.0.6@10 02:0:0:0:0:5 barge2\n"
+	"FDB = fd00::6@s100.20 02:0:0:0:0:5 barge2\n"
 	"FDB = fd00::6\t02:00:00:00:00:05 " KEY_A "\n"
 	"MTU = 1300\n" BRIDGED2 "[Network]\nBridge = ovl2\n" MEMBER_A "VNIs = 42, 7, 42\n" PEER_B;
 
@@ -68,7 +70,7 @@ static void check_everything(const struct config *config)
 	assert_int_equal(network->macs, 16384);
 	assert_int_equal(network->mtu, 1300);
 
-	assert_int_equal(network->station_count, 3);
+	assert_int_equal(network->station_count, 5);
 	key = mac_key("02:00:00:00:00:05");
 	station = config_find_station(network, &key);
 	assert_non_null(station);
@@ -79,7 +81,12 @@ static void check_everything(const struct config *config)
 	assert_non_null(station);
 	assert_true(station->local);
 	assert_int_equal(station->mac[5], 6);
-	assert_int_equal(network->stations[2].key.kind, FDB_IPV6);
+	store_be16(key.vlans.tag[0].b, 10);
+	assert_ptr_equal(config_find_station(network, &key), &network->stations[2]);
+	assert_int_equal(network->stations[3].key.kind, FDB_IPV6);
+	assert_memory_equal(&network->stations[3].key.vlans, "\x80\x64\0\x14", 4);
+	assert_int_equal(network->stations[4].key.kind, FDB_IPV6);
+	assert_memory_equal(&network->stations[4].key.vlans, "\0\0\0\0", 4);
 
 	assert_int_equal(a->vni_count, 2);
 	assert_true(config_peer_has_vni(a, 7) && config_peer_has_vni(a, 42));
@@ -221,6 +228,35 @@ static const struct {
 	{ BRIDGED "FDB = 10.0.0.0/8 02:00:00:00:00:01 local\n",
 	  "p.conf:7: FDB \"10.0.0.0/8 02:00:00:00:00:01 local\": expected MAC PEER, MAC local, or "
 	  "ADDRESS before these" },
+	{ BRIDGED "FDB = 10.0.0.1@10 2:0:0:0:0:1 local\nFDB = 10.0.0.1@10 2:0:0:0:0:1 local\n",
+	  "p.conf:8: FDB: this station has an entry already (line 7)" },
+	{ BRIDGED "FDB = 10.0.0.1@ 2:0:0:0:0:1 local\n",
+	  "p.conf:7: FDB \"10.0.0.1@ 2:0:0:0:0:1 local\": expected MAC PEER, MAC local, or ADDRESS "
+	  "before these" },
+	{ BRIDGED "FDB = 10.0.0.1@0 2:0:0:0:0:1 local\n",
+	  "p.conf:7: FDB \"10.0.0.1@0 2:0:0:0:0:1 local\": expected MAC PEER, MAC local, or "
+	  "ADDRESS "
+	  "before these" },
+	{ BRIDGED "FDB = 10.0.0.1@4095 2:0:0:0:0:1 local\n",
+	  "p.conf:7: FDB \"10.0.0.1@4095 2:0:0:0:0:1 local\": expected MAC PEER, MAC local, or "
+	  "ADDRESS "
+	  "before these" },
+	{ BRIDGED "FDB = 10.0.0.1@10. 2:0:0:0:0:1 local\n",
+	  "p.conf:7: FDB \"10.0.0.1@10. 2:0:0:0:0:1 local\": expected MAC PEER, MAC local, or "
+	  "ADDRESS "
+	  "before these" },
+	{ BRIDGED "FDB = 10.0.0.1@1.2.3 2:0:0:0:0:1 local\n",
+	  "p.conf:7: FDB \"10.0.0.1@1.2.3 2:0:0:0:0:1 local\": expected MAC PEER, MAC local, or "
+	  "ADDRESS "
+	  "before these" },
+	{ BRIDGED "FDB = 10.0.0.1@s 2:0:0:0:0:1 local\n",
+	  "p.conf:7: FDB \"10.0.0.1@s 2:0:0:0:0:1 local\": expected MAC PEER, MAC local, or "
+	  "ADDRESS "
+	  "before these" },
+	{ BRIDGED "FDB = 10.0.0.1@10@11 2:0:0:0:0:1 local\n",
+	  "p.conf:7: FDB \"10.0.0.1@10@11 2:0:0:0:0:1 local\": expected MAC PEER, MAC local, or "
+	  "ADDRESS "
+	  "before these" },
 	{ BRIDGED "FDB = 224.0.0.1 02:00:00:00:00:01 local\n",
 	  "p.conf:7: FDB: expected a MAC and an address that a container can have" },
 	{ BRIDGED "FDB = 02:00:00:00:00:01 barge\n" MEMBER_A,

@@ -767,7 +767,7 @@ struct frame_row {
 	uint8_t tags; /* as they lie there */
 	uint16_t tpid[4], tci[4];
 	uint16_t type;
-	uint16_t vlan;
+	uint16_t vlans[2];
 	bool good;
 };
 
@@ -785,16 +785,17 @@ static uint32_t make_frame(const struct frame_row *row, uint8_t *out)
 static void frames_are_parsed_through_their_tags(void **state)
 {
 	static const struct frame_row rows[] = {
-		{ 0, { 0 }, { 0 }, 0x0800, 0, true },
-		{ 0, { 0 }, { 0 }, 0x0026, 0, true }, /* 802.3: a length */
-		{ 0, { 0 }, { 0 }, 0x9100, 0, true }, /* no tag of ours */
-		{ 1, { 0x8100 }, { 5 }, 0x86dd, 5, true },
-		{ 1, { 0x88a8 }, { 0xffff }, 0x0800, 4095, true },
-		{ 1, { 0x8100 }, { 0xe000 }, 0x0806, 0, true }, /* priority alone */
-		{ 2, { 0x88a8, 0x8100 }, { 0x3123, 5 }, 0x0800, 0x123, true },
-		{ 2, { 0x8100, 0x8100 }, { 0, 5 }, 0x88cc, 0, true },
-		{ 3, { 0x88a8, 0x8100, 0x8100 }, { 1, 2, 3 }, 0x0800, 0, false },
-		{ 4, { 0x8100, 0x8100, 0x8100, 0x8100 }, { 1, 2, 3, 4 }, 0x0800, 0, false },
+		{ 0, { 0 }, { 0 }, 0x0800, { 0 }, true },
+		{ 0, { 0 }, { 0 }, 0x0026, { 0 }, true }, /* 802.3: a length */
+		{ 0, { 0 }, { 0 }, 0x9100, { 0 }, true }, /* no tag of ours */
+		{ 1, { 0x8100 }, { 5 }, 0x86dd, { 5 }, true },
+		{ 1, { 0x88a8 }, { 0xffff }, 0x0800, { 0x8fff }, true },
+		{ 1, { 0x8100 }, { 0xe000 }, 0x0806, { 0 }, true }, /* priority alone */
+		{ 2, { 0x88a8, 0x8100 }, { 0x3123, 5 }, 0x0800, { 0x8123, 5 }, true },
+		{ 2, { 0x8100, 0x8100 }, { 0, 5 }, 0x88cc, { 5 }, true },
+		{ 2, { 0x8100, 0x88a8 }, { 0xe007, 0xe000 }, 0x0800, { 7 }, true },
+		{ 3, { 0x88a8, 0x8100, 0x8100 }, { 1, 2, 3 }, 0x0800, { 0 }, false },
+		{ 4, { 0x8100, 0x8100, 0x8100, 0x8100 }, { 1, 2, 3, 4 }, 0x0800, { 0 }, false },
 	};
 
 	(void)state;
@@ -817,7 +818,9 @@ static void frames_are_parsed_through_their_tags(void **state)
 				assert_int_equal(frame.len, len);
 				assert_int_equal(frame.link_len, header);
 				assert_int_equal(frame.ethertype, rows[i].type);
-				assert_int_equal(frame.vlan, rows[i].vlan);
+				for (size_t tag = 0; tag < WIRE_VLANS_MAX; tag++)
+					assert_int_equal(load_be16(frame.vlans.tag[tag].b),
+					                 rows[i].vlans[tag]);
 				assert_int_equal(frame.tags, rows[i].tags);
 			}
 			free(copy);

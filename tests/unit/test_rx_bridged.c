@@ -399,6 +399,64 @@ static void addresses_of_others(void **state)
 	assert_stopped(rig, DROP_IN_MAC_OWNED);
 }
 
+/* A VLAN is a segment of its own: what is bound in one is free in the other. */
+static void addresses_of_other_vlans(void **state)
+{
+	const struct rig_options tags = { .guards.vlans = GUARD_VLANS_ALL };
+	struct rig *rig = *state;
+	struct fdb_place place;
+	struct fdb_key key;
+	uint8_t addr[16];
+
+	rig_publish(B, &tags);
+	know_in(B, &B->seg->local, station(1, 1), "10.7.9.9", vlan(10));
+	know_in(B, &B->seg->local, station(1, 1), "fd07::9:9", vlan(10));
+	know(B, B->seg_third, station(2, 1), "10.7.9.9");
+	build_arp(&f, everyone, station(0, 1), ARP_REPLY, "10.7.9.9", "10.7.1.3");
+	assert_stopped(rig, DROP_IN_BINDING);
+	build_tag(&f, ETHERTYPE_WIRE_VLAN, 0x600a);
+	assert_stopped(rig, DROP_IN_BINDING);
+	build_arp(&f, everyone, station(0, 1), ARP_REPLY, "10.7.9.9", "10.7.1.3");
+	build_tag(&f, ETHERTYPE_WIRE_VLAN, 20);
+	assert_delivered(rig);
+	rig_parse_addr(addr, "10.7.9.9");
+	key = fdb_key_in(vlan(20), FDB_IPV4, addr);
+	assert_true(is_known(B, &key, &place));
+	assert_ptr_equal(place.owner, B->seg_peer);
+	/* The same number in a service tag, or behind another tag, is neither of them. */
+	build_tag(&f, ETHERTYPE_WIRE_VLAN, 10);
+	assert_delivered(rig);
+	build_arp(&f, everyone, station(0, 1), ARP_REPLY, "10.7.9.9", "10.7.1.3");
+	build_tag(&f, ETHERTYPE_WIRE_QINQ, 10);
+	assert_delivered(rig);
+	build_nd(&f, all_nodes, station(0, 1), true, "fd07::9:9", "fd07::9:9");
+	build_tag(&f, ETHERTYPE_WIRE_VLAN, 10);
+	assert_stopped(rig, DROP_IN_BINDING);
+	build_nd(&f, all_nodes, station(0, 1), true, "fd07::9:9", "fd07::9:9");
+	build_tag(&f, ETHERTYPE_WIRE_VLAN, 20);
+	assert_delivered(rig);
+	/* And what data comes from. A priority tag is no VLAN, whatever is behind it. */
+	for (uint16_t priority = 0; priority < 2; priority++) {
+		build_udp(&f, everyone, station(0, 1), "10.7.9.9", "10.7.1.3", 30);
+		build_tag(&f, ETHERTYPE_WIRE_VLAN, 10);
+		if (priority)
+			build_tag(&f, ETHERTYPE_WIRE_VLAN, 0xe000);
+		assert_stopped(rig, DROP_IN_BINDING);
+		build_udp(&f, everyone, station(0, 1), "10.7.9.9", "10.7.1.3", 30);
+		build_tag(&f, ETHERTYPE_WIRE_VLAN, 20);
+		if (priority)
+			build_tag(&f, ETHERTYPE_WIRE_VLAN, 0xe000);
+		assert_delivered(rig);
+	}
+	/* The bridge has its addresses where there is no tag. */
+	build_arp(&f, everyone, station(0, 1), ARP_REPLY, "10.7.0.1", "10.7.1.2");
+	build_tag(&f, ETHERTYPE_WIRE_VLAN, 20);
+	assert_delivered(rig);
+	build_arp(&f, everyone, station(0, 1), ARP_REPLY, "10.7.0.1", "10.7.1.2");
+	build_tag(&f, ETHERTYPE_WIRE_VLAN, 0xe000);
+	assert_stopped(rig, DROP_IN_GATEWAY);
+}
+
 static void strict(void **state)
 {
 	const struct rig_options options = { .guards.mode = GUARD_STRICT };
@@ -747,6 +805,7 @@ int main(void)
 		connected_test(guards),
 		connected_test(macs_of_others),
 		connected_test(addresses_of_others),
+		connected_test(addresses_of_other_vlans),
 		connected_test(strict),
 		connected_test(quotas),
 		connected_test(moves),

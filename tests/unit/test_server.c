@@ -232,6 +232,21 @@ static void test_fdb(void **state)
 	expect_no_station("172.20.0.8");
 	expect_station("02:00:00:00:00:08", "02:00:00:00:00:08", "alice", "learned");
 
+	/* In a VLAN an address is another station. */
+	expect_good(FDB("add", "172.20.0.9@10") ",\"mac\":\"2:0:0:0:0:9\",\"at\":\"alice\"}");
+	expect_good(FDB("add", "172.20.0.9@s100.20") ",\"mac\":\"2:0:0:0:0:a\",\"at\":\"local\"}");
+	expect_station("172.20.0.9@10", "02:00:00:00:00:09", "alice", "static");
+	expect_station("172.20.0.9@s100.20", "02:00:00:00:00:0a", "here", "static");
+	expect_no_station("172.20.0.9");
+	reply = ask("{\"do\":\"fdb-list\"}");
+	assert_string_equal(text(station_of(reply, "172.20.0.9@10"), "vlan"), "10");
+	assert_string_equal(text(station_of(reply, "172.20.0.9@s100.20"), "vlan"), "s100.20");
+	assert_true(json_is_null(json_object_get(station_of(reply, "fd00::6"), "vlan")));
+	json_decref(reply);
+	expect_good(FDB("del", "172.20.0.9@s100.20") "}");
+	expect_no_station("172.20.0.9@s100.20");
+	expect_good(FDB("del", "172.20.0.9@10") "}");
+
 	/* Until the next reload, which says so. */
 	reply = ask("{\"do\":\"reload\"}");
 	assert_int_equal(number(reply, "dropped_count"), 2);

@@ -634,12 +634,19 @@ static void routers_answer_themselves(void **state)
 static void answers_have_the_askers_tags(void **state)
 {
 	const struct rig_options tags = { .guards.vlans = GUARD_VLANS_ALL };
+	struct wire_vlans both = { 0 };
 	struct rig *rig = *state;
 	const struct wire_arp *arp;
 
 	rig_publish(A, &tags);
-	know(A, &A->seg->local, station(0, 1), "10.7.0.2");
-	know(A, A->seg_peer, station(1, 1), "10.7.1.2");
+	store_be16(both.tag[0].b, WIRE_VLANS_SERVICE | 10);
+	store_be16(both.tag[1].b, 11);
+	know_in(A, &A->seg->local, station(0, 1), "10.7.0.2", both);
+	know_in(A, A->seg_peer, station(1, 1), "10.7.1.2", both);
+	/* The same address in other VLANs is another's. */
+	know(A, A->seg_third, station(2, 1), "10.7.1.2");
+	know_in(A, A->seg_third, station(2, 1), "10.7.1.2", vlan(10));
+	know_in(A, A->seg_third, station(2, 1), "10.7.1.2", vlan(11));
 	question_of(&f, false, "10.7.1.2");
 	build_tag(&f, ETHERTYPE_WIRE_VLAN, 11);
 	build_tag(&f, ETHERTYPE_WIRE_QINQ, 0x200a);
@@ -904,13 +911,6 @@ static void the_peers_mtu(void **state)
 	}
 }
 
-static void the_networks_mtu(void **state)
-{
-	const struct rig_options options = { .mtu = 800 };
-	struct rig *rig = *state;
-	uint32_t len;
-
-	rig_publish(A, &options);
 /*
  * A member that gets copies of what is for another has no say in how large that may
  * be: a small MTU in its hello costs it its copies, and tells their sender nothing.
@@ -958,6 +958,13 @@ static void the_peers_mtu_is_for_its_own(void **state)
 	assert_told(A, 0, 14, 576 - 22);
 }
 
+static void the_networks_mtu(void **state)
+{
+	const struct rig_options options = { .mtu = 800 };
+	struct rig *rig = *state;
+	uint32_t len;
+
+	rig_publish(A, &options);
 	know_mac(A, A->seg_peer, station(1, 1));
 	build_tcp(&f, station(1, 1), station(0, 1), "10.7.0.2", "10.7.1.2", 3000);
 	say(A, &f);
@@ -1342,6 +1349,7 @@ int main(void)
 		connected_test(over_long),
 		connected_test(a_tunnel_mtu_each),
 		connected_test(the_peers_mtu),
+		connected_test(the_peers_mtu_is_for_its_own),
 		connected_test(the_networks_mtu),
 		connected_test(ecn_and_no_more),
 		connected_test(tags_and_odd_frames),
@@ -1349,7 +1357,6 @@ int main(void)
 		bridged_test(known_waits_too),
 		bridged_test(forgotten_while_it_waited),
 		bridged_test(found_while_it_waited),
-		connected_test(the_peers_mtu_is_for_its_own),
 		bridged_test(answered_while_it_waited),
 		bridged_test(withdrawn_while_it_waited),
 		bridged_test(no_member_any_more),

@@ -114,11 +114,12 @@ def control(kind, *tlvs):
     return struct.pack(">BBH", 0x10, kind, len(body)) + body
 
 
-def station(sequence, mac, address=None, gone=False):
-    """@mac as six bytes; @address as text or None: the MAC itself."""
+def station(sequence, mac, address=None, gone=False, vlan=None):
+    """@mac as six bytes; @address as text or None: the MAC itself; @vlan: of the address."""
     raw = b"" if address is None else socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
     family = {0: 0, 4: 4, 16: 6}[len(raw)]
-    return tlv("station", struct.pack(">QBB", sequence, GONE if gone else 0, family) + mac + raw)
+    tags = b"" if vlan is None else struct.pack(">H", vlan)
+    return tlv("station", struct.pack(">QBB", sequence, GONE if gone else 0, family) + mac + raw + tags)
 
 
 def announce(vni, boot, after, to, *stations, end=True):
