@@ -128,6 +128,15 @@ int config_read_unknown(const struct config_place *place, struct config_network 
 	return read_switch(place, value, words, &network->guards.drop_unknown);
 }
 
+int config_read_host_routing(const struct config_place *place, struct config_network *network,
+                             struct slice value)
+{
+	static const char *const words[] = { "drop", "pass" };
+
+	note_bridged(place, network);
+	return read_switch(place, value, words, &network->guards.host_routing);
+}
+
 int config_read_arp_check(const struct config_place *place, struct config_network *network,
                           struct slice value)
 {

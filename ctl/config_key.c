@@ -357,6 +357,7 @@ const struct config_key config_keys[] = {
 	{ "LinkControl", SECTION_NETWORK, false, NULL, config_read_link_control },
 	{ "UnknownUnicast", SECTION_NETWORK, false, NULL, config_read_unknown },
 	{ "MACs", SECTION_NETWORK, false, NULL, config_read_macs },
+	{ "HostRouting", SECTION_NETWORK, false, NULL, config_read_host_routing },
 	{ "ArpCheck", SECTION_NETWORK, false, NULL, config_read_arp_check },
 	{ "FDB", SECTION_NETWORK, true, NULL, config_read_station },
 	{ "Name", SECTION_PEER, false, read_peer_name, NULL },

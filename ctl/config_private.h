@@ -94,6 +94,8 @@ int config_read_unknown(const struct config_place *place, struct config_network 
                         struct slice value);
 int config_read_macs(const struct config_place *place, struct config_network *network,
                      struct slice value);
+int config_read_host_routing(const struct config_place *place, struct config_network *network,
+                             struct slice value);
 int config_read_arp_check(const struct config_place *place, struct config_network *network,
                           struct slice value);
 int config_read_station(const struct config_place *place, struct config_network *network,

@@ -81,7 +81,7 @@ static int open_tap(struct state *state, struct run_network *run,
 		return ret;
 	atomic_store_explicit(&run->network->merge_udp, run->tap.uso, memory_order_relaxed);
 	bridge.tap_index = run->tap_index;
-	network_derive_mac(bridge.tap_mac, state->device->identity.public_key, config->name, true);
+	memcpy(bridge.tap_mac, run->network->tap_mac, ETHER_ADDR_SIZE);
 	memcpy(bridge.router_mac, run->network->router_mac, ETHER_ADDR_SIZE);
 	run->bridge = bridge_open(state->priv, state->netlink, &bridge);
 	ret = run->bridge ? workers_call(&state->workers, add_tap, run) : -ENOMEM;

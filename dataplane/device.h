@@ -46,6 +46,7 @@ struct network {
 	uint16_t port; /* of the rings */
 	_Atomic bool merge_udp; /* the TAP takes UDP superframes; workers see a new one made */
 	uint8_t router_mac[ETHER_ADDR_SIZE];
+	uint8_t tap_mac[ETHER_ADDR_SIZE]; /* of the TAP as a network device */
 	struct neigh_table *neigh; /* routed networks */
 	struct fdb *fdb; /* bridged networks; NULL in routed ones */
 	struct member local; /* this host in it */

@@ -36,6 +36,7 @@ struct guards {
 	bool link_control; /* STP, LLDP, 802.1X, pause frames pass */
 	bool any_router, any_dhcp; /* pass from every member, not just the permitted */
 	bool arp_mismatch; /* ARP and ND may lie about their sender's MAC */
+	bool host_routing; /* peers may use this host as a router: rx_bridged.c */
 	bool drop_unknown; /* unicast whose place is not known is dropped, not flooded */
 };
 

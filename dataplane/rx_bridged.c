@@ -97,6 +97,40 @@ static enum drop admit(const struct inbound *in, const struct arrival *arrival, 
 	               : DROP_IN_FLOOD;
 }
 
+/* The bridge's own; in a VLAN (a device on top of it) its MAC has shown that it has it. */
+static bool is_host_address(const struct inbound *in, const struct arrival *arrival,
+                            const struct packet *pkt)
+{
+	const struct wire_vlans *vlans = &arrival->guarded.frame.vlans;
+	struct network *network = arrival->net->network;
+	struct fdb_key key = fdb_key_in(*vlans, pkt->family, pkt->destination);
+	struct fdb_place place;
+
+	if (guard_is_gateway(arrival->net, vlans, pkt->family, pkt->destination))
+		return true;
+	return load_be16(vlans->tag[0].b) &&
+	       fdb_lookup(network->fdb, &key, in->burst->now_ns, &place) &&
+	       place.owner == &network->local && view_is_bridge_mac(arrival->net, place.mac);
+}
+
+/*
+ * What is addressed to the bridge's MAC, or the TAP's, the bridge hands to the host's
+ * IP stack; which would route it into the host's other networks when it forwards, and
+ * Docker has it forward. What came by broadcast or multicast Linux routes nowhere
+ * (PACKET_HOST alone is), and to the MACs of other ports it does not listen.
+ */
+static bool is_to_be_routed(const struct inbound *in, const struct arrival *arrival)
+{
+	const struct guarded *guarded = &arrival->guarded;
+	const uint8_t *to = guarded->frame.data;
+
+	if (!view_is_bridge_mac(arrival->net, to) &&
+	    memcmp(to, arrival->net->network->tap_mac, ETHER_ADDR_SIZE) != 0)
+		return false;
+	return guarded->has_ip && !arrival->net->guards.host_routing &&
+	       !packet_is_multicast(&guarded->pkt) && !is_host_address(in, arrival, &guarded->pkt);
+}
+
 /* All that costs a look into tables. False: dropped. */
 static bool find_target(struct inbound *in, struct arrival *arrival)
 {
@@ -137,6 +171,9 @@ void rx_bridged(struct inbound *in, uint8_t *data, uint32_t len)
 	if (reason == DROP_NONE && arrival.csum_undone &&
 	    !(guarded->has_ip && guarded->pkt.flags & PACKET_L4))
 		reason = DROP_IN_MALFORMED;
+	/* For each packet: those of one flow may have many destinations. */
+	if (reason == DROP_NONE && is_to_be_routed(in, &arrival))
+		reason = DROP_IN_HOST_ROUTING;
 	if (reason != DROP_NONE) {
 		drop(in, &arrival, reason);
 		return;

@@ -101,6 +101,9 @@ static const struct drop_entry drops[] = {
 		"A peer sent more broadcast, multicast and unknown frames than it may." },
 	[DROP_IN_ANNOUNCE] = { "in-announce",
 		"A peer announced too fast, or out of turn." },
+	[DROP_IN_HOST_ROUTING] = { "in-host-routing",
+		"A peer sent this host's bridge a packet for an address that is not the bridge's: "
+		"to be routed elsewhere (HostRouting)." },
 	[DROP_IN_TUNNEL] = { "in-tunnel",
 		"A peer sent a frame for a MAC that is at another host: it never goes back out." },
 

@@ -59,6 +59,7 @@ enum drop {
 	DROP_IN_VLAN, /* a VLAN tag that is not configured */
 	DROP_IN_FLOOD, /* broadcast, unknown and multicast beyond the peer's bucket */
 	DROP_IN_ANNOUNCE, /* announcements or checks beyond the bucket, or out of turn */
+	DROP_IN_HOST_ROUTING, /* IP for this host to route: to the bridge's MAC, not its address */
 	DROP_IN_TUNNEL, /* a frame for a MAC that is behind the tunnel: never back into it */
 
 	/* frames from the TAP */

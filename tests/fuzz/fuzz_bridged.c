@@ -157,6 +157,7 @@ static void step_guards(uint8_t choice)
 		            .any_router = choice & 16,
 		            .any_dhcp = choice & 32,
 		            .arp_mismatch = choice & 64,
+		            .host_routing = choice & 64,
 		            .drop_unknown = choice & 128 },
 	};
 

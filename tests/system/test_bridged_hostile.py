@@ -317,6 +317,69 @@ def test_a_flood_of_announcements(field, record_property):
     assert field.entry(field.c.mac)["at"] == "barge3"
 
 
+def ip6(source, destination, payload=MARK):
+    from scapy.layers.inet import UDP
+    from scapy.layers.inet6 import IPv6
+    return bytes(IPv6(src=source, dst=destination) / UDP(sport=7, dport=7) / payload)
+
+
+@pytest.mark.parametrize("rule", ["drop", "pass"])
+def test_a_host_is_no_way_into_its_other_networks(lab3, io, rule):
+    """A host that forwards, as Docker has it: a member's packets to the bridge's MAC go no further, unless they may.
+
+    With "pass" it shows as well what never went further: what came by broadcast, or to the MAC of another station.
+    """
+    with_rule = {7: f"HostRouting = {rule}\n"}
+    field = Battlefield(lab3, io, networks=with_rule if rule == "pass" else {})
+    host = lab3[0]
+    for bridge, prefix in (("seg7", "10.7.0.1/16"), ("priv", "192.168.77.1/24")):
+        if bridge == "priv":
+            host.bridge(bridge)
+        host.run(f"ip addr add {prefix} dev {bridge}")
+    host.run("ip -6 addr add fd77::1/64 dev priv nodad")
+    for key in ("ipv4.ip_forward", "ipv6.conf.all.forwarding"):
+        host.sysctl(f"net.{key}", 1)
+    for key in ("all", "seg7"):
+        host.sysctl(f"net.ipv4.conf.{key}.rp_filter", 0)
+    behind = host.container("behind", bridge="priv", address="192.168.77.2/24", address6="fd77::2/64")
+    assert host.ping(behind.address) and host.ping(behind.address6)
+
+    def mac_of(device):
+        return next(w for w in host.run(f"ip -br link show {device}").split() if w.count(":") == 5)
+
+    tap = next(p["ifname"] for p in json.loads(host.run("ip -j -d link show master seg7"))
+               if p["linkinfo"]["info_kind"] == "tun")
+    # A MAC that the bridge takes for its own as well: of a port, of which one has the bridge's.
+    ports = [mac_of(c.port) for c in (field.a, field.container(host, 7, 8))]
+    port = next(mac for mac in ports if mac != mac_of("seg7"))
+    try:
+        with Sniffer(behind) as through:
+            for to in (mac_of("seg7"), mac_of(tap)):
+                for packet in (ip("10.7.2.66", behind.address), ip6("fd00:7::2:66", behind.address6)):
+                    field.client.frame(7, frame(EVIL, to, 0x0800 if packet[0] == 0x45 else 0x86dd, packet))
+            if rule == "drop":
+                wait_for(lambda: field.counter("in-host-routing") >= 4, 5, "the drops")
+            time.sleep(0.3)
+        assert len(through.frames) == (0 if rule == "drop" else 4)
+        with Sniffer(behind) as through:
+            for to in (BROADCAST, "33:33:00:00:00:01", port, field.a.mac):
+                field.client.frame(7, frame(EVIL, to, 0x0800, ip("10.7.2.66", behind.address)))
+                field.client.frame(7, frame(EVIL, to, 0x86dd, ip6("fd00:7::2:66", behind.address6)))
+            time.sleep(0.3)
+        assert not through.frames
+        assert field.counter("in-host-routing") == (4 if rule == "drop" else 0)
+        # The host itself is there for the segment.
+        assert field.c.ping("10.7.0.1", count=2)
+        own = link_local(host, "seg7") + "%eth0"
+        wait_for(lambda: field.c.ping(own, timeout=1), 5, "the bridge's link-local address")
+    finally:
+        field.close()
+
+
+def link_local(host, device):
+    return next(a["local"] for a in json.loads(host.run(f"ip -j -6 addr show dev {device} scope link"))[0]["addr_info"])
+
+
 def test_stations_of_a_member_that_dies_can_be_had_by_another(lab3, io):
     """kill -9 of a host: its container, started elsewhere with the same addresses, is reached."""
     segments = Segments(lab3, io)

@@ -42,6 +42,7 @@ static const char everything[] = BRIDGED
 	"UnknownUnicast = drop\n"
 	"MACs = 16384\n"
 	"ArpCheck = off\n"
+	"HostRouting = pass\n"
 	"FDB = 02:00:00:00:00:05 barge2\n"
 	"FDB = 172.20.0.6 02:0:0:0:0:6 local\n"
 	"FDB = 172.20.0.6@10 02:0:0:0:0:5 barge2\n"
@@ -62,7 +63,7 @@ static void check_everything(const struct config *config)
 	assert_true(network->guards.vlan_list[0] == (1ULL << 1 | 7ULL << 10));
 	assert_true(network->guards.vlan_list[GUARD_VLAN_WORDS - 1] == 1ULL << 62);
 	assert_true(network->guards.link_control && network->guards.drop_unknown &&
-	            network->guards.arp_mismatch);
+	            network->guards.arp_mismatch && network->guards.host_routing);
 	assert_true(network->routers.local && !network->routers.all);
 	assert_int_equal(network->routers.count, 1);
 	assert_memory_equal(network->routers.peers[0].key, a->public_key, KEY_SIZE);
@@ -112,7 +113,8 @@ static void test_good(void **state)
 {
 	static const char *const rows[] = {
 		BRIDGED "Guard = off\nVLANs = all\nRouterAdverts = none\nDHCPServers = none\n",
-		BRIDGED "VLANs = none\nLinkControl = drop\nUnknownUnicast = flood\nArpCheck = on\n",
+		BRIDGED "VLANs = none\nLinkControl = drop\nUnknownUnicast = flood\nArpCheck = on\n"
+			"HostRouting = drop\n",
 		BRIDGED "RouterAdverts = all\nMACs = 1\n",
 		/* in any order, for keys and sections */
 		INTERFACE "[Network]\nGuard = learn\nVNI = 16777215\nBridge = b\nMode = bridged\n",
@@ -184,6 +186,7 @@ static const struct {
 	{ BRIDGED "UnknownUnicast = floods\n",
 	  "p.conf:7: UnknownUnicast \"floods\": expected flood or drop; did you mean \"flood\"?" },
 	{ BRIDGED "ArpCheck = learn\n", "p.conf:7: ArpCheck \"learn\": expected on or off" },
+	{ BRIDGED "HostRouting = off\n", "p.conf:7: HostRouting \"off\": expected drop or pass" },
 	{ BRIDGED "MACs = 0\n", "p.conf:7: MACs \"0\": expected 1 to 16384" },
 	{ BRIDGED "MACs = 16385\n", "p.conf:7: MACs \"16385\": expected 1 to 16384" },
 	{ BRIDGED "VLANs = 0\n",

@@ -557,6 +557,65 @@ static void never_tunnel_to_tunnel(void **state)
 	assert_delivered(rig);
 }
 
+static struct mac mac_of(const uint8_t bytes[ETHER_ADDR_SIZE])
+{
+	struct mac mac;
+
+	memcpy(mac.b, bytes, sizeof(mac.b));
+	return mac;
+}
+
+/* The host is a station of the segment, and not the way to its other networks. */
+static void not_through_this_host(void **state)
+{
+	const struct rig_options tags = { .guards.vlans = GUARD_VLANS_ALL };
+	const struct rig_options routing = { .guards.host_routing = true };
+	struct rig *rig = *state;
+	const struct mac hosts[] = { mac_of(RIG_BRIDGE_MAC), mac_of(B->seg->tap_mac) };
+	const struct mac bridge = hosts[0];
+
+	for (size_t i = 0; i < 2; i++) {
+		build_udp(&f, hosts[i], station(0, 1), "10.7.0.2", "10.99.0.1", 30);
+		assert_stopped(rig, DROP_IN_HOST_ROUTING);
+		build_udp(&f, hosts[i], station(0, 1), "10.7.0.2", "10.7.1.2", 30);
+		assert_stopped(rig, DROP_IN_HOST_ROUTING);
+		build_udp(&f, hosts[i], station(0, 1), "fd07::2", "fd99::1", 30);
+		assert_stopped(rig, DROP_IN_HOST_ROUTING);
+		build_udp(&f, hosts[i], station(0, 1), "10.7.0.2", "10.7.0.1", 30);
+		assert_delivered(rig);
+		build_udp(&f, hosts[i], station(0, 1), "fe80::2", "fe80::1", 30);
+		assert_delivered(rig);
+		build_udp(&f, hosts[i], station(0, 1), "10.7.0.2", "255.255.255.255", 30);
+		assert_delivered(rig);
+		build_other(&f, hosts[i], station(0, 1), 46);
+		assert_delivered(rig);
+	}
+	/* What is for others, or for all, the host does not route. */
+	build_udp(&f, everyone, station(0, 1), "10.7.0.2", "10.99.0.1", 30);
+	assert_delivered(rig);
+	build_udp(&f, station(1, 1), station(0, 1), "10.7.0.2", "10.99.0.1", 30);
+	assert_delivered(rig);
+	/* In a VLAN: what the bridge's MAC has shown to have there. */
+	rig_publish(B, &tags);
+	know_in(B, &B->seg->local, bridge, "10.7.3.1", vlan(10));
+	know_in(B, &B->seg->local, station(1, 1), "10.7.3.2", vlan(10));
+	know_in(B, B->seg_third, station(2, 1), "10.7.3.3", vlan(10));
+	for (unsigned int i = 0; i < 5; i++) {
+		static const char *const to[] = { "10.7.3.1", "10.7.3.2", "10.7.3.3", "10.7.0.1",
+			                          "10.7.3.1" };
+
+		build_udp(&f, bridge, station(0, 1), "10.7.0.2", to[i], 30);
+		build_tag(&f, ETHERTYPE_WIRE_VLAN, i < 4 ? 10 : 11);
+		if (i == 0)
+			assert_delivered(rig);
+		else
+			assert_stopped(rig, DROP_IN_HOST_ROUTING);
+	}
+	rig_publish(B, &routing);
+	build_udp(&f, bridge, station(0, 1), "10.7.0.2", "10.99.0.1", 30);
+	assert_delivered(rig);
+}
+
 static void storms(void **state)
 {
 	struct rig *rig = *state;
@@ -743,6 +802,20 @@ static void no_claim_hides_in_a_run(void **state)
 	assert_int_equal(delivered_frames(B), 6);
 }
 
+/* One flow, of which each third packet is for elsewhere. */
+static void no_route_hides_in_a_run(void **state)
+{
+	struct rig *rig = *state;
+
+	for (unsigned int i = 0; i < 9; i++) {
+		build_udp(&f, mac_of(RIG_BRIDGE_MAC), station(0, 1), "10.7.0.2",
+		          i % 3 == 2 ? "10.99.0.1" : "10.7.0.1", 1120 - 22 - 28);
+		add_to_run(rig, RIG_VNI_SEG);
+	}
+	give_run(rig);
+	assert_true(rig_counted(B, DROP_IN_HOST_ROUTING, 3, RIG_PEER | RIG_SEG));
+}
+
 /* Two networks, and packets of a routed one, in a run. */
 static void networks_in_a_run(void **state)
 {
@@ -810,11 +883,13 @@ int main(void)
 		connected_test(quotas),
 		connected_test(moves),
 		connected_test(never_tunnel_to_tunnel),
+		connected_test(not_through_this_host),
 		connected_test(storms),
 		connected_test(answers_go_back),
 		connected_test(a_flow_is_merged),
 		connected_test(nothing_hides_in_a_run),
 		connected_test(no_claim_hides_in_a_run),
+		connected_test(no_route_hides_in_a_run),
 		connected_test(networks_in_a_run),
 		connected_test(floods_in_a_run),
 	};
