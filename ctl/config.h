@@ -128,12 +128,16 @@ struct config_peer {
 
 struct config_index;
 
+/* AUTO: when there are more processors than workers. */
+enum config_realtime { CONFIG_REALTIME_AUTO, CONFIG_REALTIME_NO, CONFIG_REALTIME_YES };
+
 struct config {
 	uint8_t private_key[KEY_SIZE];
 	bool has_private_key;
 	uint16_t listen_port; /* 0: the kernel chooses */
 	uint32_t fwmark; /* 0: none */
 	unsigned int workers; /* threads of the data path; in force from the next start on */
+	enum config_realtime realtime; /* their priority */
 	struct config_network *networks;
 	size_t network_count;
 	struct config_peer *peers;

@@ -157,6 +157,17 @@ static int read_workers(struct config_parser *parser, struct slice value)
 	return 0;
 }
 
+static int read_realtime(struct config_parser *parser, struct slice value)
+{
+	if (slice_equals(value, "yes"))
+		parser->config->realtime = CONFIG_REALTIME_YES;
+	else if (slice_equals(value, "no"))
+		parser->config->realtime = CONFIG_REALTIME_NO;
+	else
+		return fail_value(parser, "Realtime", value, "expected yes or no");
+	return 0;
+}
+
 /* --- [Network] --- */
 
 static int read_network_name(struct config_parser *parser, struct slice value)
@@ -334,6 +345,7 @@ const struct config_key config_keys[] = {
 	{ "ListenPort", SECTION_INTERFACE, false, read_listen_port, NULL },
 	{ "FwMark", SECTION_INTERFACE, false, read_fwmark, NULL },
 	{ "Workers", SECTION_INTERFACE, false, read_workers, NULL },
+	{ "Realtime", SECTION_INTERFACE, false, read_realtime, NULL },
 	{ "Address", SECTION_INTERFACE, true, NULL, NULL },
 	{ "DNS", SECTION_INTERFACE, true, NULL, NULL },
 	{ "MTU", SECTION_INTERFACE, true, NULL, NULL },

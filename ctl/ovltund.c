@@ -443,6 +443,11 @@ static void announce(const struct daemon *daemon)
 		              features[0] && daemon->io_refused[0] ? "; " : "", daemon->io_refused);
 	if (state->workers.count > 1)
 		buffer_printf(&line, ", %u workers", state->workers.count);
+	if (state->realtime)
+		buffer_printf(&line, ", realtime priority");
+	else if (state->realtime_error)
+		buffer_printf(&line, ", no realtime priority (%s)",
+		              strerror(-state->realtime_error));
 	buffer_printf(&line, ", AEAD %s", aead_name());
 	if (!state->udp[0].gso || !state->udp[0].gro)
 		buffer_printf(&line, ", no %s",

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* Of each UDP socket: what arrives while a worker handles a burst has to fit. */
 #define UDP_BUFFER (8 * 1024 * 1024)
@@ -207,4 +208,20 @@ int priv_set_fwmark(struct priv *priv, const struct udp_sockets *udp, uint32_t f
 {
 	(void)priv;
 	return udp_set_fwmark(udp, fwmark);
+}
+
+int priv_allow_realtime(struct priv *priv)
+{
+	const rlim_t lowest = 1;
+	struct rlimit limit;
+
+	(void)priv;
+	if (getrlimit(RLIMIT_RTPRIO, &limit) < 0)
+		return -errno;
+	if (limit.rlim_cur >= lowest)
+		return 0;
+	limit.rlim_cur = lowest;
+	if (limit.rlim_max < lowest)
+		limit.rlim_max = lowest;
+	return setrlimit(RLIMIT_RTPRIO, &limit) < 0 ? -errno : 0;
 }

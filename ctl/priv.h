@@ -46,4 +46,7 @@ int priv_open_udp(struct priv *priv, struct udp_sockets *udp, unsigned int count
                   uint32_t fwmark);
 int priv_set_fwmark(struct priv *priv, const struct udp_sockets *udp, uint32_t fwmark);
 
+/* Threads of this process may take the lowest realtime priority from now on. */
+int priv_allow_realtime(struct priv *priv);
+
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  *	show    version: 1
- *	        device: name, public_key (null: none), listen_port, fwmark, workers, io,
- *	                features, aead, uptime_s, memory_locked
+ *	        device: name, public_key (null: none), listen_port, fwmark, workers, realtime,
+ *	                io, features, aead, uptime_s, memory_locked
  *	        networks: name, mode (routed, bridged), bridge, attached, problem (null: none), tap,
  *	                router_mac, subnets, ranges, gateways, mtu (0: the peers'),
  *	                rx_packets, rx_bytes (to containers), tx_packets, tx_bytes;
@@ -128,13 +128,14 @@ static json_t *show_device(const struct state *state)
 
 	if (config->has_private_key)
 		secret_derive_public(key, config->private_key);
-	return json_pack("{s:o, s:o, s:i, s:I, s:i, s:s, s:s, s:s, s:I, s:b}", "name",
+	return json_pack("{s:o, s:o, s:i, s:I, s:i, s:b, s:s, s:s, s:s, s:I, s:b}", "name",
 	                 text(state->name), "public_key",
 	                 config->has_private_key ? base64(key) : json_null(), "listen_port",
 	                 state->udp_open ? (int)state->udp[0].port : 0, "fwmark",
-	                 number(config->fwmark), "workers", (int)state->workers.count, "io",
-	                 worker ? worker_io_name(worker) : "none", "features",
-	                 worker ? worker_io_features(worker) : "", "aead", aead_name(), "uptime_s",
+	                 number(config->fwmark), "workers", (int)state->workers.count, "realtime",
+	                 state->realtime, "io", worker ? worker_io_name(worker) : "none",
+	                 "features", worker ? worker_io_features(worker) : "", "aead", aead_name(),
+	                 "uptime_s",
 	                 number((device_now(state->device) - state->started_ns) / STATE_SECOND_NS),
 	                 "memory_locked", state->device->peer_arena.locked);
 }

@@ -82,6 +82,8 @@ struct state {
 	struct run_members *members; /* of the network of the same place */
 	struct udp_sockets udp[WORKERS_MAX]; /* each worker's, all of one port */
 	bool udp_open;
+	bool realtime; /* workers may have realtime priority */
+	int realtime_error; /* -errno: why not, though they should */
 
 	struct stations *stations; /* the watch of bridges' FDBs; NULL: there is none */
 	struct upkeep_question *questions; /* to the resolver, under way */

@@ -8,6 +8,7 @@
  *	timers     what is due; neighbours to be asked again; members to be told things
  *	flush      seal, send, write
  *	handshakes their budget
+ *	pause      when what comes makes a better batch together (pace.h)
  *
  * The worker is a reader of quiesce.h: offline while it sleeps, passed at the
  * start of each round. Nothing that it read in one round is used in the next.
@@ -19,14 +20,18 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 #include "dataplane/announce.h"
 #include "dataplane/burst.h"
 #include "dataplane/handshake.h"
 #include "dataplane/neigh.h"
+#include "dataplane/pace.h"
 #include "dataplane/rx.h"
 #include "dataplane/tx.h"
 
@@ -51,9 +56,14 @@ struct worker {
 	uint64_t refused; /* and ring->refused */
 	struct ring_event events[RING_EVENTS_MAX];
 	struct mailbox mailbox;
+	uint64_t woken_ns; /* the round under way: when what it does was there, */
+	unsigned int events_count; /* and how much that was */
+	uint32_t packets, bytes;
 
 	/* with a thread only */
 	pthread_t thread;
+	struct pace pace;
+	bool realtime; /* the thread has that priority */
 	bool stopping; /* the thread's own */
 	enum worker_io io;
 	int start_result;
@@ -111,11 +121,14 @@ static void run_event(struct worker *worker, struct ring_event *event)
 {
 	struct burst *burst = worker->burst;
 
+	worker->bytes += event->len;
+	worker->packets++;
 	switch (event->type) {
 	case RING_FRAME:
 		tx_frame(burst, event->port, event->data, event->len);
 		break;
 	case RING_DATAGRAM:
+		worker->packets += (event->len - 1) / event->segment;
 		rx_datagrams(burst, event);
 		break;
 	case RING_PORT_LOST:
@@ -155,6 +168,9 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
 
 	burst->now_ns = device_now(device);
 	burst->view = atomic_load_explicit(&device->view, memory_order_acquire);
+	worker->woken_ns = burst->now_ns;
+	worker->events_count = n;
+	worker->packets = worker->bytes = 0;
 	for (unsigned int i = 0; i < n; i++)
 		run_event(worker, &worker->events[i]);
 	timers_run(burst);
@@ -245,6 +261,36 @@ static void report_start(struct worker *worker, int result)
 	pthread_mutex_unlock(&worker->mailbox.lock);
 }
 
+/* Of the calling thread. The lowest realtime priority is above all that have none. */
+static int set_priority(struct worker *worker, bool realtime)
+{
+	const int policy = realtime ? SCHED_RR : SCHED_OTHER;
+	const struct sched_param lowest = { .sched_priority = sched_get_priority_min(policy) };
+
+	if (realtime == worker->realtime)
+		return 0;
+	if (sched_setscheduler(0, policy, &lowest) < 0)
+		return -errno;
+	worker->realtime = realtime;
+	return 0;
+}
+
+/* The round is over: others have the processor, and work gathers, for as long as that pays. */
+static void rest(struct worker *worker)
+{
+	struct timespec pause = { .tv_sec = 0 };
+
+	pace_begin(&worker->pace, worker->woken_ns);
+	pause.tv_nsec = (long)pace_end(&worker->pace, device_now(worker->device), worker->packets,
+	                               worker->bytes, worker->events_count == RING_EVENTS_MAX);
+	if (set_priority(worker, pace_is_realtime(&worker->pace)))
+		worker->pace.realtime = false; /* it is not allowed any more */
+	if (!pause.tv_nsec)
+		return;
+	quiesce_offline(worker->reader);
+	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+}
+
 static void *run(void *arg)
 {
 	struct worker *worker = arg;
@@ -255,12 +301,16 @@ static void *run(void *arg)
 	/* Signals are the control thread's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	/* Pauses are shorter than the 50 us by which the kernel may lengthen them. */
+	(void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
 	err = open_ring(worker);
 	report_start(worker, err);
 	if (err)
 		return NULL;
-	while (!worker->stopping)
+	while (!worker->stopping) {
 		deadline_ns = worker_round(worker, deadline_ns);
+		rest(worker);
+	}
 	quiesce_offline(worker->reader);
 	ring_close(worker->ring);
 	return NULL;
@@ -333,6 +383,29 @@ void worker_stop(struct worker *worker)
 	(void)worker_call(worker, stop, worker);
 	pthread_join(worker->thread, NULL);
 	worker_destroy(worker);
+}
+
+struct priority {
+	struct worker *worker;
+	bool realtime;
+};
+
+static int take_priority(struct ring *ring, void *arg)
+{
+	const struct priority *priority = arg;
+	struct worker *worker = priority->worker;
+	int err = set_priority(worker, priority->realtime);
+
+	(void)ring;
+	worker->pace.realtime = priority->realtime && !err;
+	return err;
+}
+
+int worker_set_realtime(struct worker *worker, bool realtime)
+{
+	struct priority priority = { .worker = worker, .realtime = realtime };
+
+	return worker_call(worker, take_priority, &priority);
 }
 
 void worker_kick(struct worker *worker)

@@ -35,6 +35,11 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns);
  * returns. This is how the control thread attaches TAPs and sockets.
  */
 int worker_call(struct worker *worker, int (*fn)(struct ring *ring, void *arg), void *arg);
+/*
+ * Whether the thread has realtime priority when that serves (pace.h). Needs
+ * RLIMIT_RTPRIO or CAP_SYS_NICE. 0 or -errno; without it all goes on as before.
+ */
+int worker_set_realtime(struct worker *worker, bool realtime);
 /* Makes a sleeping worker look at timers that were set by another thread. */
 void worker_kick(struct worker *worker);
 

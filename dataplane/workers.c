@@ -60,6 +60,18 @@ int workers_call(const struct workers *workers,
 	return err;
 }
 
+int workers_set_realtime(const struct workers *workers, bool realtime)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < workers->count; i++) {
+		int one = worker_set_realtime(workers->list[i], realtime);
+
+		err = err ? err : one;
+	}
+	return err;
+}
+
 void workers_kick(const struct workers *workers)
 {
 	if (workers->count)
