@@ -58,17 +58,21 @@ uint8_t *burst_take(struct burst *burst, uint32_t len)
 	return p;
 }
 
-static void add(struct burst *burst, struct peer *peer, uint8_t *slot, uint32_t len, uint8_t tos,
-                enum burst_kind kind)
+/* The next packet, to be filled in: whose it is, and how it will be sealed. */
+static struct burst_packet *add(struct burst *burst, struct peer *peer, struct keypair *keypair,
+                                enum burst_kind kind)
 {
+	struct burst_packet *packet = &burst->packets[burst->packet_count++];
+
 	burst->packets_added++;
-	burst->packets[burst->packet_count++] = (struct burst_packet){
-		.peer = peer, .slot = slot, .len = len, .tos = tos, .kind = kind
-	};
+	packet->peer = peer;
+	packet->keypair = keypair;
+	packet->kind = kind;
+	return packet;
 }
 
-void burst_add_slots(struct burst *burst, struct peer *peer, const struct segment_slots *slots,
-                     uint8_t tos)
+void burst_add_slots(struct burst *burst, struct peer *peer, struct keypair *keypair,
+                     const struct segment_slots *slots, uint8_t tos)
 {
 	uint32_t total = (slots->count - 1) * slots->stride + slots->last;
 	uint8_t *slot = burst->buffer + burst->used;
@@ -78,24 +82,30 @@ void burst_add_slots(struct burst *burst, struct peer *peer, const struct segmen
 	 * which is what lets small packets share a send.
 	 */
 	burst->used += total;
-	for (uint32_t i = 0; i + 1 < slots->count; i++, slot += slots->stride)
-		add(burst, peer, slot, slots->stride - SEGMENT_OVERHEAD, tos & ECN_MASK,
-		    BURST_DATA);
-	add(burst, peer, slot, slots->last - SEGMENT_OVERHEAD, tos & ECN_MASK, BURST_DATA);
+	for (uint32_t i = 0; i < slots->count; i++, slot += slots->stride) {
+		struct burst_packet *packet = add(burst, peer, keypair, BURST_DATA);
+
+		packet->slot = slot;
+		packet->len =
+			(i + 1 < slots->count ? slots->stride : slots->last) - SEGMENT_OVERHEAD;
+		packet->tos = tos & ECN_MASK;
+	}
 }
 
 void burst_add_packet(struct burst *burst, struct peer *peer, const void *data, uint32_t len,
                       enum burst_kind kind)
 {
 	uint32_t padded = (len + WIRE_PADDING - 1) & ~(uint32_t)(WIRE_PADDING - 1);
-	uint8_t *slot;
+	struct burst_packet *packet;
 
 	burst_make_room(burst);
-	slot = burst_take(burst, padded + SEGMENT_OVERHEAD);
+	packet = add(burst, peer, peer_send_keypair(peer, burst->now_ns), kind);
+	packet->slot = burst_take(burst, padded + SEGMENT_OVERHEAD);
+	packet->len = padded;
+	packet->tos = 0;
 	if (len)
-		memcpy(slot + SEGMENT_HEADROOM, data, len);
-	memset(slot + SEGMENT_HEADROOM + len, 0, padded - len);
-	add(burst, peer, slot, padded, 0, kind);
+		memcpy(packet->slot + SEGMENT_HEADROOM, data, len);
+	memset(packet->slot + SEGMENT_HEADROOM + len, 0, padded - len);
 }
 
 static void add_send(struct burst *burst, struct peer *peer, const struct endpoint *to,
@@ -199,12 +209,19 @@ static void lay_out(struct burst *burst, const struct burst_packet *packets, uns
 	}
 }
 
+/* What is sealed with a key pair that has been replaced does not ask for the next one. */
+static bool wants_rekey(const struct peer *peer, const struct keypair *kp, uint64_t now_ns)
+{
+	return session_wants_rekey(kp, now_ns) &&
+	       atomic_load_explicit(&peer->session.current, memory_order_relaxed) == kp;
+}
+
 /* Seals a run of packets to one peer, at most AEAD_BURST_MAX, and tells the timers. */
 static void seal_run(struct burst *burst, const struct burst_packet *packets, unsigned int n,
                      const struct endpoint *to)
 {
 	struct peer *peer = packets[0].peer;
-	struct keypair *kp = peer_send_keypair(peer, burst->now_ns);
+	struct keypair *kp = packets[0].keypair;
 	struct session_op ops[AEAD_BURST_MAX];
 	bool data = false, alive = false;
 	uint64_t first;
@@ -224,7 +241,7 @@ static void seal_run(struct burst *burst, const struct burst_packet *packets, un
 	timers_any_sent(peer, burst->now_ns);
 	if (data)
 		timers_data_sent(peer, burst->now_ns);
-	if (alive && session_wants_rekey(kp, burst->now_ns))
+	if (alive && wants_rekey(peer, kp, burst->now_ns))
 		handshake_want(burst, peer);
 }
 
@@ -237,7 +254,8 @@ void burst_seal(struct burst *burst)
 		struct endpoint to;
 		unsigned int end = i;
 
-		while (end < burst->packet_count && burst->packets[end].peer == first->peer)
+		while (end < burst->packet_count && burst->packets[end].peer == first->peer &&
+		       burst->packets[end].keypair == first->keypair)
 			end++;
 		peer_get_endpoint(first->peer, &to);
 		if (!endpoint_is_set(&to)) {

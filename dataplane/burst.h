@@ -7,6 +7,11 @@
  * reservation of nonces and one sealing call per run of packets to a peer, one
  * submission to the ring.
  *
+ * A packet is sealed with the key pair by whose session it was framed, even if another
+ * worker has made a new one since: what the peer takes (frames, packets without their
+ * checksums) was agreed upon in that session. The key pair cannot go while the burst
+ * has it: the burst is flushed before the worker's round ends (quiesce.h).
+ *
  * Packets that go to one peer and lie next to each other in the buffer leave as
  * one UDP_SEGMENT send, whether they came from one superframe or from sixty
  * small frames.
@@ -43,6 +48,7 @@ enum burst_kind {
 
 struct burst_packet {
 	struct peer *peer;
+	struct keypair *keypair; /* NULL: there was none */
 	uint8_t *slot; /* header, plaintext, tag */
 	uint32_t len; /* plaintext with its padding */
 	uint8_t tos;
@@ -95,11 +101,12 @@ static inline bool burst_is_empty(const struct burst *burst)
 
 /*
  * @count slots of @stride bytes (the last of @last), just written at
- * burst->buffer + burst->used by segment_packet(), go to @peer.
+ * burst->buffer + burst->used by segment_packet(), go to @peer. @keypair was its
+ * peer_send_keypair() before it was looked at how they may be framed.
  */
-void burst_add_slots(struct burst *burst, struct peer *peer, const struct segment_slots *slots,
-                     uint8_t tos);
-/* One small packet, copied; an empty one is a keepalive. */
+void burst_add_slots(struct burst *burst, struct peer *peer, struct keypair *keypair,
+                     const struct segment_slots *slots, uint8_t tos);
+/* One small packet that any session takes, copied; an empty one is a keepalive. */
 void burst_add_packet(struct burst *burst, struct peer *peer, const void *data, uint32_t len,
                       enum burst_kind kind);
 /* A handshake message or cookie reply, copied. @peer may be NULL. */

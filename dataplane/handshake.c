@@ -182,7 +182,7 @@ static bool begin_session(struct burst *burst, struct peer *peer, struct noise_h
 {
 	struct device *device = burst->device;
 	struct peer_keypair *new = arena_get(&device->keypair_arena);
-	struct keypair *gone[3];
+	struct keypair *gone[3], *last;
 	unsigned int n;
 
 	if (!new)
@@ -194,10 +194,15 @@ static bool begin_session(struct burst *burst, struct peer *peer, struct noise_h
 		arena_put(&device->keypair_arena, new);
 		return false;
 	}
-	if (initiator)
+	if (initiator) {
+		last = atomic_load_explicit(&peer->session.next, memory_order_relaxed);
+		if (!last)
+			last = atomic_load_explicit(&peer->session.current, memory_order_relaxed);
+		hello_begin(peer, last, burst->now_ns);
 		n = session_install_initiator(&peer->session, &new->keypair, gone);
-	else
+	} else {
 		n = session_install_responder(&peer->session, &new->keypair, gone);
+	}
 	peer_retire_keypairs(peer, gone, n);
 	return true;
 }
@@ -216,7 +221,7 @@ static void session_is_up(struct burst *burst, struct peer *peer)
 	atomic_store_explicit(&peer->handshake_wall_ns, env->wall_ns(env->arg),
 	                      memory_order_relaxed);
 	device_event(burst->device, EVENT_HANDSHAKE_DONE, 1);
-	hello_begin(burst, peer);
+	hello_due(burst, peer);
 }
 
 void handshake_confirm(struct burst *burst, struct peer_keypair *kp)
@@ -225,14 +230,12 @@ void handshake_confirm(struct burst *burst, struct peer_keypair *kp)
 	struct keypair *gone[3];
 	bool confirmed;
 
-	/*
-	 * What was decided by the last session goes out on it: the peer may be a stock one
-	 * by now, which must not get a hint.
-	 */
-	if (burst->packet_count)
-		burst->flush(burst, burst->flush_arg);
 	pthread_mutex_lock(&peer->lock);
 	confirmed = atomic_load_explicit(&peer->session.next, memory_order_relaxed) == &kp->keypair;
+	if (confirmed)
+		hello_begin(peer,
+		            atomic_load_explicit(&peer->session.current, memory_order_relaxed),
+		            burst->now_ns);
 	peer_retire_keypairs(peer, gone, session_confirm(&peer->session, &kp->keypair, gone));
 	pthread_mutex_unlock(&peer->lock);
 	if (!confirmed)

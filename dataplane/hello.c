@@ -18,6 +18,9 @@
 
 #define SECOND_NS 1000000000ULL
 
+/* Both of two initiations that cross are answered within that. */
+#define CROSSING_NS (2 * TIMERS_REKEY_TIMEOUT_NS)
+
 uint32_t hello_format(uint8_t out[HELLO_SIZE_MAX], const struct hello_message *msg)
 {
 	struct tlv_writer tlvs = tlv_begin(out, HELLO_SIZE_MAX);
@@ -164,12 +167,8 @@ static bool set_vnis(struct hello *hello, const uint32_t *vnis, uint32_t count)
 }
 
 /* The last session is still good, and so is what it agreed upon. */
-static bool is_carried(const struct peer *peer, uint64_t now_ns)
+static bool is_carried(const struct hello *hello, const struct keypair *last, uint64_t now_ns)
 {
-	const struct hello *hello = &peer->hello;
-	const struct keypair *last =
-		atomic_load_explicit(&peer->session.previous, memory_order_acquire);
-
 	if (!last || peer_age_ns(now_ns, last->birth_ns) >= SESSION_REJECT_AFTER_NS)
 		return false;
 	return atomic_load_explicit(&hello->version, memory_order_relaxed) != 0 ||
@@ -177,13 +176,11 @@ static bool is_carried(const struct peer *peer, uint64_t now_ns)
 	        now_ns < atomic_load_explicit(&hello->settled_ns, memory_order_relaxed));
 }
 
-void hello_begin(struct burst *burst, struct peer *peer)
+void hello_begin(struct peer *peer, const struct keypair *last, uint64_t now_ns)
 {
 	struct hello *hello = &peer->hello;
-	bool carried;
+	bool carried = is_carried(hello, last, now_ns);
 
-	pthread_mutex_lock(&peer->lock);
-	carried = is_carried(peer, burst->now_ns);
 	if (!carried) {
 		atomic_store_explicit(&hello->tunnel_mtu, 0, memory_order_relaxed);
 		/* Without features VNIs are nothing, too. */
@@ -191,14 +188,11 @@ void hello_begin(struct burst *burst, struct peer *peer)
 	}
 	atomic_store_explicit(&hello->acked, false, memory_order_relaxed);
 	atomic_store_explicit(&hello->carried, carried, memory_order_relaxed);
-	atomic_store_explicit(&hello->settled_ns, burst->now_ns + HELLO_SETTLED_NS,
-	                      memory_order_relaxed);
-	atomic_store_explicit(&hello->asked_ns, burst->now_ns, memory_order_relaxed);
+	atomic_store_explicit(&hello->settled_ns, now_ns + HELLO_SETTLED_NS, memory_order_relaxed);
+	atomic_store_explicit(&hello->asked_ns, now_ns, memory_order_relaxed);
 	atomic_store_explicit(&hello->version, 0, memory_order_release);
 	atomic_store_explicit(&hello->sends_left, HELLO_SENDS_MAX, memory_order_relaxed);
 	atomic_store_explicit(&hello->answers_left, HELLO_ANSWERS_MAX, memory_order_relaxed);
-	pthread_mutex_unlock(&peer->lock);
-	hello_due(burst, peer);
 }
 
 void hello_changed(struct peer *peer)
@@ -256,14 +250,33 @@ static void answer(struct burst *burst, struct peer *peer)
 
 enum news { NEWS_NONE, NEWS_CHANGED, NEWS_FIRST, NEWS_STALE };
 
+/*
+ * Of a session before this one: a hello that was long on its way, or held back, must
+ * not say what the peer takes now, which may be a stock one. Each session has its own.
+ * Sessions whose initiations crossed are one: either side may take the other's for it.
+ */
+static bool is_of_the_past(const struct peer *peer, const struct keypair *keypair)
+{
+	const struct keypair *current =
+		atomic_load_explicit(&peer->session.current, memory_order_relaxed);
+
+	return current && keypair->birth_ns + CROSSING_NS < current->birth_ns;
+}
+
 /* What @msg says is from here on so. */
-static enum news believe(struct peer *peer, const struct hello_message *msg)
+static enum news believe(struct peer *peer, const struct keypair *keypair,
+                         const struct hello_message *msg)
 {
 	struct hello *hello = &peer->hello;
 	enum news news;
 	uint64_t boot;
 
+	/* Under the lock: no other worker makes a new session meanwhile. */
 	pthread_mutex_lock(&peer->lock);
+	if (is_of_the_past(peer, keypair)) {
+		news = NEWS_STALE;
+		goto out;
+	}
 	boot = atomic_load_explicit(&hello->boot, memory_order_relaxed);
 	news = atomic_load_explicit(&hello->version, memory_order_relaxed) ? NEWS_NONE : NEWS_FIRST;
 	/*
@@ -291,7 +304,8 @@ out:
 	return news;
 }
 
-bool hello_receive(struct burst *burst, struct peer *peer, const uint8_t *data, uint32_t len)
+bool hello_receive(struct burst *burst, struct peer *peer, const struct keypair *keypair,
+                   const uint8_t *data, uint32_t len)
 {
 	struct hello_message msg;
 	enum news news;
@@ -302,7 +316,7 @@ bool hello_receive(struct burst *burst, struct peer *peer, const uint8_t *data, 
 		return true; /* of a version to come: ignored */
 	if (!hello_parse(data, len, &msg))
 		return false;
-	news = believe(peer, &msg);
+	news = believe(peer, keypair, &msg);
 	if (news == NEWS_STALE)
 		return true;
 	/*

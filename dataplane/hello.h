@@ -25,6 +25,7 @@
 #include "dataplane/wire.h"
 
 struct burst;
+struct keypair;
 struct peer;
 
 #define HELLO_SENDS_MAX 3
@@ -76,8 +77,12 @@ struct hello_info {
 	uint32_t vnis[HELLO_VNIS_MAX]; /* ascending */
 };
 
-/* A session is up: sends hello. */
-void hello_begin(struct burst *burst, struct peer *peer);
+/*
+ * Before another key pair takes the place of @last (NULL: there was none) as the one
+ * to send with, its lock held: what was agreed upon ends, so that whoever finds the new
+ * key pair finds nothing of it. hello_due() is to follow.
+ */
+void hello_begin(struct peer *peer, const struct keypair *last, uint64_t now_ns);
 /*
  * What hello says to @peer has changed (a VNI was granted or taken, the tunnel's
  * MTU): it is sent again. Any thread, after the view that says so was published;
@@ -86,11 +91,11 @@ void hello_begin(struct burst *burst, struct peer *peer);
 void hello_changed(struct peer *peer);
 /* A frame cannot go to the peer (HELLO_NO). */
 void hello_wanted(struct burst *burst, struct peer *peer);
-/* TIMER_HELLO */
+/* TIMER_HELLO, or a session is up. */
 void hello_due(struct burst *burst, struct peer *peer);
-/* A control message, authenticated. False: it does not parse. */
-bool hello_receive(struct burst *burst, struct peer *peer, const uint8_t *data, uint32_t len)
-	__attribute__((warn_unused_result));
+/* A control message, authenticated by @keypair. False: it does not parse. */
+bool hello_receive(struct burst *burst, struct peer *peer, const struct keypair *keypair,
+                   const uint8_t *data, uint32_t len) __attribute__((warn_unused_result));
 
 /*
  * May frames of that network go to the peer? AWAITED: they wait; what waits is

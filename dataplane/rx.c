@@ -24,9 +24,6 @@
 #define ECN_CE   0x03
 #define ECN_ECT1 0x01
 
-/* Both of two initiations that cross are answered within that. */
-#define CROSSING_NS (2 * TIMERS_REKEY_TIMEOUT_NS)
-
 int rx_ecn(uint8_t inner, uint8_t outer)
 {
 	if (inner == ECN_CE)
@@ -191,19 +188,6 @@ static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len, bool csum_und
 	in->bytes += pkt.len;
 }
 
-/*
- * Of a session before this one: a hello that was long on its way, or held back, must
- * not say what the peer takes now, which may be a stock one. Each session has its own.
- * Sessions whose initiations crossed are one: either side may take the other's for it.
- */
-static bool is_of_the_past(const struct inbound *in)
-{
-	const struct keypair *current =
-		atomic_load_explicit(&in->peer->session.current, memory_order_acquire);
-
-	return current && in->keypair->birth_ns + CROSSING_NS < current->birth_ns;
-}
-
 static bool rx_control(struct inbound *in, const uint8_t *data, uint32_t len)
 {
 	uint8_t type =
@@ -214,14 +198,9 @@ static bool rx_control(struct inbound *in, const uint8_t *data, uint32_t len)
 	case WIRE_CONTROL_ACK:
 	case WIRE_CONTROL_CHECK:
 		return announce_receive(in->burst, in->peer, data, len);
-	case WIRE_CONTROL_HELLO:
-		if (is_of_the_past(in))
-			return true;
-		break;
 	default:
-		break;
+		return hello_receive(in->burst, in->peer, in->keypair, data, len);
 	}
-	return hello_receive(in->burst, in->peer, data, len);
 }
 
 /* One authenticated plaintext. */

@@ -285,7 +285,8 @@ static enum segment_verdict put_slots(struct outbound *out, uint32_t mtu,
 	return copy->verdict;
 }
 
-void tx_cut(struct outbound *out, struct peer *peer, enum segment_framing framing)
+void tx_cut(struct outbound *out, struct peer *peer, struct keypair *keypair,
+            enum segment_framing framing)
 {
 	struct burst *burst = out->burst;
 	struct device *device = burst->device;
@@ -320,7 +321,7 @@ void tx_cut(struct outbound *out, struct peer *peer, enum segment_framing framin
 		tx_drop(out, peer, DROP_OUT_GSO);
 		return;
 	}
-	burst_add_slots(burst, peer, slots, out->has_ip ? out->pkt.tos : 0);
+	burst_add_slots(burst, peer, keypair, slots, out->has_ip ? out->pkt.tos : 0);
 	stats_add(&network->tx_packets, slots->count);
 	stats_add(&network->tx_bytes, out->has_ip ? out->pkt.len : out->frame.len);
 	if (slots->cut)
@@ -398,6 +399,7 @@ static void tx_ip(struct outbound *out)
 {
 	const struct view *view = out->burst->view;
 	const struct packet *pkt = &out->pkt;
+	struct keypair *keypair;
 	struct peer *peer;
 
 	if (packet_is_multicast(pkt)) {
@@ -429,8 +431,9 @@ static void tx_ip(struct outbound *out)
 		tx_drop(out, peer, DROP_OUT_LOOP);
 		return;
 	}
-	if (peer_send_keypair(peer, out->burst->now_ns))
-		tx_cut(out, peer,
+	keypair = peer_send_keypair(peer, out->burst->now_ns);
+	if (keypair)
+		tx_cut(out, peer, keypair,
 		       hello_may_send(&peer->hello, WIRE_FEATURE_CHECKSUM_HINT) ? SEGMENT_IP_HINT
 		                                                                : SEGMENT_IP);
 	else if (tx_has_endpoint(peer))

@@ -37,10 +37,11 @@ static bool charge(const struct outbound *out, struct member *member)
 static void send_to(struct outbound *out, struct member *member)
 {
 	struct peer *peer = member->peer;
+	struct keypair *keypair = peer_send_keypair(peer, out->burst->now_ns);
 	enum hello_state state = HELLO_AWAITED;
 	bool hint;
 
-	if (peer_send_keypair(peer, out->burst->now_ns)) {
+	if (keypair) {
 		state = hello_has_vni(&peer->hello, out->net->vni, out->burst->now_ns);
 	} else if (!tx_has_endpoint(peer)) {
 		tx_drop(out, peer, DROP_OUT_NO_ENDPOINT);
@@ -56,7 +57,7 @@ static void send_to(struct outbound *out, struct member *member)
 		return;
 	hint = hello_may_send(&peer->hello, WIRE_FEATURE_CHECKSUM_HINT);
 	if (state == HELLO_YES)
-		tx_cut(out, peer, hint ? SEGMENT_FRAME_HINT : SEGMENT_FRAME);
+		tx_cut(out, peer, keypair, hint ? SEGMENT_FRAME_HINT : SEGMENT_FRAME);
 	else
 		tx_stage(out, peer, out->is_copy);
 }

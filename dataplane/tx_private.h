@@ -40,8 +40,9 @@ struct outbound {
 };
 
 void tx_drop(const struct outbound *out, struct peer *peer, enum drop reason);
-/* To a peer that there is a session with. */
-void tx_cut(struct outbound *out, struct peer *peer, enum segment_framing framing);
+/* To a peer that there is a session with, which takes that framing: that of @keypair. */
+void tx_cut(struct outbound *out, struct peer *peer, struct keypair *keypair,
+            enum segment_framing framing);
 /* No session, or no hello: the frame waits, and a session is asked for. */
 void tx_stage(struct outbound *out, struct peer *peer, bool is_copy);
 bool tx_has_endpoint(const struct peer *peer);

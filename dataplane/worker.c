@@ -164,7 +164,6 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
 	quiesce_offline(worker->reader);
 	n = ring_wait(worker->ring, deadline_ns, worker->events, RING_EVENTS_MAX);
 	quiesce_pass(&device->quiesce, worker->reader);
-	take_mail(worker);
 
 	burst->now_ns = device_now(device);
 	burst->view = atomic_load_explicit(&device->view, memory_order_acquire);
@@ -194,6 +193,8 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
 		device_drop(device, DROP_RX_MALFORMED, worker->ring->refused - worker->refused);
 		worker->refused = worker->ring->refused;
 	}
+	/* Last: of a TAP that is taken away nothing comes up any more. */
+	take_mail(worker);
 	if (busy)
 		return 0;
 	deadline_ns = timers_next(&device->timers);

@@ -83,14 +83,14 @@ def programs_of(folder, suites, names):
     return sorted(targets & {os.path.relpath(folder / word, folder) for word in words})
 
 
-def build(folder, options=(), compiler=None, suites=(), names=()):
-    """Sets the folder up when it is new, and builds all, or what those tests need. None, or what went wrong."""
+def build(folder, options=(), compiler=None, suites=(), names=(), targets=()):
+    """Sets the folder up when it is new, and builds all, or what those tests need, or @targets. None, or what went wrong."""
     environment = dict(os.environ, **({"CC": compiler} if compiler else {}))
     if not (folder / "build.ninja").exists():
         if not run(["meson", "setup", str(folder), "-Dwerror=true", *options], 300,
                    env=environment, stdout=subprocess.DEVNULL):
             return f"meson setup {folder.name} failed"
-    command = ["ninja", "-C", str(folder), *programs_of(folder, suites, names)]
+    command = ["ninja", "-C", str(folder), *(targets or programs_of(folder, suites, names))]
     if not run(command, 900, env=environment, stdout=subprocess.DEVNULL):
         run(command, 900, env=environment)
         return f"ninja -C {folder.name} failed"
@@ -168,11 +168,22 @@ def unit(tier, seconds):
     return outcome
 
 
+def whole_daemons(folder, seconds):
+    """Daemons of a build that is made for tests with threads, and all that can happen to them."""
+    problem = build(folder, targets=["ctl/ovltund", "ctl/ovlctl"])
+    if problem:
+        print("    " + problem)
+        return Outcome(failed=1)
+    return pytest(["tests/system/test_workers.py"], seconds, "-k", "everything_at_once", "-n2",
+                  environment={"OVLTUN_BUILD": str(folder)})
+
+
 def sanitizers(tier, seconds):
+    tsan = TOP / "build-tsan"
     return (meson_tests(TOP / "build-asan", ["unit", "vectors"], seconds,
                         ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"])
-            + meson_tests(TOP / "build-tsan", [], seconds,
-                          ["-Db_sanitize=thread", "-Dbuildtype=debugoptimized"], THREADED, alone=True))
+            + meson_tests(tsan, [], seconds, ["-Db_sanitize=thread", "-Dbuildtype=debugoptimized"], THREADED, alone=True)
+            + whole_daemons(tsan, seconds))
 
 
 def valgrind(tier, seconds):
@@ -224,7 +235,7 @@ THREADED = ["session", "quiesce", "index", "ring", "worker", "apply"]
 # name, what it is, function, budget in seconds for ci (None: it is not of this tier) and long
 SUITES = [
     ("unit", "unit tests and known answers", unit, 120, 120),
-    ("sanitizers", "the same under ASan and UBSan, threads under TSan", sanitizers, 240, 600),
+    ("sanitizers", "the same under ASan and UBSan, threads and whole daemons under TSan", sanitizers, 300, 660),
     ("valgrind", "what handles keys (ci) or all unit tests (long), under valgrind", valgrind, 120, 900),
     ("sim", "engines in memory under a virtual clock", sim, 120, 1800),
     ("fuzz", "each target from its corpus, with a floor of coverage", fuzz, 240, 40000),

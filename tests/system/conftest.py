@@ -15,6 +15,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; runs in the long tier only")
+    config.addinivalue_line("markers", "workers: runs once more with two workers")
     config.addinivalue_line("markers", "docker: needs Docker engines")
 
 
@@ -38,6 +39,19 @@ def pytest_terminal_summary(terminalreporter):
 def io(request):
     """Every system test runs over both backends."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def workers(request, monkeypatch):
+    """How many the daemons of a test have."""
+    count = getattr(request, "param", Daemon.workers)
+    monkeypatch.setattr(Daemon, "workers", count)
+    return count
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.definition.get_closest_marker("workers"):
+        metafunc.parametrize("workers", [1, 2], indirect=True, ids=["one worker", "two workers"])
 
 
 @pytest.fixture

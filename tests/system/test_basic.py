@@ -8,6 +8,7 @@ from conftest import Overlay
 from lab import Daemon, Lab, keypair, wait_for
 
 
+@pytest.mark.workers
 def test_three_hosts_ping_each_other(overlay3):
     for a in overlay3.containers:
         for b in overlay3.containers:
@@ -89,6 +90,7 @@ def transfer(sender, receiver, address, megabytes):
     return sent.split(), sink.communicate(timeout=60)[0].split()
 
 
+@pytest.mark.workers
 @pytest.mark.parametrize("family", [4, 6])
 def test_tcp_arrives_whole_both_ways(overlay, family):
     a, b = overlay.containers

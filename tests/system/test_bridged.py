@@ -67,6 +67,7 @@ def say(container, destination):
     container.run(["/usr/bin/python3", "-c", SAY, destination, container.address])
 
 
+@pytest.mark.workers
 def test_two_segments_and_a_routed_network_at_once(lab3, io):
     """Three hosts, VNIs 7 and 42 with the same addresses inside, and a routed network beside them."""
     for host in lab3:

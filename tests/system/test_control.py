@@ -84,6 +84,7 @@ def test_hangup_with_a_broken_file_changes_nothing(overlay):
     assert pings.stop() == 0
 
 
+@pytest.mark.workers
 def test_hangup_with_other_peers_loses_nothing_of_the_rest(overlay):
     a, b = overlay.containers
     daemon, host = overlay.daemons[0], overlay.lab[0]

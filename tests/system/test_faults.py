@@ -18,6 +18,7 @@ def back_within(overlay, seconds, sender=0, receiver=1):
     return time.monotonic() - start
 
 
+@pytest.mark.workers
 def test_kill_and_restart(overlay):
     a, b = overlay.containers
     assert a.ping(b.address)

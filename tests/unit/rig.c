@@ -662,3 +662,11 @@ bool rig_only_dropped(const struct rig_host *host, enum drop reason, uint64_t n,
 		        host->frame_count, host->sent_count);
 	return same && !host->frame_count && !host->sent_count;
 }
+
+void rig_begin_session(struct burst *burst, struct peer *peer)
+{
+	pthread_mutex_lock(&peer->lock);
+	hello_begin(peer, atomic_load(&peer->session.previous), burst->now_ns);
+	pthread_mutex_unlock(&peer->lock);
+	hello_due(burst, peer);
+}

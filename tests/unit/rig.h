@@ -205,6 +205,8 @@ struct rig_arp {
 void rig_give_arp(struct rig_host *host, const struct rig_arp *arp);
 /* The container at @addr answers for itself, so that packets for it need no question. */
 void rig_learn(struct rig_host *host, const char *addr);
+/* As if a new session with the peer were up, after the one in its slot "previous". */
+void rig_begin_session(struct burst *burst, struct peer *peer);
 bool rig_parse_addr(uint8_t out[16], const char *text); /* true: IPv6 */
 
 #endif

@@ -204,7 +204,7 @@ static void a_stock_peer_hears_three(void **state)
 	struct burst *burst = burst_open(A->device);
 	assert_non_null(burst);
 	burst->now_ns = start;
-	hello_begin(burst, A->peer);
+	rig_begin_session(burst, A->peer);
 	assert_int_equal(burst->packet_count, 1);
 	burst_close(burst);
 	for (unsigned int ms = 0; ms <= 20000; ms += 100) {
@@ -286,7 +286,7 @@ static void what_was_agreed_ends_with_the_session(void **state)
 	burst = burst_open(A->device);
 	assert_non_null(burst);
 	burst->now_ns = rig->now_ns;
-	hello_begin(burst, A->peer);
+	rig_begin_session(burst, A->peer);
 	burst_close(burst);
 	hello_get_info(&A->peer->hello, &info);
 	assert_int_equal(info.version, 0);
@@ -431,7 +431,7 @@ static void waits_until_settled(void **state)
 	burst = burst_open(A->device);
 	assert_non_null(burst);
 	burst->now_ns = rig->now_ns;
-	hello_begin(burst, A->peer);
+	rig_begin_session(burst, A->peer);
 	burst_close(burst);
 	assert_int_equal(has(A, 7), HELLO_AWAITED);
 	rig->now_ns += HELLO_SETTLED_NS - 1;
@@ -475,7 +475,7 @@ static void a_new_key_carries_over(void **state)
 	/* Twice: the second follows one that was itself carried over. */
 	for (int i = 0; i < 2; i++) {
 		burst->now_ns = rig->now_ns;
-		hello_begin(burst, B->peer);
+		rig_begin_session(burst, B->peer);
 		assert_int_equal(has(B, 7), HELLO_YES);
 		assert_int_equal(has(B, 8), HELLO_AWAITED);
 		assert_int_equal(atomic_load(&hello->tunnel_mtu), 1400);
@@ -490,7 +490,7 @@ static void a_new_key_carries_over(void **state)
 	rig->now_ns += SESSION_REJECT_AFTER_NS;
 	burst->now_ns = rig->now_ns;
 	atomic_store(&hello->version, 1);
-	hello_begin(burst, B->peer);
+	rig_begin_session(burst, B->peer);
 	assert_int_equal(has(B, 7), HELLO_AWAITED);
 	assert_false(hello_has_feature(hello, WIRE_FEATURE_CHECKSUM_HINT));
 	burst_close(burst);

@@ -170,7 +170,7 @@ static void keys_change_without_a_gap(void **state)
 	assert_non_null(burst);
 	burst->now_ns = rig->now_ns;
 	atomic_store(&B->peer->session.previous, atomic_load(&B->peer->session.current));
-	hello_begin(burst, B->peer);
+	rig_begin_session(burst, B->peer);
 	atomic_store(&B->peer->session.previous, NULL);
 	burst_close(burst);
 	assert_false(hello_may_send(&B->peer->hello, WIRE_FEATURE_CHECKSUM_HINT));

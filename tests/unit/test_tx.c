@@ -842,6 +842,36 @@ static void a_burst_of_single_sends(void **state)
 	assert_int_equal(count, 2000);
 }
 
+/* What was framed for a session is sealed with its keys, though there are newer ones by now. */
+static void packets_keep_their_session(void **state)
+{
+	static struct keypair next;
+	struct rig *rig = *state;
+	struct burst *burst = burst_open(A->device);
+	_Atomic(struct keypair *) *slot = &A->peer->session.current;
+	struct keypair *first;
+	const uint8_t data[100] = { 0 };
+
+	assert_non_null(burst);
+	burst->now_ns = rig->now_ns;
+	burst->view = atomic_load(&A->device->view);
+	first = atomic_load(slot);
+	memcpy(&next, first, sizeof(next));
+	next.remote_index = ~first->remote_index;
+	burst_add_packet(burst, A->peer, data, sizeof(data), BURST_DATA);
+	atomic_store(slot, &next);
+	burst_add_packet(burst, A->peer, data, sizeof(data), BURST_DATA);
+	burst_seal(burst);
+	atomic_store(slot, first);
+	assert_int_equal(burst->send_count, 2);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(
+			load_le32(burst->sends[i].data + offsetof(struct message_data, receiver)),
+			i ? next.remote_index : first->remote_index);
+	burst_reset(burst);
+	burst_close(burst);
+}
+
 /* Mutated frames: whatever leaves is an IP packet from here that means what it says. */
 static void nothing_but_ip_ever_leaves(void **state)
 {
@@ -929,6 +959,7 @@ int main(void)
 		rig_test(without_an_endpoint_nothing_waits),
 		rig_connected_test(a_dead_peer_takes_nothing),
 		rig_connected_test(a_burst_of_single_sends),
+		rig_connected_test(packets_keep_their_session),
 		rig_connected_test(nothing_but_ip_ever_leaves),
 	};
 

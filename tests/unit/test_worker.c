@@ -7,8 +7,8 @@
  *
  *	test_worker [STARTS [CHANGES [SEED]]]
  *
- * pitfall_5: both devices have two workers, which share sessions, so the replay
- * window is taken from two threads at once. pitfall_18, 19 and 20: handshakes,
+ * pitfall_5: both devices have four workers, which share sessions and here even one socket
+ * and one queue, so the replay window is taken from several threads at once. pitfall_18, 19 and 20: handshakes,
  * removal during them, and loads of a new configuration, all under traffic.
  * pitfall_21: starting and stopping.
  */
@@ -28,7 +28,7 @@
 #include "dataplane/udp.h"
 #include "unit/rig.h"
 
-#define WORKERS   2
+#define WORKERS   4
 #define SEQUENCES (1u << 22)
 #define SECOND_NS 1000000000ULL
 

@@ -26,6 +26,9 @@ class Daemon:
     @text is the configuration; {…}_ placeholders are the caller's business. @build: another than the one under test.
     """
 
+    # Of every daemon whose configuration does not say. OVLTUN_WORKERS=2: any test with two.
+    workers = int(os.environ.get("OVLTUN_WORKERS", "1"))
+
     def __init__(self, host, text, name="peers", io="auto", options=(), start=True, build=None):
         self.host = host
         self.io = io
@@ -43,10 +46,8 @@ class Daemon:
             self.start()
 
     def write(self, text):
-        # OVLTUN_WORKERS=2: the same tests, with so many workers.
-        workers = os.environ.get("OVLTUN_WORKERS")
-        if workers and "Workers" not in text:
-            text = text.replace("[Interface]\n", f"[Interface]\nWorkers = {workers}\n", 1)
+        if self.workers > 1 and "Workers" not in text:
+            text = text.replace("[Interface]\n", f"[Interface]\nWorkers = {self.workers}\n", 1)
         self.config.write_text(text)
         self.config.chmod(0o600)
 
