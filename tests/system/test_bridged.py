@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lab import Lab, wait_for
-from lab.client import Client
+from lab.client import Client, announce, station
 from lab.segments import PORT, Segments
 from test_hostile import MARK, Sniffer, mac_bytes, send_frames
 
@@ -496,18 +496,22 @@ def test_wireshark_shows_frames_and_hello(lab, io, tmp_path):
     segments.daemons = [segments.daemon(lab[0])]
     segments.daemons[0].attached()
     capture = tmp_path / "frames.pcap"
-    dump = lab[1].popen(["tcpdump", "-U", "-i", "eth0", "-w", capture, "udp"])
+    dump = lab[1].popen(["tcpdump", "--immediate-mode", "-U", "-i", "eth0", "-w", capture, "udp"])
     wait_for(lambda: capture.exists() and capture.stat().st_size >= 24, 5, "tcpdump")
     with Client(lab[1], segments.keys[1][0], segments.keys[0][1], (lab[0].underlay, PORT), vnis=[7, 42]) as client:
         client.connect()
         a = segments.containers[42][0]
         wait_for(lambda: "0 received" in a.run(f"ping -n -c 1 -W 1 {'10.42.9.9'}", check=False)
-                 and client.frames(42), 10, "a broadcast of VNI 42")
+                 and any(f[12:14] == b"\x08\x06" for f in client.frames(42)), 10, "ARP in VNI 42")
+        client.send(announce(42, client.boot, 0, 2, station(1, mac_bytes(a.mac)),
+                             station(2, mac_bytes(a.mac), "10.42.8.8", vlan=0x8064)))
+        wait_for(lambda: segments.daemons[0].drops("in-vlan"), 5, "the announcement")
         client.write_keylog(tmp_path / "keys")
     lab[1].stop(dump)
     script = __import__("pathlib").Path(__file__).resolve().parents[2] / "docs" / "ovltun.lua"
     fields = ("ovltun.kind", "vxlan.vni", "arp.dst.proto_ipv4", "ovltun.hello.vni", "ovltun.hello.tunnel_mtu",
-              "ovltun.hello.feature.frames", "_ws.expert.message")
+              "ovltun.hello.feature.frames", "_ws.expert.message", "ovltun.station.ipv4", "ovltun.station.vlan",
+              "ovltun.station.service_tag")
     argv = ["tshark", "-r", capture, "-X", f"lua_script:{script}", "-d", f"udp.port=={PORT},wg",
             "-o", f"wg.keylog_file:{tmp_path / 'keys'}", "-Y", "ovltun", "-T", "fields"]
     for name in fields:
@@ -518,4 +522,6 @@ def test_wireshark_shows_frames_and_hello(lab, io, tmp_path):
     assert not any(r[1] == "7" and r[2] == "10.42.9.9" for r in rows)
     hellos = [r for r in rows if r[3]]
     assert hellos and all(r[3] == "7,42" and int(r[4]) > 1300 and r[5] in ("1", "True") for r in hellos)
+    told = [r[7:] for r in rows if r[7] == "10.42.8.8"]
+    assert told and told[0][1] == "100" and told[0][2] in ("1", "True"), told
     assert "Lua" not in done.stdout
