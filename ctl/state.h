@@ -55,7 +55,8 @@ struct run_network {
 
 	/* of a bridged network */
 	struct station_table *stations; /* NULL: not made yet */
-	bool wants_dump; /* of its bridge's FDB */
+	bool wants_dump; /* of its bridge's FDB, and to forget what is not in it */
+	bool wants_refresh; /* a dump alone */
 };
 
 /* The peers that may carry a network's VNI; empty for a routed one. */

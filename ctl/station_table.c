@@ -12,12 +12,21 @@
 
 #define SLOTS_MIN      64U
 #define AGEING_DEFAULT 30000U /* 1/100 s, the kernel's */
+#define SWEEP_S        60 /* in which station_table_tick() comes by everything */
+#define NS_PER_CS      10000000ULL
 
 struct slot {
 	uint32_t port; /* 0: the slot is free */
 	uint32_t dump; /* the last one that had it, or that it was heard of in */
+	uint16_t place; /* of the port that it was claimed for: for the FDB its number */
 	uint8_t mac[ETHER_ADDR_SIZE];
 	bool aged; /* the bridge has let it go */
+};
+
+/* A port that has stations. */
+struct place {
+	uint32_t port;
+	uint32_t slots; /* 0: the place is free */
 };
 
 struct station_table {
@@ -27,10 +36,14 @@ struct station_table {
 	uint32_t ageing_cs;
 	uint32_t dump; /* number of the one under way, or the last one */
 	uint32_t next; /* where station_table_tick() goes on */
+	bool whole; /* of that dump: station_table_begin_dump() */
 	bool news;
 
 	struct slot *slots;
 	uint32_t mask, used;
+
+	struct place places[FDB_PORT_BRIDGE]; /* the first is no port's */
+	uint16_t place_count; /* those beyond were never used */
 
 	uint32_t *ports; /* of the bridge, ascending */
 	size_t port_count;
@@ -43,15 +56,16 @@ struct station_table {
 
 /* ---- claims ---- */
 
+/* Of the bridge itself. Announced: it stays until it is withdrawn, however silent. */
 static void claim(struct station_table *table, const struct fdb_key *key, const uint8_t *mac,
-                  enum fdb_source source, uint64_t now_ns)
+                  uint64_t now_ns)
 {
 	struct fdb_question question;
 	enum fdb_verdict verdict;
 	bool ask = false;
 
-	verdict = fdb_claim(table->network->fdb, &table->network->local, key, mac, source, now_ns,
-	                    &ask, &question);
+	verdict = fdb_claim(table->network->fdb, &table->network->local, key, mac, FDB_ANNOUNCED,
+	                    now_ns, &ask, &question);
 	/* A worker's fdb_tick() asks the owner; this one cannot send. */
 	table->news |= ask || verdict == FDB_CAME || verdict == FDB_MOVED;
 }
@@ -60,13 +74,6 @@ static void withdraw(struct station_table *table, const struct fdb_key *key, uin
 {
 	fdb_withdraw(table->network->fdb, &table->network->local, key, now_ns);
 	table->news = true;
-}
-
-static void claim_slot(struct station_table *table, const struct slot *slot, uint64_t now_ns)
-{
-	struct fdb_key key = fdb_key_mac(slot->mac);
-
-	claim(table, &key, slot->mac, FDB_LEARNED, now_ns);
 }
 
 static void withdraw_slot(struct station_table *table, const struct slot *slot, uint64_t now_ns)
@@ -102,6 +109,7 @@ static void remove_slot(struct station_table *table, struct slot *slot)
 {
 	uint32_t gap = (uint32_t)(slot - table->slots), i = gap;
 
+	table->places[slot->place].slots--;
 	for (;;) {
 		uint32_t home;
 
@@ -221,12 +229,11 @@ static void claim_own(struct station_table *table, uint64_t now_ns)
 
 	if (memcmp(table->own_mac, no_mac, ETHER_ADDR_SIZE) == 0)
 		return;
-	/* Announced: it stays until it is withdrawn, however silent. */
-	claim(table, &key, table->own_mac, FDB_ANNOUNCED, now_ns);
+	claim(table, &key, table->own_mac, now_ns);
 	for (size_t i = 0; i < table->own_count; i++) {
 		struct fdb_key address = fdb_key_ip(table->own[i].family, table->own[i].addr);
 
-		claim(table, &address, table->own_mac, FDB_ANNOUNCED, now_ns);
+		claim(table, &address, table->own_mac, now_ns);
 	}
 }
 
@@ -264,6 +271,7 @@ struct station_table *station_table_open(struct network *network, uint32_t tap_i
 	table->network = network;
 	table->tap_index = tap_index;
 	table->mask = SLOTS_MIN - 1;
+	table->place_count = 1;
 	table->ageing_cs = AGEING_DEFAULT;
 	return table;
 }
@@ -336,19 +344,92 @@ bool station_table_check_ports(struct station_table *table, const struct netlink
 	return grown;
 }
 
+static bool is_still_ours(const struct station_table *table, const uint8_t *mac, uint64_t now_ns)
+{
+	struct fdb_key key = fdb_key_mac(mac);
+	struct fdb_place place;
+
+	return fdb_lookup(table->network->fdb, &key, now_ns, &place) &&
+	       place.owner == &table->network->local;
+}
+
+/* There was no room for it here, but a frame may have told the FDB of it. */
+static void withdraw_unkept(struct station_table *table, const uint8_t *mac, uint64_t now_ns)
+{
+	struct fdb_key key = fdb_key_mac(mac);
+
+	if (is_still_ours(table, mac, now_ns))
+		withdraw(table, &key, now_ns);
+}
+
 static void take_gone(struct station_table *table, const struct netlink_station *station,
                       uint64_t now_ns)
 {
 	struct slot *slot = find(table, station->mac);
+	bool aged = station->silent_cs >= table->ageing_cs;
 
+	if (!slot->port && !aged)
+		withdraw_unkept(table, station->mac, now_ns);
 	if (!slot->port || slot->port != station->port)
 		return;
-	if (station->silent_cs >= table->ageing_cs) {
+	if (aged) {
 		slot->aged = true;
 		return;
 	}
 	withdraw_slot(table, slot, now_ns);
 	remove_slot(table, slot);
+}
+
+/* A port's place, or 0: there are too many. */
+static uint16_t find_place(struct station_table *table, uint32_t port)
+{
+	uint16_t free_place = 0;
+
+	for (uint16_t i = 1; i < table->place_count; i++) {
+		if (!table->places[i].slots)
+			free_place = free_place ? free_place : i;
+		else if (table->places[i].port == port)
+			return i;
+	}
+	if (!free_place && table->place_count < FDB_PORT_BRIDGE)
+		free_place = table->place_count++;
+	table->places[free_place].port = port;
+	return free_place;
+}
+
+/* Into its slot, a new one perhaps. Of what the FDB has no room for nothing is kept. */
+static void offer(struct station_table *table, const struct netlink_station *station,
+                  uint64_t now_ns)
+{
+	uint64_t silent_ns = station->silent_cs * NS_PER_CS;
+	struct slot *slot = find(table, station->mac);
+	struct fdb_key key = fdb_key_mac(station->mac);
+	uint16_t place = slot->place;
+	enum fdb_verdict verdict;
+
+	if (!slot->port || table->places[place].port != station->port)
+		place = find_place(table, station->port);
+	if (!place || (!slot->port && !reserve(table)))
+		return;
+	verdict = fdb_claim_port(table->network->fdb, &key, place,
+	                         silent_ns < now_ns ? now_ns - silent_ns : 0, now_ns);
+	table->news |= verdict == FDB_CAME || verdict == FDB_MOVED || verdict == FDB_CONTESTED;
+	slot = find(table, station->mac);
+	if (!slot->port) {
+		if (verdict == FDB_QUOTA)
+			return;
+		table->used++;
+		memcpy(slot->mac, station->mac, ETHER_ADDR_SIZE);
+		slot->place = 0;
+	}
+	if (verdict != FDB_QUOTA && slot->place != place) {
+		table->places[slot->place].slots -= slot->place != 0;
+		table->places[place].slots++;
+		slot->place = place;
+	}
+	slot->port = station->port;
+	slot->dump = table->dump;
+	slot->aged = false;
 }
 
 void station_table_take(struct station_table *table, const struct netlink_station *station,
@@ -368,55 +449,34 @@ void station_table_take(struct station_table *table, const struct netlink_statio
 		if (slot->port) {
 			withdraw_slot(table, slot, now_ns);
 			remove_slot(table, slot);
+		} else {
+			withdraw_unkept(table, station->mac, now_ns);
 		}
 		return;
 	}
-	if (!slot->port) {
-		if (!reserve(table))
-			return;
-		slot = find(table, station->mac);
-		table->used++;
-		memcpy(slot->mac, station->mac, ETHER_ADDR_SIZE);
-	}
-	slot->port = station->port;
-	slot->dump = table->dump;
-	slot->aged = false;
-	claim_slot(table, slot, now_ns);
+	offer(table, station, now_ns);
 }
 
-void station_table_begin_dump(struct station_table *table)
+void station_table_begin_dump(struct station_table *table, bool whole)
 {
 	table->dump++;
+	table->whole = whole;
 }
 
 void station_table_end_dump(struct station_table *table, uint64_t now_ns)
 {
-	purge(table, was_not_dumped, now_ns);
-}
-
-/* The bridge let it go; the FDB may have, too. */
-static bool is_still_ours(const struct station_table *table, const struct slot *slot,
-                          uint64_t now_ns)
-{
-	struct fdb_key key = fdb_key_mac(slot->mac);
-	struct fdb_place place;
-
-	return fdb_lookup(table->network->fdb, &key, now_ns, &place) &&
-	       place.owner == &table->network->local;
+	if (table->whole)
+		purge(table, was_not_dumped, now_ns);
 }
 
 void station_table_tick(struct station_table *table, uint64_t now_ns)
 {
-	uint32_t part = (table->mask + 1) / STATION_TABLE_REFRESH_S + 1;
+	uint32_t part = (table->mask + 1) / SWEEP_S + 1;
 
 	for (uint32_t i = 0; i < part; i++) {
 		struct slot *slot = &table->slots[table->next++ & table->mask];
 
-		if (!slot->port)
-			continue;
-		if (!slot->aged)
-			claim_slot(table, slot, now_ns);
-		else if (!is_still_ours(table, slot, now_ns))
+		if (slot->port && slot->aged && !is_still_ours(table, slot->mac, now_ns))
 			remove_slot(table, slot);
 	}
 }

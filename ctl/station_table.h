@@ -7,6 +7,12 @@
  * milliseconds. One that is merely silent, so that the bridge lets it go by age, is the
  * FDB's to judge: it asks.
  *
+ * The bridge also says behind which port each is, and how long it was silent; so the FDB
+ * can share out what this host may have among the ports, and knows of a container that
+ * answers no questions that it is there. What the FDB has no room for, as its port has
+ * enough, is not kept here: so this table is no larger than that one, whatever a container
+ * sends. It is offered again with the next dump.
+ *
  * The bridge's own MAC and addresses are stations as well.
  */
 #ifndef CTL_STATION_TABLE_H
@@ -19,7 +25,7 @@
 #include "dataplane/device.h"
 
 #define STATION_TABLE_MAX       65536
-#define STATION_TABLE_REFRESH_S 60 /* each is claimed again once in that time */
+#define STATION_TABLE_REFRESH_S 5 /* all that the bridge has is asked for once in that time */
 
 struct station_table;
 
@@ -44,11 +50,15 @@ bool station_table_check_ports(struct station_table *table, const struct netlink
 
 void station_table_take(struct station_table *table, const struct netlink_station *station,
                         uint64_t now_ns);
-/* Between these two everything that the bridge has is taken; what was not, is gone. */
-void station_table_begin_dump(struct station_table *table);
+/*
+ * Between these two everything that the bridge has is taken. @whole: what was not, is
+ * gone. A dump during which the bridge forgets something may leave something else out, so
+ * that is only for when there is no better way.
+ */
+void station_table_begin_dump(struct station_table *table, bool whole);
 void station_table_end_dump(struct station_table *table, uint64_t now_ns);
 
-/* Once a second: a part of the stations is claimed again. */
+/* Once a second: what neither the bridge nor the FDB has any more is forgotten, part by part. */
 void station_table_tick(struct station_table *table, uint64_t now_ns);
 
 uint32_t station_table_bridge(const struct station_table *table);

@@ -2,7 +2,8 @@
 /*
  * One socket for all networks, and one dump at a time. A network that wants a dump,
  * for its bridge is another one or events were lost, says so by a flag, and gets it
- * when the one before is done.
+ * when the one before is done. And one every few seconds, as the kernel tells by no event
+ * that a station is heard of still.
  */
 #include "ctl/stations.h"
 
@@ -16,8 +17,9 @@
 struct stations {
 	struct netlink_fdb *fdb;
 	uint64_t ticked_ns;
+	uint64_t refreshed_ns;
 	uint64_t failed_ns; /* of the last dump; 0: it succeeded */
-	bool dumping;
+	bool dumping, whole; /* station_table_begin_dump() */
 	int error; /* of opening, told once */
 };
 
@@ -52,17 +54,19 @@ static void begin_dumps(struct state *state)
 		return;
 	for (size_t i = 0; i < state->config->network_count; i++) {
 		struct run_network *run = state->networks[i];
+		bool whole = run->wants_dump;
 		int err;
 
-		if (!run->stations || !run->wants_dump)
+		if (!run->stations || (!whole && !run->wants_refresh))
 			continue;
-		run->wants_dump = false;
+		run->wants_dump = run->wants_refresh = false;
 		if (station_table_bridge(run->stations) == 0)
 			continue;
-		station_table_begin_dump(run->stations);
+		stations->whole = whole;
+		station_table_begin_dump(run->stations, whole);
 		err = netlink_fdb_dump(stations->fdb, station_table_bridge(run->stations));
 		if (err) {
-			run->wants_dump = true;
+			run->wants_dump = whole;
 			stations->failed_ns = now_ns;
 		}
 		stations->dumping = !err;
@@ -79,7 +83,7 @@ static void dumped(void *arg, uint32_t bridge, int err)
 	state->stations->dumping = false;
 	state->stations->failed_ns = err ? now_ns : 0;
 	if (run && err)
-		run->wants_dump = true;
+		run->wants_dump |= state->stations->whole;
 	else if (run && !run->wants_dump)
 		station_table_end_dump(run->stations, now_ns);
 	begin_dumps(state);
@@ -155,7 +159,7 @@ static void tell_workers(struct state *state)
 
 void stations_update(struct state *state, uint64_t now_ns)
 {
-	bool due;
+	bool due, refresh;
 
 	if (!has_bridged(state)) {
 		stations_end(state);
@@ -166,12 +170,17 @@ void stations_update(struct state *state, uint64_t now_ns)
 	due = now_ns - state->stations->ticked_ns >= STATE_SECOND_NS;
 	if (due)
 		state->stations->ticked_ns = now_ns;
+	refresh =
+		now_ns - state->stations->refreshed_ns >= STATION_TABLE_REFRESH_S * STATE_SECOND_NS;
+	if (refresh)
+		state->stations->refreshed_ns = now_ns;
 	for (size_t i = 0; i < state->config->network_count; i++) {
 		struct run_network *run = state->networks[i];
 
 		if (!run->network->fdb)
 			continue;
 		follow(state, run, now_ns);
+		run->wants_refresh |= refresh;
 		if (due && run->stations)
 			station_table_tick(run->stations, now_ns);
 	}

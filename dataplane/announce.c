@@ -133,6 +133,43 @@ static uint64_t find_due(const struct member_news *news, uint64_t last)
 	return news->sent_ns + ANNOUNCE_GATHER_NS;
 }
 
+/*
+ * Asks the member to tell everything anew, if something that it was not granted may be
+ * free by now, or returns when to look again. It may go unheard: so until it tells, it
+ * is asked again, and what it says of changes meanwhile is not what we have to hear next.
+ */
+static uint64_t ask_again(struct burst *burst, const struct view_network *net,
+                          struct member *member)
+{
+	struct fdb *fdb = net->network->fdb;
+	struct member_news *news = &member->news;
+	struct announce_message ack = { .type = ANNOUNCE_ACK, .vni = net->vni };
+	uint64_t released = fdb_released(fdb), due_ns = UINT64_MAX, now_ns = burst->now_ns;
+
+	fdb_lock(fdb);
+	if (news->again_ns + (FDB_SECOND_NS << ANNOUNCE_AGAIN_MAX) <= now_ns)
+		news->again = 0;
+	if (news->lacks && !news->whole) {
+		due_ns = now_ns + FDB_SECOND_NS;
+		if (news->heard == 0 || released != news->released)
+			due_ns = news->again_ns ? news->again_ns + (FDB_SECOND_NS << news->again)
+			                        : 0;
+	}
+	if (due_ns <= now_ns) {
+		ack.boot = news->boot;
+		news->heard = 0;
+		news->released = released;
+		news->again_ns = now_ns;
+		if (news->again < ANNOUNCE_AGAIN_MAX)
+			news->again++;
+		due_ns = now_ns + (FDB_SECOND_NS << news->again);
+	}
+	fdb_unlock(fdb);
+	if (ack.boot)
+		send_message(burst, member->peer, &ack);
+	return due_ns;
+}
+
 /* Tells the member what is due, or returns when something will be. */
 static uint64_t run_member(struct burst *burst, const struct view_network *net,
                            struct member *member)
@@ -141,7 +178,7 @@ static uint64_t run_member(struct burst *burst, const struct view_network *net,
 	struct member_news *news = &member->news;
 	struct peer *peer = member->peer;
 	uint64_t now_ns = burst->now_ns, last = fdb_last_news(fdb);
-	uint64_t due_ns, from, whole;
+	uint64_t due_ns, again_ns, from, whole;
 
 	if (hello_has_vni(&peer->hello, net->vni, now_ns) != HELLO_YES ||
 	    !peer_send_keypair(peer, now_ns) || size_for(net, peer) < ANNOUNCE_SIZE_MIN)
@@ -156,13 +193,14 @@ static uint64_t run_member(struct burst *burst, const struct view_network *net,
 		news->sent_ns = now_ns;
 	}
 	fdb_unlock(fdb);
-	if (due_ns > now_ns)
-		return due_ns;
-	tell(burst, net, member, from, whole);
-	fdb_lock(fdb);
-	due_ns = find_due(news, last);
-	fdb_unlock(fdb);
-	return due_ns;
+	again_ns = ask_again(burst, net, member);
+	if (due_ns <= now_ns) {
+		tell(burst, net, member, from, whole);
+		fdb_lock(fdb);
+		due_ns = find_due(news, last);
+		fdb_unlock(fdb);
+	}
+	return due_ns < again_ns ? due_ns : again_ns;
 }
 
 void announce_begin(struct burst *burst, struct peer *peer)
@@ -473,6 +511,8 @@ static enum turn take_turn(struct fdb *fdb, struct member *member,
 		*ends = msg->end && (turn == TURN_WHOLE || news->whole);
 		news->whole = !*ends && (turn == TURN_WHOLE || news->whole);
 	}
+	if (turn == TURN_WHOLE)
+		news->lacks = false;
 	*heard = news->heard;
 out:
 	fdb_unlock(fdb);

@@ -19,7 +19,11 @@
  * own, and nobody else's.
  *
  * What an announcement says is a claim like any other (fdb.h): nothing is taken
- * from its owner by announcing. Its own host's bridge is nobody's to claim.
+ * from its owner by announcing. Its own host's bridge is nobody's to claim. What was
+ * not granted has been acknowledged all the same, and is not told again. So when
+ * something in the table went or moved since, the member is to tell everything anew:
+ * it gets an ACK of 0, at once after a quiet minute, else 2 s after the last one,
+ * doubling up to 64 s (ANNOUNCE_AGAIN_MAX).
  *
  *	ANNOUNCE  VNI, BOOT, FROM, TO, STATION…, END  → ACK   VNI, BOOT, TO
  *	CHECK     VNI, STATION                        → ANNOUNCE VNI, BOOT, STATION
@@ -48,8 +52,9 @@ struct view_network;
  */
 #define ANNOUNCE_GATHER_NS 20000000ULL
 /* Repeated after this, doubled each time, so often; then given up until the next hello. */
-#define ANNOUNCE_RETRY_NS 300000000ULL
-#define ANNOUNCE_RETRIES  6
+#define ANNOUNCE_RETRY_NS  300000000ULL
+#define ANNOUNCE_RETRIES   6
+#define ANNOUNCE_AGAIN_MAX 6 /* doublings */
 
 /* Parsing alone, for fuzzing and tests. */
 struct announce_message {

@@ -112,7 +112,7 @@ void fdb_enlist(struct fdb *fdb, struct fdb_entry *entry, enum fdb_list_kind lis
 
 void fdb_schedule(struct fdb *fdb)
 {
-	uint64_t next_ns = fdb->answers.first ? 0 : UINT64_MAX;
+	uint64_t next_ns = fdb->answers.first || fdb->wake ? 0 : UINT64_MAX;
 
 	for (int list = FDB_LIST_AGE; list < FDB_LISTS; list++) {
 		const struct fdb_entry *entry = fdb_at(fdb, fdb->due[list].first);
@@ -126,6 +126,11 @@ void fdb_schedule(struct fdb *fdb)
 uint64_t fdb_next(struct fdb *fdb)
 {
 	return atomic_load_explicit(&fdb->next_ns, memory_order_acquire);
+}
+
+uint64_t fdb_released(struct fdb *fdb)
+{
+	return atomic_load_explicit(&fdb->released, memory_order_relaxed);
 }
 
 /* ---- entries ---- */
@@ -150,13 +155,38 @@ bool fdb_is_over(const struct fdb *fdb, const struct fdb_entry *entry, uint64_t 
 	       entry->source == FDB_LEARNED && entry->owner != fdb->local;
 }
 
-bool fdb_has_room(const struct fdb *fdb, const struct member *owner, uint8_t kind, bool new)
+/* How many more @owner may have. */
+static uint64_t room(const struct fdb *fdb, const struct member *owner, uint8_t kind)
 {
-	if (new &&owner != fdb->local && fdb->counts.entries >= FDB_PEERS_ENTRIES)
+	uint64_t quota = fdb->quota_macs, has = owner->macs;
+
+	if (kind != FDB_MAC) {
+		quota *= FDB_ADDRS_MAX / FDB_MACS_MAX;
+		has = owner->addrs;
+	}
+	return has < quota ? quota - has : 0;
+}
+
+/*
+ * May that port have @more of them? It may have a third of what is free then; and one,
+ * as long as anything is.
+ */
+static bool port_has_room(const struct fdb *fdb, uint16_t port, uint8_t kind, uint32_t more)
+{
+	const struct fdb_port *has = &fdb->ports[port];
+
+	return FDB_PORT_PART * ((kind == FDB_MAC ? has->macs : has->addrs) + (uint64_t)more - 1) <
+	       room(fdb, fdb->local, kind);
+}
+
+bool fdb_has_room(const struct fdb *fdb, const struct member *owner, uint8_t kind, uint16_t port,
+                  bool new)
+{
+	if (owner == fdb->local)
+		return port_has_room(fdb, port, kind, 1);
+	if (new && fdb->counts.entries >= FDB_PEERS_ENTRIES)
 		return false;
-	if (kind == FDB_MAC)
-		return owner->macs < fdb->quota_macs;
-	return owner->addrs < (uint64_t)fdb->quota_macs * (FDB_ADDRS_MAX / FDB_MACS_MAX);
+	return room(fdb, owner, kind) > 0;
 }
 
 /* The chain of the owner's stations that an entry belongs to, and their number. */
@@ -165,9 +195,50 @@ static uint32_t *owner_chain(struct fdb *fdb, const struct fdb_entry *entry)
 	return entry->source == FDB_STATIC ? &fdb->statics : &entry->owner->first;
 }
 
-static uint32_t *owner_count(const struct fdb_entry *entry)
+/* Static ones do not count. */
+static void count(struct fdb *fdb, const struct fdb_entry *entry, uint32_t more)
 {
-	return fdb_is_mac(entry) ? &entry->owner->macs : &entry->owner->addrs;
+	struct fdb_port *port = &fdb->ports[entry->port];
+	bool mac = fdb_is_mac(entry);
+
+	if (entry->source == FDB_STATIC)
+		return;
+	*(mac ? &entry->owner->macs : &entry->owner->addrs) += more;
+	if (entry->owner == fdb->local)
+		*(mac ? &port->macs : &port->addrs) += more;
+}
+
+#define ONE_MORE 1U
+#define ONE_LESS UINT32_MAX
+
+void fdb_count_at(struct fdb *fdb, struct fdb_entry *entry, uint16_t port)
+{
+	count(fdb, entry, ONE_LESS);
+	entry->port = port;
+	count(fdb, entry, ONE_MORE);
+}
+
+bool fdb_set_port(struct fdb *fdb, struct fdb_entry *station, uint16_t port)
+{
+	struct fdb_entry *address;
+	uint32_t addrs = 0, number;
+
+	if (station->port == port)
+		return true;
+	for (number = station->addresses; number; number = address->links[FDB_LINK_STATION].next) {
+		address = fdb_at(fdb, number);
+		addrs += address->source != FDB_STATIC;
+	}
+	if (station->source != FDB_STATIC && !port_has_room(fdb, port, FDB_MAC, 1))
+		return false;
+	if (addrs && !port_has_room(fdb, port, FDB_IPV4, addrs))
+		return false;
+	fdb_count_at(fdb, station, port);
+	for (number = station->addresses; number; number = address->links[FDB_LINK_STATION].next) {
+		address = fdb_at(fdb, number);
+		fdb_count_at(fdb, address, port);
+	}
+	return true;
 }
 
 static void attach(struct fdb *fdb, struct fdb_entry *entry, struct member *owner,
@@ -178,15 +249,15 @@ static void attach(struct fdb *fdb, struct fdb_entry *entry, struct member *owne
 	entry->generation = owner->generation;
 	entry->heard_ns = now_ns;
 	fdb_chain_add(fdb, owner_chain(fdb, entry), NULL, FDB_LINK_OWNER, entry);
-	if (source != FDB_STATIC)
-		++*owner_count(entry);
 	if (!fdb_is_mac(entry)) {
 		struct fdb_key key = fdb_key_mac(entry->mac);
 		struct fdb_entry *station = fdb_find(fdb, &key);
 
 		entry->station = fdb_number(fdb, station);
+		entry->port = station->port;
 		fdb_chain_add(fdb, &station->addresses, NULL, FDB_LINK_STATION, entry);
 	}
+	count(fdb, entry, ONE_MORE);
 	fdb_enlist(fdb, entry, source == FDB_STATIC ? FDB_LIST_NONE : FDB_LIST_AGE, now_ns);
 	if (owner == fdb->local)
 		fdb_log_came(fdb, entry);
@@ -194,6 +265,9 @@ static void attach(struct fdb *fdb, struct fdb_entry *entry, struct member *owne
 
 static void detach(struct fdb *fdb, struct fdb_entry *entry, bool silent, uint64_t now_ns)
 {
+	atomic_fetch_add_explicit(&fdb->released, 1, memory_order_relaxed);
+	fdb->wake |= fdb->lacking;
+	fdb->lacking = false;
 	fdb_end_asking(fdb, entry, false);
 	fdb_enlist(fdb, entry, FDB_LIST_NONE, now_ns);
 	if (entry->owner == fdb->local)
@@ -201,8 +275,7 @@ static void detach(struct fdb *fdb, struct fdb_entry *entry, bool silent, uint64
 	if (!fdb_is_mac(entry))
 		fdb_chain_remove(fdb, &fdb_at(fdb, entry->station)->addresses, NULL,
 		                 FDB_LINK_STATION, entry);
-	if (entry->source != FDB_STATIC)
-		--*owner_count(entry);
+	count(fdb, entry, ONE_LESS);
 	fdb_chain_remove(fdb, owner_chain(fdb, entry), NULL, FDB_LINK_OWNER, entry);
 	entry->owner = NULL;
 }
@@ -288,7 +361,7 @@ static void move_addresses(struct fdb *fdb, struct fdb_entry *station, uint64_t 
 
 		next = address->links[FDB_LINK_STATION].next;
 		detach(fdb, address, true, now_ns);
-		if (fdb_has_room(fdb, station->owner, address->key.kind, false)) {
+		if (fdb_has_room(fdb, station->owner, address->key.kind, station->port, false)) {
 			attach(fdb, address, station->owner, FDB_LEARNED, now_ns);
 			count_move(address, now_ns);
 		} else {
@@ -307,6 +380,8 @@ void fdb_move(struct fdb *fdb, struct fdb_entry *entry, struct member *to, const
 	memcpy(new_mac, mac, ETHER_ADDR_SIZE);
 	detach(fdb, entry, silent, now_ns);
 	memcpy(entry->mac, new_mac, ETHER_ADDR_SIZE);
+	entry->port = to == fdb->local ? entry->claim_port : 0;
+	entry->claim_port = 0;
 	attach(fdb, entry, to, source, now_ns);
 	count_move(entry, now_ns);
 	fdb->counts.moved++;
@@ -361,7 +436,7 @@ static int add_static(struct fdb *fdb, struct member *owner, const struct fdb_ke
 		fdb_move(fdb, entry, owner, mac, FDB_LEARNED, now_ns);
 	fdb_end_asking(fdb, entry, true);
 	fdb_enlist(fdb, entry, FDB_LIST_NONE, now_ns);
-	--*owner_count(entry);
+	count(fdb, entry, ONE_LESS);
 	fdb_chain_remove(fdb, owner_chain(fdb, entry), NULL, FDB_LINK_OWNER, entry);
 	entry->source = FDB_STATIC;
 	fdb_chain_add(fdb, owner_chain(fdb, entry), NULL, FDB_LINK_OWNER, entry);

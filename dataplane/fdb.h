@@ -39,6 +39,17 @@
  * asked in 50 (32 at once, which is fewer questions than MEMBER_CONTROL_BURST: an
  * owner that could not hear a question would lose by it); a claim beyond is refused.
  *
+ * Containers of this host share what is its own. A frame does not say which of them
+ * sent it; the bridge knows, and the control thread claims each MAC for its port soon
+ * after (fdb_claim_port). None gets more MACs than a third of those that are still
+ * free, nor more addresses, but one if there is one: so one alone has a quarter at the
+ * most, and leaves three to those after it. What frames alone have told of is limited
+ * together in the same way: so half is left whatever one sends, and something when ten do.
+ * And a port begins a quarter of the contests at the most.
+ *
+ * What a member announced and did not get is not kept. That there was such is, and
+ * whether anything went since (member.h: news.lacks), so that it can be asked for.
+ *
  * The table also keeps the log of this host's own stations for announcing: each
  * change of one (it came, its MAC changed, it went) has the next sequence number,
  * and what went stays in the log for a minute. Addresses that go with their MAC are
@@ -76,10 +87,17 @@
 /* Contests: those that a member begins, and those in which it is asked. */
 #define FDB_BEGIN_COST_NS (FDB_SECOND_NS / 20)
 #define FDB_BEGIN_BURST   16
+#define FDB_BEGIN_PORTS   4 /* that part of it is a single port's of this host */
 #define FDB_ASKED_COST_NS (FDB_SECOND_NS / 50)
 #define FDB_ASKED_BURST   32
 #define FDB_PEERS_ENTRIES (FDB_ENTRIES - FDB_ENTRIES / 8) /* peers' claims get no further */
 #define FDB_ASKERS        1024 /* checks by peers that wait for an answer */
+/* Of this host's bridge. 0: not known which; the last: the bridge itself. */
+#define FDB_PORTS       1024
+#define FDB_PORT_BRIDGE (FDB_PORTS - 1)
+#define FDB_PORT_PART   3 /* of what is free */
+/* A MAC of this host that was heard within that time is there, whether it answers or not. */
+#define FDB_RECENT_NS (10 * FDB_SECOND_NS)
 
 struct fdb;
 struct member;
@@ -141,6 +159,16 @@ enum fdb_verdict fdb_claim(struct fdb *fdb, struct member *by, const struct fdb_
                            uint64_t now_ns, bool *ask, struct fdb_question *question)
 	__attribute__((warn_unused_result));
 
+/*
+ * This host's bridge has @key, a MAC, behind its port of that number (from 1, below
+ * FDB_PORT_BRIDGE), and heard of it at @heard_ns. The control thread's claim; what it
+ * makes us ask, if another has it, fdb_tick() asks. FDB_QUOTA: that port has its share,
+ * and @key counts where it did before, if it is known.
+ */
+enum fdb_verdict fdb_claim_port(struct fdb *fdb, const struct fdb_key *key, uint32_t port,
+                                uint64_t heard_ns, uint64_t now_ns)
+	__attribute__((warn_unused_result));
+
 /* False: nobody has it. Does not make it younger. */
 bool fdb_lookup(struct fdb *fdb, const struct fdb_key *key, uint64_t now_ns,
                 struct fdb_place *place) __attribute__((warn_unused_result));
@@ -158,7 +186,9 @@ void fdb_confirm(struct fdb *fdb, struct member *by, const struct fdb_key *key, 
  * A peer asks whether this host still has @key. FDB_CHECK_YES: say so.
  * FDB_CHECK_ASKED: the container is being asked (@question, to go out now), and
  * fdb_tick() will tell; what does not answer is gone from here too. FDB_CHECK_NO: say
- * that it is gone. A MAC is asked for one of its addresses; without any it is there.
+ * that it is gone. A MAC is asked for one of its addresses; without any, or heard of
+ * within FDB_RECENT_NS, it is there: a container that filters ARP does not lose it to
+ * who claims it. An address is asked for always, as it may leave a MAC that stays.
  */
 enum fdb_check { FDB_CHECK_YES, FDB_CHECK_NO, FDB_CHECK_ASKED };
 enum fdb_check fdb_check_local(struct fdb *fdb, const struct fdb_key *key, struct member *asker,
@@ -181,7 +211,8 @@ void fdb_end_whole(struct fdb *fdb, struct member *member, uint64_t now_ns);
  * checks. Call when now >= fdb_next(), which is also *@next_ns (UINT64_MAX: nothing
  * is pending): another worker's call may have made it earlier since, so look at it
  * each round. A question is repeated and judged a step after the last one was due to
- * go, however late the call is: who could not be heard is not judged. An announced
+ * go, however late the call is: who could not be heard is not judged. It also wants to be
+ * called when something went and a member lacks something: the caller knows. An announced
  * station of a dead member that goes by age sets the member's news.heard to 0.
  */
 struct fdb_due {
@@ -239,6 +270,9 @@ struct fdb_news {
 uint32_t fdb_list_news(struct fdb *fdb, uint64_t after, struct fdb_news *out, uint32_t max,
                        uint64_t *whole, uint64_t *last);
 uint64_t fdb_last_news(struct fdb *fdb); /* cheap: the newest number, no lock */
+
+/* Cheap, no lock: another number than before when anything went or moved since. */
+uint64_t fdb_released(struct fdb *fdb);
 
 /* The lock that also guards struct member's news and quotas. No call of the above within it. */
 void fdb_lock(struct fdb *fdb);

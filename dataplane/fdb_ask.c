@@ -165,6 +165,7 @@ static enum fdb_check check(struct fdb *fdb, struct fdb_entry *entry, struct mem
 	if (!entry || entry->owner != fdb->local || asker->gone)
 		return FDB_CHECK_NO;
 	if (entry->source == FDB_STATIC || !fdb_can_ask(fdb, entry) ||
+	    (fdb_is_mac(entry) && now_ns < entry->heard_ns + FDB_RECENT_NS) ||
 	    !add_asker(fdb, entry, asker))
 		return FDB_CHECK_YES;
 	if (!fdb_is_asked(entry)) {
@@ -265,6 +266,7 @@ unsigned int fdb_tick(struct fdb *fdb, uint64_t now_ns, struct fdb_due *due, uns
 		n += fdb_is_asked(entry) ? repeat(fdb, entry, now_ns, &due[n])
 		                         : age(fdb, entry, now_ns, &due[n]);
 	}
+	fdb->wake = false;
 	fdb_schedule(fdb);
 	*next_ns = fdb_next(fdb);
 	fdb_unlock(fdb);

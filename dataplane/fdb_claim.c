@@ -20,7 +20,9 @@ struct claim {
 	const struct fdb_key *key;
 	const uint8_t *mac;
 	enum fdb_source source;
-	uint64_t now_ns;
+	uint16_t port; /* of this host's bridge, if it is known */
+	bool waits; /* FDB_CONTESTED: it gets it if the owner has it no more */
+	uint64_t now_ns, heard_ns;
 	bool *ask;
 	struct fdb_question *question;
 };
@@ -94,10 +96,21 @@ static void hold(struct fdb_entry *entry, uint64_t now_ns)
 	entry->hold_until_ns = now_ns + hold_ns;
 }
 
+/* It announced something, and does not get it. */
+static void note_lack(struct fdb *fdb, struct member *member)
+{
+	if (!member->news.lacks)
+		member->news.released = fdb_released(fdb);
+	member->news.lacks = true;
+	fdb->lacking = true;
+}
+
 void fdb_keep(struct fdb *fdb, struct fdb_entry *entry, uint64_t now_ns)
 {
 	if (entry->claimant)
 		hold(entry, now_ns);
+	if (entry->claimant && entry->claim_source == FDB_ANNOUNCED)
+		note_lack(fdb, entry->claimant);
 	fdb_end_asking(fdb, entry, true);
 	entry->heard_ns = now_ns;
 	fdb_enlist(fdb, entry, FDB_LIST_AGE, now_ns);
@@ -106,10 +119,9 @@ void fdb_keep(struct fdb *fdb, struct fdb_entry *entry, uint64_t now_ns)
 bool fdb_give(struct fdb *fdb, struct fdb_entry *entry, uint64_t now_ns)
 {
 	struct member *to = entry->claimant;
+	uint16_t port = entry->claim_port;
 
 	if (!to)
-		return false;
-	if (to != entry->owner && !fdb_has_room(fdb, to, entry->key.kind, false))
 		return false;
 	if (!fdb_is_mac(entry)) {
 		struct fdb_key key = fdb_key_mac(entry->claim_mac);
@@ -117,7 +129,11 @@ bool fdb_give(struct fdb *fdb, struct fdb_entry *entry, uint64_t now_ns)
 
 		if (!station || station->owner != to)
 			return false;
+		port = station->port;
 	}
+	if ((to != entry->owner || port != entry->port) &&
+	    !fdb_has_room(fdb, to, entry->key.kind, port, false))
+		return false;
 	fdb_move(fdb, entry, to, entry->claim_mac, (enum fdb_source)entry->claim_source, now_ns);
 	return true;
 }
@@ -133,13 +149,20 @@ void fdb_release(struct fdb *fdb, struct fdb_entry *entry, uint64_t now_ns)
 static enum fdb_verdict create(struct fdb *fdb, const struct claim *claim,
                                const struct fdb_key *key)
 {
+	struct fdb_entry *entry = NULL;
+
 	if (!fdb_is_station(key))
 		return refuse(fdb);
-	if (!fdb_has_room(fdb, claim->by, key->kind, true) ||
-	    !fdb_create(fdb, key, claim->mac, claim->by, claim->source, claim->now_ns)) {
+	if (fdb_has_room(fdb, claim->by, key->kind, claim->port, true))
+		entry = fdb_create(fdb, key, claim->mac, claim->by, claim->source, claim->now_ns);
+	if (!entry) {
 		fdb->counts.quota++;
 		return FDB_QUOTA;
 	}
+	entry->heard_ns = claim->heard_ns;
+	/* It had room for one more: so it has for this one, which is counted elsewhere now. */
+	if (fdb_is_mac(entry) && claim->port)
+		fdb_count_at(fdb, entry, claim->port);
 	return FDB_CAME;
 }
 
@@ -151,9 +174,30 @@ static bool is_fresh(const struct fdb_entry *entry, const struct member *by, con
 	       (source == FDB_LEARNED || entry->generation == by->generation);
 }
 
+/* The bridge has it: so it stays. But silence is no answer to a question. */
+static enum fdb_verdict renew_port(struct fdb *fdb, struct fdb_entry *entry,
+                                   const struct claim *claim)
+{
+	uint64_t heard_ns = entry->heard_ns;
+
+	if (claim->heard_ns > heard_ns)
+		heard_ns = claim->heard_ns;
+	if (fdb_is_asked(entry) && claim->now_ns < heard_ns + FDB_RECENT_NS)
+		fdb_keep(fdb, entry, claim->now_ns);
+	else if (entry->list == FDB_LIST_AGE)
+		fdb_enlist(fdb, entry, FDB_LIST_AGE, claim->now_ns);
+	entry->heard_ns = heard_ns;
+	if (fdb_set_port(fdb, entry, claim->port))
+		return FDB_OK;
+	fdb->counts.quota++;
+	return FDB_QUOTA;
+}
+
 /* Its owner was heard of with it. */
 static void renew(struct fdb *fdb, struct fdb_entry *entry, const struct claim *claim)
 {
+	if (claim->port && fdb_is_mac(entry))
+		(void)fdb_set_port(fdb, entry, claim->port);
 	if (claim->source > (enum fdb_source)entry->source)
 		entry->source = (uint8_t)claim->source;
 	if (claim->source == FDB_ANNOUNCED)
@@ -170,10 +214,16 @@ static bool has_moved_too_often(const struct fdb_entry *entry, uint64_t now_ns)
 }
 
 /* The limits of who begins a contest, and of who has to answer. */
-static bool may_contest(struct member *by, struct member *owner, uint64_t now_ns)
+static bool may_contest(struct fdb *fdb, const struct claim *claim, struct member *owner)
 {
-	return bucket_take(&by->begun, FDB_BEGIN_COST_NS, FDB_BEGIN_BURST, now_ns) &&
-	       bucket_take(&owner->asked, FDB_ASKED_COST_NS, FDB_ASKED_BURST, now_ns);
+	struct bucket *port = &fdb->ports[claim->port].begun;
+
+	if (claim->by == fdb->local &&
+	    !bucket_take(port, FDB_BEGIN_COST_NS * FDB_BEGIN_PORTS,
+	                 FDB_BEGIN_BURST / FDB_BEGIN_PORTS, claim->now_ns))
+		return false;
+	return bucket_take(&claim->by->begun, FDB_BEGIN_COST_NS, FDB_BEGIN_BURST, claim->now_ns) &&
+	       bucket_take(&owner->asked, FDB_ASKED_COST_NS, FDB_ASKED_BURST, claim->now_ns);
 }
 
 /* A session that is new has no hello yet, and without it no question goes to its peer. */
@@ -204,6 +254,7 @@ static void begin_contest(struct fdb *fdb, struct fdb_entry *entry, const struct
 	fdb->counts.contests++;
 	entry->claimant = claim->by;
 	entry->claim_source = (uint8_t)claim->source;
+	entry->claim_port = claim->port;
 	memcpy(entry->claim_mac, claim->mac, ETHER_ADDR_SIZE);
 	fdb_begin_asking(fdb, entry, hears ? FDB_LIST_ASK : FDB_LIST_ASK_SLOW, claim->now_ns,
 	                 claim->question);
@@ -211,35 +262,39 @@ static void begin_contest(struct fdb *fdb, struct fdb_entry *entry, const struct
 }
 
 /* It is another's, or (an address of this host) at another MAC. */
-static enum fdb_verdict contest(struct fdb *fdb, struct fdb_entry *entry, const struct claim *claim)
+static enum fdb_verdict contest(struct fdb *fdb, struct fdb_entry *entry, struct claim *claim)
 {
 	uint64_t now_ns = claim->now_ns;
 
 	if (entry->source == FDB_STATIC || (fdb_is_mac(entry) && entry->owner == fdb->local))
 		return refuse(fdb);
-	if (entry->claimant)
+	if (entry->claimant) {
+		claim->waits = entry->claimant == claim->by;
 		return FDB_CONTESTED;
+	}
 	if (has_moved_too_often(entry, now_ns)) {
 		fdb->counts.refused++;
 		return FDB_BUSY;
 	}
-	if (claim->by != entry->owner && !fdb_has_room(fdb, claim->by, entry->key.kind, false)) {
+	if ((claim->by != entry->owner || claim->port != entry->port) &&
+	    !fdb_has_room(fdb, claim->by, entry->key.kind, claim->port, false)) {
 		fdb->counts.quota++;
 		return FDB_QUOTA;
 	}
 	if (fdb_is_dead(fdb, entry->owner, now_ns)) {
+		entry->claim_port = claim->port;
 		fdb_move(fdb, entry, claim->by, claim->mac, claim->source, now_ns);
 		return FDB_MOVED;
 	}
-	if (now_ns < entry->hold_until_ns || !may_contest(claim->by, entry->owner, now_ns))
+	if (now_ns < entry->hold_until_ns || !may_contest(fdb, claim, entry->owner))
 		return refuse(fdb);
 	begin_contest(fdb, entry, claim);
+	claim->waits = true;
 	return FDB_CONTESTED;
 }
 
 /* An address of the claimant's at another of its MACs. */
-static enum fdb_verdict change_mac(struct fdb *fdb, struct fdb_entry *entry,
-                                   const struct claim *claim)
+static enum fdb_verdict change_mac(struct fdb *fdb, struct fdb_entry *entry, struct claim *claim)
 {
 	if (entry->source == FDB_STATIC || claim->by == fdb->local)
 		return contest(fdb, entry, claim);
@@ -269,7 +324,7 @@ static struct fdb_entry *find(struct fdb *fdb, const struct claim *claim, const 
 }
 
 /* The MAC of an address that is claimed: it has to be the claimant's. */
-static enum fdb_verdict claim_station(struct fdb *fdb, const struct claim *claim)
+static enum fdb_verdict claim_station(struct fdb *fdb, struct claim *claim)
 {
 	struct fdb_key key = fdb_key_mac(claim->mac);
 	struct fdb_entry *station = find(fdb, claim, &key);
@@ -278,12 +333,13 @@ static enum fdb_verdict claim_station(struct fdb *fdb, const struct claim *claim
 		return create(fdb, claim, &key);
 	if (station->owner == claim->by) {
 		renew(fdb, station, claim);
+		claim->port = station->port;
 		return FDB_OK;
 	}
 	return station->claimant == claim->by ? FDB_CONTESTED : refuse(fdb);
 }
 
-static enum fdb_verdict judge(struct fdb *fdb, const struct claim *claim)
+static enum fdb_verdict judge(struct fdb *fdb, struct claim *claim)
 {
 	struct fdb_entry *entry;
 
@@ -302,6 +358,8 @@ static enum fdb_verdict judge(struct fdb *fdb, const struct claim *claim)
 		return contest(fdb, entry, claim);
 	if (!is_mac(entry, claim->mac))
 		return change_mac(fdb, entry, claim);
+	if (fdb_is_mac(entry) && claim->port && claim->source == FDB_LEARNED)
+		return renew_port(fdb, entry, claim);
 	renew(fdb, entry, claim);
 	return FDB_OK;
 }
@@ -311,7 +369,12 @@ enum fdb_verdict fdb_claim(struct fdb *fdb, struct member *by, const struct fdb_
                            uint64_t now_ns, bool *ask, struct fdb_question *question)
 {
 	struct claim claim = {
-		.by = by, .key = key, .now_ns = now_ns, .ask = ask, .question = question
+		.by = by,
+		.key = key,
+		.now_ns = now_ns,
+		.heard_ns = now_ns,
+		.ask = ask,
+		.question = question,
 	};
 	enum fdb_verdict verdict = FDB_OK;
 	const struct fdb_entry *entry;
@@ -319,12 +382,43 @@ enum fdb_verdict fdb_claim(struct fdb *fdb, struct member *by, const struct fdb_
 	*ask = false;
 	claim.mac = key->kind == FDB_MAC ? key->addr : mac;
 	claim.source = source == FDB_LEARNED ? FDB_LEARNED : FDB_ANNOUNCED;
+	/* Nothing else of this host is announced. */
+	if (by == fdb->local && claim.source == FDB_ANNOUNCED)
+		claim.port = FDB_PORT_BRIDGE;
 	fdb_lock(fdb);
 	entry = fdb_find(fdb, key);
 	if (!entry || !is_fresh(entry, by, claim.mac, claim.source, now_ns)) {
 		verdict = judge(fdb, &claim);
+		/* A contest that it began is not lost yet. */
+		if (claim.source == FDB_ANNOUNCED && verdict > FDB_MOVED && !claim.waits)
+			note_lack(fdb, by);
 		fdb_schedule(fdb);
 	}
+	fdb_unlock(fdb);
+	return verdict;
+}
+
+enum fdb_verdict fdb_claim_port(struct fdb *fdb, const struct fdb_key *key, uint32_t port,
+                                uint64_t heard_ns, uint64_t now_ns)
+{
+	struct fdb_question question;
+	bool ask;
+	struct claim claim = {
+		.by = fdb->local,
+		.key = key,
+		.mac = key->addr,
+		.source = FDB_LEARNED,
+		.port = (uint16_t)port,
+		.now_ns = now_ns,
+		.heard_ns = heard_ns,
+		.ask = &ask,
+		.question = &question,
+	};
+	enum fdb_verdict verdict;
+
+	fdb_lock(fdb);
+	verdict = judge(fdb, &claim);
+	fdb_schedule(fdb);
 	fdb_unlock(fdb);
 	return verdict;
 }

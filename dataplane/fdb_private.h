@@ -51,6 +51,8 @@ struct fdb_entry {
 	uint8_t holds; /* contests that it outlived in a row */
 	uint8_t claim_source;
 	uint8_t claim_mac[ETHER_ADDR_SIZE];
+	uint16_t port; /* of this host's bridge; 0: not known, or not of this host */
+	uint16_t claim_port; /* a MAC: the same of the claimant's, if that is this host */
 	uint32_t next; /* in its bucket, or free */
 	struct member *owner;
 	struct member *claimant; /* while contested */
@@ -84,6 +86,12 @@ struct fdb_gone {
 	uint64_t gone_ns;
 };
 
+/* What is behind a port of this host's bridge, or (the first) no port is known of. */
+struct fdb_port {
+	uint32_t macs, addrs;
+	struct bucket begun;
+};
+
 struct fdb {
 	pthread_mutex_t lock;
 	struct member *local;
@@ -95,14 +103,20 @@ struct fdb {
 	uint32_t used; /* entries from there on were never used */
 	struct fdb_counts counts;
 	_Atomic uint64_t next_ns; /* fdb_next() */
+	_Atomic uint64_t released; /* fdb_released() */
 
 	struct fdb_chain log;
 	_Atomic uint64_t sequence; /* the newest */
 	uint64_t forgotten; /* of what went up to this number the log says nothing */
 	uint32_t gone_first, gone_count; /* a ring */
 
+	bool lacking; /* news.lacks of a member was set since anything went */
+	bool wake; /* something went since: fdb_tick()'s caller may ask for it */
+
 	struct fdb_chain answers; /* askers whose answer is known */
 	uint32_t askers_free, askers_used;
+
+	struct fdb_port ports[FDB_PORTS];
 
 	uint32_t buckets[FDB_BUCKETS];
 	struct fdb_gone gone[FDB_GONE_MAX];
@@ -141,8 +155,16 @@ void fdb_chain_remove(struct fdb *fdb, uint32_t *first, uint32_t *last, enum fdb
 struct fdb_entry *fdb_find(struct fdb *fdb, const struct fdb_key *key);
 /* Nobody's any more, only that fdb_tick() has not come by. */
 bool fdb_is_over(const struct fdb *fdb, const struct fdb_entry *entry, uint64_t now_ns);
-/* May @owner have one more of that kind, which is not there yet or another's? */
-bool fdb_has_room(const struct fdb *fdb, const struct member *owner, uint8_t kind, bool new);
+/*
+ * May @owner have one more of that kind, which is another's or (@new) not there yet? Of
+ * this host: behind that port.
+ */
+bool fdb_has_room(const struct fdb *fdb, const struct member *owner, uint8_t kind, uint16_t port,
+                  bool new);
+/* An entry of this host counts behind that port. */
+void fdb_count_at(struct fdb *fdb, struct fdb_entry *entry, uint16_t port);
+/* A MAC of this host is behind that port, and its addresses. False: that has its share. */
+bool fdb_set_port(struct fdb *fdb, struct fdb_entry *station, uint16_t port);
 /* NULL: no room in the table. An address's MAC must be @owner's. */
 struct fdb_entry *fdb_create(struct fdb *fdb, const struct fdb_key *key, const uint8_t *mac,
                              struct member *owner, enum fdb_source source, uint64_t now_ns);

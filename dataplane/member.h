@@ -39,6 +39,10 @@ struct member_news {
 	uint64_t boot; /* the member's, to which all this belongs */
 	uint64_t heard; /* we have all of the member's up to this */
 	bool whole; /* a replacement of all its stations is under way */
+	bool lacks; /* something that it announced was not granted */
+	uint32_t again; /* how often it was to tell all again, within a minute of each other */
+	uint64_t again_ns; /* when it was told so last; 0: never */
+	uint64_t released; /* fdb_released() then, or when it first lacked something */
 };
 
 struct member {

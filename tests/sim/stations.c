@@ -128,16 +128,16 @@ static void hear(struct sim_node *node, unsigned int network, const uint8_t *mac
 {
 	struct sim_bridge *bridge = &node->bridges[network];
 	struct fdb_key key = fdb_key_mac(mac);
-	struct fdb_question question;
 	enum fdb_verdict verdict = FDB_OK;
-	bool ask;
+	/* Each is behind a port of its own, as far as there are so many. */
+	uint32_t port = 1 + (uint32_t)(mac[4] << 8 | mac[5]) % (FDB_PORT_BRIDGE - 1);
 
 	if (gone)
 		fdb_withdraw(bridge->network->fdb, &bridge->network->local, &key,
 		             node->sim->now_ns);
 	else
-		verdict = fdb_claim(bridge->network->fdb, &bridge->network->local, &key, mac,
-		                    FDB_LEARNED, node->sim->now_ns, &ask, &question);
+		verdict = fdb_claim_port(bridge->network->fdb, &key, port, node->sim->now_ns,
+		                         node->sim->now_ns);
 	sim_check(verdict != FDB_QUOTA, "too many stations on a bridge");
 	sim_kick(node->sim, node->id);
 }

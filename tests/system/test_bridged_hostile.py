@@ -6,6 +6,7 @@ barge1 is who is attacked, barge3 who talks with it all the time.
 """
 import json
 import os
+import re
 import threading
 import time
 
@@ -280,6 +281,48 @@ def test_a_flood_of_macs_fills_nobody_elses_share(field, record_property):
     newcomer = field.container(field.lab[2], 7, 30)
     assert field.a.ping(newcomer.address, timeout=3), "a newcomer at an honest member still gets in"
     newcomer.close()
+
+
+FLOOD = r"""
+import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("eth0", 0))
+to, first, rounds = bytes.fromhex(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+for _ in range(rounds):
+    for n in range(first, first + 100000):
+        s.send(to + b"\2\xbb" + n.to_bytes(4, "big") + b"\x88\xb6" + bytes(46))
+"""
+
+
+def flood_from(container, to, first, rounds=1):
+    return container.popen(["/usr/bin/python3", "-c", FLOOD, mac_bytes(to).hex(), str(first), str(rounds)])
+
+
+def test_a_container_leaves_room_for_those_after_it(field):
+    """100,000 MACs from one container, once and over and over; who is started afterwards, or meanwhile, is reached."""
+    host = field.lab[0]
+    bad = field.container(host, 7, 40)
+    before = field.counter("out-quota")
+    assert flood_from(bad, field.c.mac, 0).wait(60) == 0
+    wait_for(lambda: field.counter("out-quota") > before + 10_000, 10, "MACs beyond the share")
+    for number in 41, 42:
+        newcomer = field.container(host, 7, number)
+        assert field.c.ping(newcomer.address, timeout=3) and newcomer.ping(field.c.address)
+        wait_for(lambda: known(field.friend, "seg7", newcomer.mac), 5, "the newcomer at the remote host")
+        newcomer.close()
+    here = [e for e in stations(field.victim, "seg7") if e["at"] == "here" and re.fullmatch("(..:){5}..", e["station"])]
+    assert 60 < len(here) < 160, "a quarter, and another of what frames alone told of"
+    endless = flood_from(bad, field.c.mac, 200_000, rounds=10**6)
+    try:
+        newcomer = field.container(host, 7, 43)
+        wait_for(lambda: field.c.ping(newcomer.address, timeout=1), 15, "a newcomer meanwhile")
+        newcomer.close()
+    finally:
+        bad.stop(endless)
+        bad.close()
+    # What it had goes with its port.
+    wait_for(lambda: sum(e["at"] == "here" for e in stations(field.victim, "seg7")) < 110, 15, "its stations to go")
+    assert field.a.ping(field.c.address)
 
 
 def test_a_broadcast_storm_stays_in_its_bucket(field, record_property):

@@ -286,11 +286,18 @@ static inline enum fdb_verdict claim(struct lab *lab, unsigned int i, struct mem
 	return fdb_claim(FDB(i), by, key, mac, FDB_LEARNED, lab->rig->now_ns, &ask, &question);
 }
 
-/* A container of host @i. */
+/* A container of host @i, behind a port of its own. */
 static inline void come(struct lab *lab, unsigned int i, const struct fdb_key *key,
                         const uint8_t *mac)
 {
-	assert_int_equal(claim(lab, i, &NET(i)->local, key, mac), FDB_CAME);
+	struct fdb_key station = fdb_key_mac(mac);
+	uint32_t port = 1 + (uint32_t)(mac[4] << 8 | mac[5]) % (FDB_PORT_BRIDGE - 1);
+	enum fdb_verdict verdict =
+		fdb_claim_port(FDB(i), &station, port, lab->rig->now_ns, lab->rig->now_ns);
+
+	if (key->kind != FDB_MAC)
+		verdict = claim(lab, i, &NET(i)->local, key, mac);
+	assert_int_equal(verdict, FDB_CAME);
 }
 
 static inline void come_mac(struct lab *lab, unsigned int i, uint32_t number)

@@ -481,6 +481,69 @@ static void other_networks_are_not_heard_of(void **state)
 	assert_false(is_known(lab, 1, 1));
 }
 
+/* Two hosts have the same MAC, and neither heard of it before it had it. */
+static void what_was_refused_is_asked_for_again(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key mac = mac_key(1), ip = ip_key("10.7.2.5"), other = mac_key(2);
+	uint64_t told;
+
+	lab->loss = 1000;
+	come(lab, 0, &mac, mac.addr);
+	come(lab, 0, &ip, mac.addr);
+	come(lab, 1, &mac, mac.addr);
+	come(lab, 1, &other, other.addr);
+	advance(lab, RIG_SECOND, 50 * RIG_MS);
+	lab->loss = 0;
+	advance(lab, 20 * RIG_SECOND, 100 * RIG_MS);
+	assert_ptr_equal(owner(lab, 0, &other), lab->side[0].other);
+	assert_ptr_equal(owner(lab, 1, &mac), &NET(1)->local);
+	assert_null(owner(lab, 1, &ip));
+	assert_int_equal(NEWS(1)->heard, NEWS(0)->acked);
+	/* Nothing changes: nothing is asked for. */
+	told = events(HOST(0), EVENT_ANNOUNCED);
+	advance(lab, 20 * RIG_SECOND, 100 * RIG_MS);
+	assert_int_equal(events(HOST(0), EVENT_ANNOUNCED), told);
+
+	fdb_withdraw(FDB(1), &NET(1)->local, &mac, lab->rig->now_ns);
+	advance(lab, 500 * RIG_MS, 20 * RIG_MS);
+	assert_ptr_equal(owner(lab, 1, &mac), lab->side[1].other);
+	assert_ptr_equal(owner(lab, 1, &ip), lab->side[1].other);
+	assert_false(NEWS(1)->lacks);
+	/* And that was all. */
+	told = events(HOST(0), EVENT_ANNOUNCED);
+	fdb_withdraw(FDB(1), &NET(1)->local, &other, lab->rig->now_ns);
+	advance(lab, 5 * RIG_SECOND, 100 * RIG_MS);
+	assert_int_equal(events(HOST(0), EVENT_ANNOUNCED), told);
+}
+
+/* However often it says it, and whatever comes and goes: about once in a minute in the end. */
+static void who_claims_what_is_ours_is_asked_rarely(void **state)
+{
+	struct lab *lab = *state;
+	struct fdb_key ours = mac_key(1), goes = mac_key(2);
+	unsigned int asked = 0;
+
+	come(lab, 1, &ours, ours.addr);
+	pump(lab);
+	for (unsigned int i = 0; i < 100; i++) {
+		struct announce_message msg = news(lab, 0, 1), got;
+
+		add(&msg, 1, ours, NULL);
+		msg.end = true;
+		say(lab, &msg);
+		rig_mark(HOST(1));
+		come(lab, 1, &goes, goes.addr);
+		fdb_withdraw(FDB(1), &NET(1)->local, &goes, lab->rig->now_ns);
+		rig_advance(lab->rig, RIG_SECOND);
+		for (unsigned int n = 0; message(HOST(1), n, &got); n++)
+			asked += got.type == ANNOUNCE_ACK && got.to == 0;
+		/* It is heard whole only when it says so. */
+		assert_ptr_equal(owner(lab, 1, &ours), &NET(1)->local);
+	}
+	assert_in_range(asked, 5, 7);
+}
+
 /* ---- checks ---- */
 
 static struct announce_message check_of(struct fdb_key key, const uint8_t *mac)
@@ -736,6 +799,8 @@ int main(void)
 		lab_test(an_announced_claim_asks_at_once),
 		lab_test(an_address_changes_its_mac),
 		lab_test(quotas_hold),
+		lab_test(what_was_refused_is_asked_for_again),
+		lab_test(who_claims_what_is_ours_is_asked_rarely),
 		lab_test(a_flood_ends_in_the_bucket),
 		lab_test(other_networks_are_not_heard_of),
 		lab_test(who_is_asked_asks_its_container),

@@ -46,11 +46,153 @@ static void test_flood_of_addresses(void **state)
 	(void)state;
 	for (uint32_t i = 1; i < 3 * FDB_ADDRS_MAX; i++) {
 		key = i & 1 ? ip_key(i) : ip6_key(i);
-		assert_int_equal(claim('L', &key, 1, START),
+		assert_int_equal(claim('A', &key, 1, START),
 		                 i <= FDB_ADDRS_MAX ? FDB_CAME : FDB_QUOTA);
 	}
-	assert_int_equal(member_of('L')->addrs, FDB_ADDRS_MAX);
-	assert_int_equal(member_of('L')->macs, 1);
+	assert_int_equal(member_of('A')->addrs, FDB_ADDRS_MAX);
+	assert_int_equal(member_of('A')->macs, 1);
+}
+
+/* ---- containers of this host ---- */
+
+/* The bridge has it behind that port, as the control thread says. */
+static enum fdb_verdict see(uint32_t mac, uint32_t port, uint64_t now)
+{
+	struct fdb_key key = mac_key(mac);
+
+	return fdb_claim_port(fdb, &key, port, now, now);
+}
+
+/* Frames from 100,000 MACs, of which the control thread hears a little later. */
+static void flood(uint32_t port, uint32_t first)
+{
+	for (uint32_t i = 0; i < 100000; i++) {
+		struct fdb_key key = mac_key(first + i);
+
+		(void)claim('L', &key, first + i, START);
+		if (i >= 50)
+			(void)see(first + i - 50, port, START);
+	}
+}
+
+/* It comes with a frame, or when the bridge is heard of. */
+static void expect_room(uint32_t mac, uint32_t port)
+{
+	struct fdb_key key = mac_key(mac);
+
+	(void)claim('L', &key, mac, START);
+	assert_in_range(see(mac, port, START), FDB_OK, FDB_CAME);
+	for (uint32_t i = 0; i < 3; i++) {
+		key = i ? ip6_key(mac * 10 + i) : ip_key(mac);
+		assert_int_equal(claim('L', &key, mac, START), FDB_CAME);
+	}
+}
+
+static void test_flood_of_a_port(void **state)
+{
+	(void)state;
+	expect_room(1, 1);
+	flood(2, 200000);
+	assert_in_range(member_of('L')->macs, FDB_MACS_MAX / 4, FDB_MACS_MAX / 2);
+	expect_room(2, 3);
+	/* Nor do ten leave nothing. */
+	for (uint32_t i = 0; i < 9; i++)
+		flood(10 + i, 1000000 + i * 200000);
+	for (uint32_t i = 0; i < 5; i++)
+		expect_room(1000 + i, 100 + i);
+	assert_in_range(member_of('L')->macs, 0, FDB_MACS_MAX - 1);
+	/* What one has it keeps when others come. */
+	assert_int_equal(see(1, 1, START), FDB_OK);
+}
+
+/* By one MAC, then by all that it may have, and by what it has before the bridge is heard of. */
+static void test_addresses_of_a_port(void **state)
+{
+	struct fdb_key key;
+	uint32_t last = 0;
+
+	(void)state;
+	for (uint32_t mac = 0; mac < 1000; mac++) {
+		for (uint32_t i = 0; i < 2000; i++) {
+			key = ip_key(++last);
+			if (claim('L', &key, 10000 + mac, START) > FDB_MOVED)
+				break;
+		}
+		(void)see(10000 + mac, 1, START);
+		if (mac == 0)
+			assert_int_equal(member_of('L')->addrs, FDB_ADDRS_MAX / 4);
+	}
+	for (uint32_t i = 0; i < 10; i++)
+		expect_room(9000000 + i * 10, 2 + i);
+	/* Its MACs go, and their places with them. */
+	for (uint32_t mac = 0; mac < 1000; mac++) {
+		key = mac_key(10000 + mac);
+		fdb_withdraw(fdb, member_of('L'), &key, START);
+	}
+	assert_int_equal(member_of('L')->macs, 10);
+	flood(2, 200000);
+	assert_in_range(member_of('L')->macs, FDB_MACS_MAX / 4, FDB_MACS_MAX / 2);
+}
+
+/* A port has a quarter of what its host may contest. */
+static void test_contests_of_a_port(void **state)
+{
+	unsigned int begun = 0, later = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 200; i++) {
+		struct fdb_key key = mac_key(i + 1);
+
+		assert_int_equal(claim(i & 1 ? 'A' : 'B', &key, i + 1, START), FDB_CAME);
+	}
+	for (uint32_t i = 0; i < 100; i++)
+		begun += see(i + 1, 1, START) == FDB_CONTESTED;
+	assert_int_equal(begun, FDB_BEGIN_BURST / FDB_BEGIN_PORTS);
+	for (uint32_t i = 0; i < 100; i++)
+		later += see(i + 1, 1, START + 190 * MS) == FDB_CONTESTED;
+	assert_int_equal(later, begun); /* the same ones */
+	assert_int_equal(see(150, 2, START), FDB_CONTESTED);
+	/* Nor has who claims addresses another's part. */
+	begun = 0;
+	assert_int_equal(see(1000, 3, START), FDB_CAME);
+	assert_int_equal(see(1001, 4, START), FDB_CAME);
+	for (uint32_t i = 0; i < 102; i++) {
+		struct fdb_key key = ip_key(i + 1);
+
+		assert_int_equal(claim('C', &key, 5000, START), FDB_CAME);
+		if (i < 100)
+			begun += claim('L', &key, 1000, START) == FDB_CONTESTED;
+		else
+			assert_int_equal(claim('L', &key, 1001, START), FDB_CONTESTED);
+	}
+	assert_int_equal(begun, FDB_BEGIN_BURST / FDB_BEGIN_PORTS);
+}
+
+/* What the bridge has not heard of for long is no answer; what it has just heard of is one. */
+static void test_the_bridge_answers(void **state)
+{
+	struct fdb_key key = ip_key(1), mac = mac_key(1);
+	struct fdb_question question;
+	struct fdb_due due[4];
+	uint64_t now = START + 200000 * MS, next;
+
+	(void)state;
+	assert_int_equal(claim('L', &key, 1, START), FDB_CAME);
+	assert_int_equal(fdb_claim_port(fdb, &mac, 1, now - FDB_RECENT_NS + MS, now), FDB_OK);
+	assert_int_equal(fdb_check_local(fdb, &mac, member_of('A'), now, &question), FDB_CHECK_YES);
+	/* The address may be elsewhere for all that. */
+	assert_int_equal(fdb_check_local(fdb, &key, member_of('A'), now, &question),
+	                 FDB_CHECK_ASKED);
+	now += 100 * MS;
+	assert_int_equal(fdb_check_local(fdb, &mac, member_of('B'), now, &question),
+	                 FDB_CHECK_ASKED);
+	assert_int_equal(fdb_claim_port(fdb, &mac, 1, now - FDB_RECENT_NS, now), FDB_OK);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(fdb_tick(fdb, now + 70 * i * MS, due, 4, &next) > 0, true);
+	assert_int_equal(due[0].what, FDB_DUE_SAY_NO);
+	assert_false(fdb_lookup(fdb, &mac, now, &(struct fdb_place){ 0 }));
+	/* It is there still. */
+	assert_int_equal(fdb_claim_port(fdb, &mac, 1, now, now), FDB_CAME);
 }
 
 /* Addresses that follow a MAC are within the new owner's quota, or go. */
@@ -109,8 +251,7 @@ static void test_full_table(void **state)
 	assert_int_equal(claim('B', &key, 20000, START), FDB_QUOTA);
 	/* The rest is this host's. */
 	for (uint32_t i = FDB_PEERS_ENTRIES; i < FDB_ENTRIES; i++) {
-		key = mac_key(100000 + i);
-		assert_int_equal(claim('L', &key, 100000 + i, START), FDB_CAME);
+		assert_int_equal(see(100000 + i, 1 + i % 100, START), FDB_CAME);
 	}
 	key = mac_key(90000);
 	assert_int_equal(claim('L', &key, 90000, START), FDB_QUOTA);
@@ -173,7 +314,7 @@ static void test_storm_of_checks(void **state)
 	uint64_t next;
 
 	(void)state;
-	fdb_set_quota(fdb, 1000);
+	fdb_set_quota(fdb, 2500);
 	for (uint32_t i = 1; i <= 2000; i++) {
 		key = ip_key(i);
 		assert_int_equal(claim('L', &key, 1, START), FDB_CAME);
@@ -217,7 +358,7 @@ static void test_many_due(void **state)
 	uint64_t next, now = START + 300 * 1000 * MS;
 
 	(void)state;
-	fdb_set_quota(fdb, 1000);
+	fdb_set_quota(fdb, 4000);
 	for (uint32_t i = 1; i <= 1000; i++) {
 		key = ip_key(i);
 		assert_int_equal(claim('L', &key, i, START), FDB_CAME);
@@ -532,13 +673,24 @@ int main(void)
 {
 #define ROW(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		ROW(test_flood_of_macs),   ROW(test_flood_of_addresses),
-		ROW(test_quota_follows),   ROW(test_quota_at_the_end_of_a_contest),
-		ROW(test_full_table),      ROW(test_storm_of_claims),
-		ROW(test_storm_of_checks), ROW(test_many_due),
-		ROW(test_many_too_old),    ROW(test_log),
-		ROW(test_log_of_others),   ROW(test_log_forgets),
-		ROW(test_log_is_bounded),  ROW(test_retired_member),
+		ROW(test_flood_of_macs),
+		ROW(test_flood_of_addresses),
+		ROW(test_flood_of_a_port),
+		ROW(test_addresses_of_a_port),
+		ROW(test_contests_of_a_port),
+		ROW(test_the_bridge_answers),
+		ROW(test_quota_follows),
+		ROW(test_quota_at_the_end_of_a_contest),
+		ROW(test_full_table),
+		ROW(test_storm_of_claims),
+		ROW(test_storm_of_checks),
+		ROW(test_many_due),
+		ROW(test_many_too_old),
+		ROW(test_log),
+		ROW(test_log_of_others),
+		ROW(test_log_forgets),
+		ROW(test_log_is_bounded),
+		ROW(test_retired_member),
 		ROW(test_threads),
 	};
 

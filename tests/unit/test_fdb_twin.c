@@ -45,6 +45,7 @@ struct station {
 	uint64_t moves_from, hold_until;
 	unsigned int recent, holds;
 	uint32_t generation;
+	unsigned int port, claim_port; /* a MAC's */
 };
 
 struct answer {
@@ -65,7 +66,7 @@ static struct keypair session;
 static struct fdb_key keys[KEYS];
 
 static struct station stations[KEYS];
-static struct bucket begun[MEMBERS], asked[MEMBERS];
+static struct bucket begun[MEMBERS], asked[MEMBERS], begun_at[FDB_PORTS];
 static uint32_t generations[MEMBERS];
 static bool sessions[MEMBERS], dead[MEMBERS];
 static struct answer answers[256];
@@ -73,6 +74,7 @@ static unsigned int answer_count;
 static struct fdb_counts counts;
 static uint32_t quota;
 static uint64_t clock_ns, stamp;
+static unsigned int port_claimed; /* by the call under way */
 static struct reader readers[READERS];
 
 /* ---- the twin ---- */
@@ -92,9 +94,33 @@ static unsigned int count_of(int owner, bool macs)
 	return n;
 }
 
-static bool has_room(int owner, unsigned int key)
+static unsigned int port_of(unsigned int key)
 {
-	return count_of(owner, is_mac(key)) < (is_mac(key) ? quota : 4 * quota);
+	return stations[stations[key].mac].port;
+}
+
+static unsigned int count_at(unsigned int port, bool macs)
+{
+	unsigned int n = 0;
+
+	for (unsigned int k = 0; k < KEYS; k++)
+		n += stations[k].owner == LOCAL && is_mac(k) == macs &&
+		     stations[k].source != FDB_STATIC && port_of(k) == port;
+	return n;
+}
+
+static unsigned int room(int owner, bool macs)
+{
+	unsigned int has = count_of(owner, macs), may = macs ? quota : 4 * quota;
+
+	return has < may ? may - has : 0;
+}
+
+static bool has_room(int owner, unsigned int key, unsigned int port)
+{
+	unsigned int free = room(owner, is_mac(key));
+
+	return owner == LOCAL ? 3 * count_at(port, is_mac(key)) < free : free > 0;
 }
 
 static void enlist(unsigned int key, enum list list)
@@ -179,12 +205,14 @@ static void move(unsigned int key, int to, unsigned int mac, int source)
 	place(key, to, mac, source);
 	count_move(&stations[key]);
 	counts.moved++;
+	stations[key].port = to == LOCAL ? stations[key].claim_port : 0;
+	stations[key].claim_port = 0;
 	while (is_mac(key) && (address = last_address(key, before)) >= 0) {
 		struct station *s = &stations[address];
 
 		before = s->placed;
 		s->owner = NOBODY; /* so that it does not count */
-		if (has_room(to, (unsigned int)address)) {
+		if (has_room(to, (unsigned int)address, stations[key].port)) {
 			end_asking((unsigned int)address, false);
 			place((unsigned int)address, to, key, FDB_LEARNED);
 			count_move(s);
@@ -197,10 +225,11 @@ static void move(unsigned int key, int to, unsigned int mac, int source)
 static bool give(unsigned int key)
 {
 	const struct station *s = &stations[key];
+	unsigned int port = is_mac(key) ? s->claim_port : stations[s->claim_mac].port;
 
 	if (s->claimant == NOBODY)
 		return false;
-	if (s->claimant != s->owner && !has_room(s->claimant, key))
+	if ((s->claimant != s->owner || port != port_of(key)) && !has_room(s->claimant, key, port))
 		return false;
 	if (!is_mac(key) && stations[s->claim_mac].owner != s->claimant)
 		return false;
@@ -253,10 +282,29 @@ static bool is_known(unsigned int key)
 	return stations[key].owner != NOBODY && !is_over(&stations[key]);
 }
 
-static void renew(unsigned int key, int source)
+static bool set_port(unsigned int key, unsigned int port)
+{
+	unsigned int addrs = 0;
+
+	if (stations[key].port == port)
+		return true;
+	for (unsigned int k = MACS; k < KEYS; k++)
+		addrs += stations[k].owner == LOCAL && stations[k].mac == key &&
+		         stations[k].source != FDB_STATIC;
+	if (stations[key].source != FDB_STATIC && 3 * count_at(port, true) >= room(LOCAL, true))
+		return false;
+	if (addrs && 3 * (count_at(port, false) + addrs - 1) >= room(LOCAL, false))
+		return false;
+	stations[key].port = port;
+	return true;
+}
+
+static void renew(unsigned int key, int source, unsigned int port)
 {
 	struct station *s = &stations[key];
 
+	if (port && is_mac(key))
+		set_port(key, port);
 	if (source > s->source)
 		s->source = source;
 	if (source == FDB_ANNOUNCED)
@@ -272,13 +320,15 @@ static enum fdb_verdict refused(void)
 	return FDB_REFUSED;
 }
 
-static enum fdb_verdict come(unsigned int key, int by, unsigned int mac, int source)
+static enum fdb_verdict come(unsigned int key, int by, unsigned int mac, int source,
+                             unsigned int port)
 {
-	if (!has_room(by, key)) {
+	if (!has_room(by, key, port)) {
 		counts.quota++;
 		return FDB_QUOTA;
 	}
 	create(key, by, mac, source);
+	stations[key].port = is_mac(key) ? port : 0;
 	return FDB_CAME;
 }
 
@@ -290,6 +340,7 @@ static bool moved_too_often(const struct station *s)
 static enum fdb_verdict contest(unsigned int key, int by, unsigned int mac, int source, bool *ask)
 {
 	struct station *s = &stations[key];
+	unsigned int port = is_mac(key) ? port_claimed : stations[mac].port;
 
 	if (s->source == FDB_STATIC || (is_mac(key) && s->owner == LOCAL))
 		return refused();
@@ -299,15 +350,18 @@ static enum fdb_verdict contest(unsigned int key, int by, unsigned int mac, int 
 		counts.refused++;
 		return FDB_BUSY;
 	}
-	if (by != s->owner && !has_room(by, key)) {
+	if ((by != s->owner || port != port_of(key)) && !has_room(by, key, port)) {
 		counts.quota++;
 		return FDB_QUOTA;
 	}
 	if (dead[s->owner]) {
+		s->claim_port = port;
 		move(key, by, mac, source);
 		return FDB_MOVED;
 	}
 	if (clock_ns < s->hold_until)
+		return refused();
+	if (by == LOCAL && !bucket_take(&begun_at[port], FDB_SECOND_NS / 5, 4, clock_ns))
 		return refused();
 	if (!bucket_take(&begun[by], FDB_SECOND_NS / 20, 16, clock_ns) ||
 	    !bucket_take(&asked[s->owner], FDB_SECOND_NS / 50, 32, clock_ns))
@@ -316,6 +370,7 @@ static enum fdb_verdict contest(unsigned int key, int by, unsigned int mac, int 
 	s->claimant = by;
 	s->claim_mac = mac;
 	s->claim_source = source;
+	s->claim_port = port;
 	s->asked = 1;
 	enlist(key, sessions[s->owner] ? ASK : SLOW);
 	*ask = true;
@@ -351,6 +406,7 @@ static enum fdb_verdict claim(int by, unsigned int key, unsigned int mac, int so
 	struct station *s = &stations[key];
 
 	*ask = false;
+	port_claimed = by == LOCAL && source == FDB_ANNOUNCED ? FDB_PORT_BRIDGE : 0;
 	if (s->owner == by && s->mac == mac && s->list < ASK &&
 	    clock_ns < s->heard + FDB_SECOND_NS && source <= s->source &&
 	    (source == FDB_LEARNED || s->generation == generations[by]))
@@ -358,25 +414,55 @@ static enum fdb_verdict claim(int by, unsigned int key, unsigned int mac, int so
 	if (!is_mac(key)) {
 		age_for(mac, by);
 		if (stations[mac].owner == NOBODY) {
-			enum fdb_verdict verdict = come(mac, by, mac, source);
+			enum fdb_verdict verdict = come(mac, by, mac, source, port_claimed);
 
 			if (verdict != FDB_CAME)
 				return verdict;
 		} else if (stations[mac].owner == by) {
-			renew(mac, source);
+			renew(mac, source, port_claimed);
 		} else {
 			return stations[mac].claimant == by ? FDB_CONTESTED : refused();
 		}
 	}
 	age_for(key, by);
 	if (s->owner == NOBODY)
-		return come(key, by, mac, source);
+		return come(key, by, mac, source, is_mac(key) ? port_claimed : stations[mac].port);
 	if (s->owner != by)
 		return contest(key, by, mac, source, ask);
 	if (s->mac != mac)
 		return other_mac(key, by, mac, source, ask);
-	renew(key, source);
+	renew(key, source, port_claimed);
 	return FDB_OK;
+}
+
+/* The bridge has it behind that port, and heard of it then. */
+static enum fdb_verdict claim_port(unsigned int mac, unsigned int port, uint64_t heard)
+{
+	struct station *s = &stations[mac];
+	enum fdb_verdict verdict;
+	bool ask;
+
+	port_claimed = port;
+	age_for(mac, LOCAL);
+	if (s->owner == NOBODY) {
+		verdict = come(mac, LOCAL, mac, FDB_LEARNED, port);
+		if (verdict == FDB_CAME)
+			s->heard = heard;
+		return verdict;
+	}
+	if (s->owner != LOCAL)
+		return contest(mac, LOCAL, mac, FDB_LEARNED, &ask);
+	if (heard < s->heard)
+		heard = s->heard;
+	if (s->list >= ASK && clock_ns < heard + FDB_RECENT_NS)
+		keep(mac);
+	else if (s->list == AGE)
+		enlist(mac, AGE);
+	s->heard = heard;
+	if (set_port(mac, port))
+		return FDB_OK;
+	counts.quota++;
+	return FDB_QUOTA;
 }
 
 static void drop_claim(unsigned int key)
@@ -508,7 +594,8 @@ static enum fdb_check check(int asker, unsigned int key)
 
 	if (s->owner != LOCAL)
 		return FDB_CHECK_NO;
-	if (s->source == FDB_STATIC || !can_ask(key))
+	if (s->source == FDB_STATIC || !can_ask(key) ||
+	    (is_mac(key) && clock_ns < s->heard + FDB_RECENT_NS))
 		return FDB_CHECK_YES;
 	for (int i = 0; i < s->asker_count; i++)
 		if (s->askers[i] == asker)
@@ -659,6 +746,15 @@ static void do_claim(unsigned int key, int by)
 		assert_ptr_equal(question.owner, &members[stations[key].owner]);
 		assert_memory_equal(question.mac, keys[stations[key].mac].addr, ETHER_ADDR_SIZE);
 	}
+}
+
+static void do_port(unsigned int mac)
+{
+	unsigned int port = 1 + draw(3);
+	uint64_t heard = clock_ns - draw(2) * draw(20) * FDB_SECOND_NS;
+	enum fdb_verdict want = claim_port(mac, port, heard);
+
+	assert_int_equal(fdb_claim_port(fdb, &keys[mac], port, heard, clock_ns), want);
 }
 
 static void do_check(unsigned int key, int by)
@@ -882,8 +978,13 @@ static void call(void)
 		if (!draw(4))
 			do_member(by);
 		break;
+	case 13:
+	case 14:
+	case 15:
+		do_port(draw(MACS));
+		break;
 	case 12:
-		quota = 1 + draw(4);
+		quota = 1 + draw(12);
 		fdb_set_quota(fdb, quota);
 	}
 }
@@ -907,6 +1008,7 @@ static void begin(uint64_t number)
 	memset(stations, 0, sizeof(stations));
 	memset(begun, 0, sizeof(begun));
 	memset(asked, 0, sizeof(asked));
+	memset(begun_at, 0, sizeof(begun_at));
 	memset(generations, 0, sizeof(generations));
 	memset(&counts, 0, sizeof(counts));
 	memset(readers, 0, sizeof(readers));
@@ -930,7 +1032,7 @@ static void begin(uint64_t number)
 	}
 	fdb = fdb_open(&members[LOCAL]);
 	assert_non_null(fdb);
-	quota = 3;
+	quota = 10;
 	fdb_set_quota(fdb, quota);
 }
 

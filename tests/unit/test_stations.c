@@ -2,6 +2,8 @@
 /* What a bridge knows of its stations, and what of that is this host's in a bridged network. */
 #include "running.h"
 
+#include <linux/if_packet.h>
+#include <net/if.h>
 #include "ctl/netlink_fdb.h"
 #include "ctl/station_table.h"
 #include "dataplane/fdb.h"
@@ -310,9 +312,119 @@ static void test_watch(void **state)
 	assert_int_equal(stations_fd(&running), -1);
 }
 
+/* ---- shares ---- */
+
+static uint64_t heard_of(const char *text)
+{
+	static struct fdb_info info[64];
+	uint8_t mac[ETHER_ADDR_SIZE];
+	uint32_t n = fdb_list(network()->network->fdb, info, 64);
+
+	assert_true(config_parse_mac(mac, text));
+	for (uint32_t i = 0; i < n && i < 64; i++)
+		if (info[i].key.kind == FDB_MAC && !memcmp(info[i].key.addr, mac, sizeof(mac)))
+			return info[i].heard_ns;
+	return 0;
+}
+
+/* Of STATION's, from behind the first port. */
+static void send_frame(void)
+{
+	static const uint8_t frame[60] = { 0x02, 0x11, 0, 0, 0, 0x77, 0x02,
+		                           0x11, 0,    0, 0, 1, 0x88, 0xb5 };
+	struct sockaddr_ll to = { .sll_family = AF_PACKET,
+		                  .sll_ifindex = (int)if_nametoindex("c1") };
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(sendto(fd, frame, sizeof(frame), 0, (struct sockaddr *)&to, sizeof(to)),
+	                 sizeof(frame));
+	close(fd);
+}
+
+static uint64_t since_ns;
+
+static bool is_heard_anew(void)
+{
+	return heard_of(STATION) > since_ns;
+}
+
+/* The kernel tells by no event that it hears of a station still; so it is asked. */
+static void test_heard(void **state)
+{
+	(void)state;
+	make_bridge();
+	make_port("1");
+	start();
+	add(STATION, "1");
+	add(STATION2, "1");
+	assert_true(running_wait(station_is_here));
+	assert_true(running_wait(other_is_here));
+	since_ns = heard_of(STATION) + UINT64_C(1000000000);
+	while (device_now(running.device) < since_ns)
+		poll(NULL, 0, 100);
+	send_frame();
+	assert_true(running_wait_ms(is_heard_anew, 2000 * STATION_TABLE_REFRESH_S));
+	/* It was silent, and the dump says so. */
+	assert_true(heard_of(STATION2) < since_ns);
+	assert_true(mac_is_here(STATION2));
+}
+
+static void batch(const char *verb, unsigned int from, unsigned int to);
+
+static bool share_is_used(void)
+{
+	return count() >= 60;
+}
+
+static bool share_is_free(void)
+{
+	return count() == 2;
+}
+
+/* One port has more than its host may have. Others come later, and go. */
+static void test_share(void **state)
+{
+	struct fdb_key key = { .kind = FDB_MAC, .addr = { 0x02, 0x55, 0, 0, 1, 0 } };
+	struct fdb_question question;
+	uint32_t most;
+	bool ask;
+
+	(void)state;
+	make_bridge();
+	make_port("1");
+	make_port("2");
+	make_port("3");
+	add("02:11:00:00:00:09", "3"); /* from now on they take entries */
+	add("02:11:00:00:00:08", "1");
+	start();
+	fdb_set_quota(network()->network->fdb, 256);
+	batch("add", 0, 2000);
+	assert_true(running_wait(share_is_used));
+	add(STATION, "2");
+	assert_true(running_wait(station_is_here));
+	/* A quarter of it. */
+	most = count();
+	assert_in_range(most, 60, 68);
+	add(STATION2, "3");
+	assert_true(running_wait(other_is_here));
+	/* A frame told of one for which there is no place: it goes with its port all the same. */
+	key.addr[4] = 1999 >> 8;
+	key.addr[5] = 1999 & 0xff;
+	assert_false(is_here(&key));
+	assert_int_equal(fdb_claim(network()->network->fdb, &network()->network->local, &key,
+	                           key.addr, FDB_LEARNED, device_now(running.device), &ask,
+	                           &question),
+	                 FDB_CAME);
+	assert_true(netns_run("ip link del v1"));
+	assert_true(netns_run("ip link del v2"));
+	assert_true(running_wait(share_is_free));
+	assert_false(is_here(&key));
+}
+
 /* ---- many ---- */
 
-#define MANY 12000U
+#define MANY 3000U /* and 1,000 later: a quarter of the quota is one port's */
 
 /* @verb: add or del. Numbers @from to before @to. */
 static void batch(const char *verb, unsigned int from, unsigned int to)
@@ -398,7 +510,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RUNNING(test_come_and_go),   RUNNING(test_moves),    RUNNING(test_others),
 		RUNNING(test_silent),        RUNNING(test_watch),    RUNNING(test_many),
-		RUNNING(test_bridge_itself), RUNNING(test_new_port),
+		RUNNING(test_bridge_itself), RUNNING(test_new_port), RUNNING(test_heard),
+		RUNNING(test_share),
 	};
 
 	if (secret_init() || aead_init())
