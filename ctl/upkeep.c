@@ -181,7 +181,8 @@ static void look_for_loop(const struct state *state, struct run_peer *run,
 	run->looped = network != NULL;
 }
 
-static void follow_path(struct state *state, struct run_peer *run, const struct endpoint *endpoint)
+/* True: the peer is to be told, so the workers are to be woken. */
+static bool follow_path(struct state *state, struct run_peer *run, const struct endpoint *endpoint)
 {
 	bool ipv6 = endpoint->remote.sa.sa_family == AF_INET6;
 	uint32_t overhead = ipv6 ? OVERHEAD_IPV6 : OVERHEAD_IPV4;
@@ -189,18 +190,18 @@ static void follow_path(struct state *state, struct run_peer *run, const struct 
 
 	/* No route just now: what was right before will be right again. */
 	if (netlink_path_mtu(state->netlink, endpoint, state->config->fwmark, &mtu))
-		return;
+		return false;
 	if (mtu > DEVICE_MTU_MAX)
 		mtu = DEVICE_MTU_MAX;
 	mtu = mtu > overhead ? mtu - overhead : 0;
 	if (mtu < CONFIG_MTU_MIN)
 		mtu = CONFIG_MTU_MIN;
 	if (atomic_load_explicit(&run->peer->tunnel_mtu, memory_order_relaxed) == mtu)
-		return;
+		return false;
 	peer_set_mtu(run->peer, mtu);
 	/* The peer is told what this end takes. */
 	hello_changed(run->peer);
-	workers_kick(&state->workers);
+	return true;
 }
 
 /* A slice of the peers a tick, so that ten thousand do not hold the thread up. */
@@ -208,6 +209,7 @@ static void follow_paths(struct state *state)
 {
 	size_t count = state->config->peer_count, i;
 	unsigned int asked = 0;
+	bool changed = false;
 
 	if (state->paths_changed) {
 		state->paths_changed = false;
@@ -225,13 +227,16 @@ static void follow_paths(struct state *state)
 		run->looped &= endpoint_same_remote(&endpoint, &run->mtu_of);
 		run->mtu_of = endpoint;
 		look_for_loop(state, run, &state->config->peers[run - state->peers], &endpoint);
-		follow_path(state, run, &endpoint);
+		changed |= follow_path(state, run, &endpoint);
 		/* Without a route it is asked again when the links change, or the peer moves. */
 		run->mtu_known = true;
 		asked++;
 	}
 	if (count)
 		state->next_path = (state->next_path + i) % count;
+	/* Once, not for each of thousands. */
+	if (changed)
+		workers_kick(&state->workers);
 }
 
 /* Networks */
