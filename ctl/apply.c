@@ -563,17 +563,20 @@ static void note_claims(const struct state *state)
  * A worker with realtime priority must leave a processor to others. What the host
  * refuses is no reason to refuse a configuration: it is said, and all works without.
  */
-static void set_priority(struct state *state)
+static void set_pace(struct state *state)
 {
 	enum config_realtime wanted = state->config->realtime;
 	bool realtime = wanted == CONFIG_REALTIME_YES;
 	cpu_set_t usable;
 
-	if (wanted == CONFIG_REALTIME_AUTO && sched_getaffinity(0, sizeof(usable), &usable) == 0)
+	/* Who polls has none. */
+	if (wanted == CONFIG_REALTIME_AUTO && !state->config->busy_poll_us &&
+	    sched_getaffinity(0, sizeof(usable), &usable) == 0)
 		realtime = CPU_COUNT(&usable) > (int)state->workers.count;
 	if (realtime && !state->realtime)
 		(void)priv_allow_realtime(state->priv); /* the workers find out */
-	state->realtime_error = workers_set_realtime(&state->workers, realtime);
+	state->realtime_error =
+		workers_set_pace(&state->workers, realtime, state->config->busy_poll_us * 1000ull);
 	state->realtime = realtime && !state->realtime_error;
 }
 
@@ -613,7 +616,7 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 	state->config = plan->config;
 	state->next_path = 0;
 	note_claims(state);
-	set_priority(state);
+	set_pace(state);
 	workers_kick(&state->workers);
 }
 

@@ -34,6 +34,7 @@
 
 #define CONFIG_WORKERS_DEFAULT 1
 #define CONFIG_WORKERS_MAX     16
+#define CONFIG_BUSY_POLL_MAX   1000000 /* microseconds */
 
 #define CONFIG_VNI_MAX         16777215U
 #define CONFIG_STATIONS_MAX    4096 /* static entries of a network */
@@ -138,6 +139,7 @@ struct config {
 	uint32_t fwmark; /* 0: none */
 	unsigned int workers; /* threads of the data path; in force from the next start on */
 	enum config_realtime realtime; /* their priority */
+	uint32_t busy_poll_us; /* how long they look for more before they sleep */
 	struct config_network *networks;
 	size_t network_count;
 	struct config_peer *peers;

@@ -168,6 +168,13 @@ static int read_realtime(struct config_parser *parser, struct slice value)
 	return 0;
 }
 
+static int read_busy_poll(struct config_parser *parser, struct slice value)
+{
+	if (!config_parse_number(value, CONFIG_BUSY_POLL_MAX, &parser->config->busy_poll_us))
+		return fail_value(parser, "BusyPoll", value, "expected microseconds, 0 to 1000000");
+	return 0;
+}
+
 /* --- [Network] --- */
 
 static int read_network_name(struct config_parser *parser, struct slice value)
@@ -345,6 +352,7 @@ const struct config_key config_keys[] = {
 	{ "ListenPort", SECTION_INTERFACE, false, read_listen_port, NULL },
 	{ "FwMark", SECTION_INTERFACE, false, read_fwmark, NULL },
 	{ "Workers", SECTION_INTERFACE, false, read_workers, NULL },
+	{ "BusyPoll", SECTION_INTERFACE, false, read_busy_poll, NULL },
 	{ "Realtime", SECTION_INTERFACE, false, read_realtime, NULL },
 	{ "Address", SECTION_INTERFACE, true, NULL, NULL },
 	{ "DNS", SECTION_INTERFACE, true, NULL, NULL },

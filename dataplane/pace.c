@@ -47,12 +47,12 @@ static bool is_slow(struct pace *pace, uint64_t now_ns, bool big)
 static uint64_t gather(struct pace *pace, uint64_t now_ns, uint32_t packets, uint32_t bytes)
 {
 	bool big = packets >= PACE_BIG_PACKETS || bytes >= PACE_BIG_BYTES;
-	bool slow = is_slow(pace, now_ns, big);
+	bool slow = packets == 0 || is_slow(pace, now_ns, big);
 
-	if (!pace->realtime && !pace->flood)
+	if (!pace_is_realtime(pace) && !pace->flood)
 		return 0;
 	if (pace->pause_ns == 0)
-		return slow || packets == 0 ? 0 : PACE_MOST_NS;
+		return slow ? 0 : PACE_MOST_NS;
 	if (packets < 2 && !big)
 		return pace->pause_ns > PACE_LEAST_NS ? pace->pause_ns / 2 : 0;
 	return pace->pause_ns < PACE_MOST_NS ? pace->pause_ns * 2 : PACE_MOST_NS;
@@ -63,6 +63,8 @@ uint64_t pace_end(struct pace *pace, uint64_t now_ns, uint32_t packets, uint32_t
 	uint64_t rest_ns = 0;
 
 	pace->ended_ns = now_ns;
+	if (packets)
+		pace->worked_ns = now_ns;
 	judge(pace, now_ns, packets, bytes);
 	if (pace_is_realtime(pace) && now_ns - pace->rested_ns >= PACE_WORK_NS)
 		rest_ns = PACE_REST_NS;

@@ -24,6 +24,9 @@
  *   the kernel would take its own in one of 50 ms (sched_rt_runtime_us).
  * - Without it, pauses serve floods only: a thread that sleeps has to wait for the
  *   scheduler again.
+ * - With busy polling a worker that runs out of work keeps looking for a while before
+ *   it sleeps, which spares the next packet the wake-up. It takes no realtime priority
+ *   then: to look is no reason to keep others waiting.
  *
  * docs/performance.md has the figures. One thread's; no clock of its own.
  */
@@ -57,10 +60,12 @@
 
 struct pace {
 	bool realtime; /* the thread may have that priority */
+	uint64_t busy_poll_ns; /* 0: none */
 	bool flood;
 	uint64_t spent_ns; /* the bucket: credit is spent up to this time */
 	uint64_t pause_ns; /* before the round under way; 0: none */
 	uint64_t ended_ns; /* the last round */
+	uint64_t worked_ns; /* the last one that had something to do */
 	uint64_t rested_ns; /* when others had the processor last */
 	uint64_t judged_ns; /* since then: */
 	uint64_t packets, bytes;
@@ -78,7 +83,13 @@ uint64_t pace_end(struct pace *pace, uint64_t now_ns, uint32_t packets, uint32_t
 /* Which priority to have from now on. */
 static inline bool pace_is_realtime(const struct pace *pace)
 {
-	return pace->realtime && !pace->flood;
+	return pace->realtime && !pace->flood && !pace->busy_poll_ns;
+}
+
+/* Whether the next round is not to sleep. */
+static inline bool pace_is_polling(const struct pace *pace)
+{
+	return pace->busy_poll_ns && pace->ended_ns - pace->worked_ns < pace->busy_poll_ns;
 }
 
 #endif

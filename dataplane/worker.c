@@ -309,6 +309,8 @@ static void *run(void *arg)
 	if (err)
 		return NULL;
 	while (!worker->stopping) {
+		if (pace_is_polling(&worker->pace))
+			deadline_ns = 0;
 		deadline_ns = worker_round(worker, deadline_ns);
 		rest(worker);
 	}
@@ -386,27 +388,33 @@ void worker_stop(struct worker *worker)
 	worker_destroy(worker);
 }
 
-struct priority {
+struct pace_call {
 	struct worker *worker;
 	bool realtime;
+	uint64_t busy_poll_ns;
 };
 
-static int take_priority(struct ring *ring, void *arg)
+static int take_pace(struct ring *ring, void *arg)
 {
-	const struct priority *priority = arg;
-	struct worker *worker = priority->worker;
-	int err = set_priority(worker, priority->realtime);
+	const struct pace_call *call = arg;
+	struct worker *worker = call->worker;
+	int err = set_priority(worker, call->realtime);
 
 	(void)ring;
-	worker->pace.realtime = priority->realtime && !err;
+	worker->pace.realtime = call->realtime && !err;
+	worker->pace.busy_poll_ns = call->busy_poll_ns;
 	return err;
 }
 
-int worker_set_realtime(struct worker *worker, bool realtime)
+int worker_set_pace(struct worker *worker, bool realtime, uint64_t busy_poll_ns)
 {
-	struct priority priority = { .worker = worker, .realtime = realtime };
+	struct pace_call call = {
+		.worker = worker,
+		.realtime = realtime,
+		.busy_poll_ns = busy_poll_ns,
+	};
 
-	return worker_call(worker, take_priority, &priority);
+	return worker_call(worker, take_pace, &call);
 }
 
 void worker_kick(struct worker *worker)

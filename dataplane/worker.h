@@ -36,10 +36,11 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns);
  */
 int worker_call(struct worker *worker, int (*fn)(struct ring *ring, void *arg), void *arg);
 /*
- * Whether the thread has realtime priority when that serves (pace.h). Needs
- * RLIMIT_RTPRIO or CAP_SYS_NICE. 0 or -errno; without it all goes on as before.
+ * Whether the thread has realtime priority when that serves, and how long it keeps
+ * looking before it sleeps (pace.h). 0 or -errno: RLIMIT_RTPRIO or CAP_SYS_NICE is
+ * needed for the priority; without it all goes on as before.
  */
-int worker_set_realtime(struct worker *worker, bool realtime);
+int worker_set_pace(struct worker *worker, bool realtime, uint64_t busy_poll_ns);
 /* Makes a sleeping worker look at timers that were set by another thread. */
 void worker_kick(struct worker *worker);
 

@@ -60,12 +60,12 @@ int workers_call(const struct workers *workers,
 	return err;
 }
 
-int workers_set_realtime(const struct workers *workers, bool realtime)
+int workers_set_pace(const struct workers *workers, bool realtime, uint64_t busy_poll_ns)
 {
 	int err = 0;
 
 	for (unsigned int i = 0; i < workers->count; i++) {
-		int one = worker_set_realtime(workers->list[i], realtime);
+		int one = worker_set_pace(workers->list[i], realtime, busy_poll_ns);
 
 		err = err ? err : one;
 	}

@@ -32,8 +32,8 @@ void workers_stop(struct workers *workers);
  */
 int workers_call(const struct workers *workers,
                  int (*fn)(struct ring *ring, unsigned int i, void *arg), void *arg);
-/* As worker_set_realtime(), of all; the first error. */
-int workers_set_realtime(const struct workers *workers, bool realtime);
+/* As worker_set_pace(), of all; the first error. */
+int workers_set_pace(const struct workers *workers, bool realtime, uint64_t busy_poll_ns);
 /*
  * Timers, news of bridged networks or handshakes were asked for by another thread: one
  * worker looks, and what it does not do at once it remembers to do.

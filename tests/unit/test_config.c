@@ -22,6 +22,8 @@ static void test_everything(void **state)
 				   "ListenPort = 12345 # its port\n"
 				   "FwMark = 0xca6c\n"
 				   "Workers = 4\n"
+				   "Realtime = no\n"
+				   "BusyPoll = 50\n"
 				   "\n"
 				   "[Network]\n"
 				   "Name = cargo\n"
@@ -52,13 +54,15 @@ static void test_everything(void **state)
 	assert_int_equal(config->listen_port, 12345);
 	assert_int_equal(config->fwmark, 0xca6c);
 	assert_int_equal(config->workers, 4);
+	assert_int_equal(config->realtime, CONFIG_REALTIME_NO);
+	assert_int_equal(config->busy_poll_us, 50);
 	assert_int_equal(config->network_count, 1);
 	assert_string_equal(network->name, "cargo");
 	assert_string_equal(network->bridge, "ovl0");
 	assert_int_equal(network->subnet_count, 3);
 	assert_int_equal(network->range_count, 2);
 	assert_int_equal(network->mtu, 1400);
-	assert_int_equal(network->line, 8);
+	assert_int_equal(network->line, 10);
 	assert_int_equal(config->peer_count, 1);
 	assert_string_equal(peer->name, "barge2");
 	key_of(key, KEY_A);
@@ -66,7 +70,7 @@ static void test_everything(void **state)
 	key_of(key, KEY_C);
 	assert_memory_equal(peer->psk, key, KEY_SIZE);
 	assert_int_equal(peer->keepalive_s, 25);
-	assert_int_equal(peer->line, 16);
+	assert_int_equal(peer->line, 18);
 	assert_int_equal(peer->allowed_count, 3);
 	prefix_format(&peer->allowed[1], formatted);
 	assert_string_equal(formatted, "fd00:20:102::/48");
@@ -186,6 +190,9 @@ static const struct {
 	{ "[Interface]\nListenPort =\n", "p.conf:2: ListenPort \"\": expected 0 to 65535" },
 	{ "[Interface]\nWorkers = 0\n", "p.conf:2: Workers \"0\": expected 1 to 16" },
 	{ "[Interface]\nWorkers = 17\n", "p.conf:2: Workers \"17\": expected 1 to 16" },
+	{ "[Interface]\nRealtime = often\n", "p.conf:2: Realtime \"often\": expected yes or no" },
+	{ "[Interface]\nBusyPoll = 1000001\n",
+	  "p.conf:2: BusyPoll \"1000001\": expected microseconds, 0 to 1000000" },
 	{ "[Interface]\nWorkers = auto\n", "p.conf:2: Workers \"auto\": expected 1 to 16" },
 	{ "[Interface]\nFwMark = 0x100000000\n",
 	  "p.conf:2: FwMark \"0x100000000\": expected off or a number of 32 bits, like 51820 or "

@@ -166,6 +166,28 @@ static void realtime_priority_leaves_time_to_others(void **state)
 	assert_int_equal(c.paused_ns, 0);
 }
 
+static void who_polls_looks_for_a_while(void **state)
+{
+	struct clock c;
+	uint64_t begin_ns;
+
+	(void)state;
+	start(&c, true);
+	round_of(&c, MS, 10 * US, 1, 100);
+	assert_false(pace_is_polling(&c.pace));
+	c.pace.busy_poll_ns = 100 * US;
+	assert_false(pace_is_realtime(&c.pace));
+	round_of(&c, MS, 10 * US, 1, 100);
+	begin_ns = c.now_ns;
+	while (pace_is_polling(&c.pace))
+		round_of(&c, 0, 1 * US, 0, 0);
+	assert_in_range(c.now_ns - begin_ns, 100 * US, 102 * US);
+	assert_int_equal(c.paused_ns, 0);
+	/* What was found begins it anew. */
+	round_of(&c, MS, 10 * US, 1, 100);
+	assert_true(pace_is_polling(&c.pace));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +198,7 @@ int main(void)
 		cmocka_unit_test(idleness_ends_pauses),
 		cmocka_unit_test(a_flood_of_small_packets_has_no_realtime_priority),
 		cmocka_unit_test(without_realtime_priority_only_a_flood_is_gathered),
+		cmocka_unit_test(who_polls_looks_for_a_while),
 		cmocka_unit_test(realtime_priority_leaves_time_to_others),
 	};
 
