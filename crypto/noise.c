@@ -304,7 +304,7 @@ enum noise_verdict noise_derive_keypair(struct noise_handshake *hs, struct keypa
 	atomic_init(&kp->send_counter, 0);
 	atomic_init(&kp->received, 0);
 	atomic_init(&kp->highest, 0);
-	atomic_flag_clear(&kp->replay_lock);
+	pthread_mutex_init(&kp->replay_lock, NULL);
 	kp->initiator = hs->state == NOISE_RESPONSE_CONSUMED;
 	kp->local_index = hs->local_index;
 	kp->remote_index = hs->remote_index;

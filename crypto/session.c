@@ -142,25 +142,11 @@ void session_seal_burst(struct keypair *kp, uint64_t first, struct session_op *o
 	aead_seal_burst(kp->send_key, aead, n);
 }
 
-/* Held for at most AEAD_BURST_MAX tests of a bit: spinning is shorter than sleeping. */
-static void replay_lock(struct keypair *kp)
-{
-	while (atomic_flag_test_and_set_explicit(&kp->replay_lock, memory_order_acquire)) {
-#if defined(__x86_64__) || defined(__i386__)
-		__builtin_ia32_pause();
-#endif
-	}
-}
-
-static void replay_unlock(struct keypair *kp)
-{
-	atomic_flag_clear_explicit(&kp->replay_lock, memory_order_release);
-}
-
 /*
  * Authenticate first, replay window second: a forged counter must not move the
  * window. Two workers may decrypt copies of one packet at the same time; the
- * window, taken under the lock, lets one of them pass.
+ * window, taken under the lock, lets one of them pass. A lock that sleeps: with
+ * realtime priority a worker that spins may keep the one it waits for from running.
  */
 unsigned int session_open_burst(struct keypair *kp, struct session_op *ops, unsigned int n)
 {
@@ -180,7 +166,7 @@ unsigned int session_open_burst(struct keypair *kp, struct session_op *ops, unsi
 	if (aead_open_burst(kp->receive_key, aead, n) == 0)
 		return 0;
 
-	replay_lock(kp);
+	pthread_mutex_lock(&kp->replay_lock);
 	for (unsigned int i = 0; i < n; i++) {
 		if (!aead[i].ok)
 			continue;
@@ -193,6 +179,6 @@ unsigned int session_open_burst(struct keypair *kp, struct session_op *ops, unsi
 	}
 	atomic_store_explicit(&kp->highest, kp->replay.next, memory_order_relaxed);
 	atomic_fetch_add_explicit(&kp->received, good, memory_order_relaxed);
-	replay_unlock(kp);
+	pthread_mutex_unlock(&kp->replay_lock);
 	return good;
 }

@@ -12,6 +12,7 @@
 #ifndef CRYPTO_SESSION_H
 #define CRYPTO_SESSION_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,7 +37,7 @@ struct keypair {
 	_Atomic uint64_t send_counter; /* the next to use */
 	_Atomic uint64_t received; /* packets accepted, for the loss estimate */
 	_Atomic uint64_t highest; /* highest counter accepted plus one, likewise */
-	atomic_flag replay_lock; /* held for one burst's counters */
+	pthread_mutex_t replay_lock; /* held for one burst's counters */
 	struct replay replay;
 };
 

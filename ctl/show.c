@@ -526,7 +526,7 @@ static const struct prefix *longest(const struct config_peer *peer, const struct
 	return best;
 }
 
-static void add_peer(const struct state *state, json_t *reply, const struct peer *peer,
+static void add_peer(const struct state *state, json_t *reply, struct peer *peer,
                      const struct prefix *host)
 {
 	const struct config_peer *config = config_find_peer(state->config, peer->public_key);
@@ -552,8 +552,8 @@ json_t *show_route(struct state *state, uint8_t family, const uint8_t *addr)
 	memcpy(host.addr, addr, family == 4 ? 4 : 16);
 	const struct view_network *net = network_of(view, &host);
 	/* Without a network the peer is named all the same: it says what is missing. */
-	const struct peer *peer = net ? view_remote(view, net, family, addr)
-	                              : route_lookup(view->routes, family, addr);
+	struct peer *peer = net ? view_remote(view, net, family, addr)
+	                        : route_lookup(view->routes, family, addr);
 	const char *verdict = "no-route";
 
 	if (!net)

@@ -5,6 +5,8 @@
 #include "crypto/secret.h"
 #include "dataplane/device.h"
 
+#define ENDPOINT_TRIES 100
+
 struct peer *peer_create(struct device *device, const uint8_t public_key[KEY_SIZE])
 {
 	struct peer *peer = arena_get(&device->peer_arena);
@@ -161,19 +163,31 @@ static void write_endpoint(struct peer *peer, const struct endpoint *endpoint)
 	atomic_store_explicit(&peer->endpoint_sequence, sequence + 2, memory_order_release);
 }
 
-void peer_get_endpoint(const struct peer *peer, struct endpoint *endpoint)
+static bool read_endpoint(const struct peer *peer, struct endpoint *endpoint)
 {
 	uint64_t words[sizeof(peer->endpoint_words) / sizeof(uint64_t)];
 	uint32_t before, after;
 
-	do {
-		before = atomic_load_explicit(&peer->endpoint_sequence, memory_order_acquire);
-		for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-			words[i] = atomic_load_explicit(&peer->endpoint_words[i],
-			                                memory_order_acquire);
-		after = atomic_load_explicit(&peer->endpoint_sequence, memory_order_relaxed);
-	} while ((before & 1) || before != after);
+	before = atomic_load_explicit(&peer->endpoint_sequence, memory_order_acquire);
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		words[i] = atomic_load_explicit(&peer->endpoint_words[i], memory_order_acquire);
+	after = atomic_load_explicit(&peer->endpoint_sequence, memory_order_relaxed);
 	memcpy(endpoint, words, sizeof(*endpoint));
+	return !(before & 1) && before == after;
+}
+
+/*
+ * Under the lock the first look succeeds. Without it, who writes may be waiting for the
+ * processor that we are on, and we may have realtime priority: so not for ever.
+ */
+void peer_get_endpoint(struct peer *peer, struct endpoint *endpoint)
+{
+	for (unsigned int tries = 0; !read_endpoint(peer, endpoint); tries++) {
+		if (tries < ENDPOINT_TRIES)
+			continue;
+		pthread_mutex_lock(&peer->lock);
+		pthread_mutex_unlock(&peer->lock);
+	}
 }
 
 void peer_set_endpoint(struct peer *peer, const struct endpoint *endpoint)

@@ -119,7 +119,7 @@ uint64_t peer_wipe(struct peer *peer, uint64_t now_ns);
 
 /* Any thread. */
 void peer_set_endpoint(struct peer *peer, const struct endpoint *endpoint);
-void peer_get_endpoint(const struct peer *peer, struct endpoint *endpoint);
+void peer_get_endpoint(struct peer *peer, struct endpoint *endpoint);
 /* An authentic message came from there. Counts a roam when it is another place. */
 void peer_roam(struct peer *peer, const struct endpoint *from);
 void peer_forget_source(struct peer *peer);

@@ -369,7 +369,7 @@ void tx_stage(struct outbound *out, struct peer *peer, bool is_copy)
 		handshake_want(out->burst, peer);
 }
 
-bool tx_has_endpoint(const struct peer *peer)
+bool tx_has_endpoint(struct peer *peer)
 {
 	struct endpoint endpoint;
 

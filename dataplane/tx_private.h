@@ -45,7 +45,7 @@ void tx_cut(struct outbound *out, struct peer *peer, struct keypair *keypair,
             enum segment_framing framing);
 /* No session, or no hello: the frame waits, and a session is asked for. */
 void tx_stage(struct outbound *out, struct peer *peer, bool is_copy);
-bool tx_has_endpoint(const struct peer *peer);
+bool tx_has_endpoint(struct peer *peer);
 /* What the host itself sends from our port: it would come out one header longer, for ever. */
 bool tx_is_own_datagram(const struct outbound *out);
 
