@@ -65,7 +65,8 @@ def test_no_black_hole(lab, io, mtu):
     for options in ([], ["-R"]):
         for address in (b.address, b.address6):
             result = json.loads(a.run(["iperf3", "-J", "-n", "50M", "-c", address, *options]))["end"]
-            assert result["sum_received"]["bytes"] >= 48_000_000
+            # With -R what lies in the receiver's socket at the end is not counted: up to tcp_rmem's 6 MB.
+            assert result["sum_received"]["bytes"] >= 43_000_000
 
 
 def test_the_tap_never_pins_the_bridge(overlay):
