@@ -11,6 +11,7 @@ from comparison.tables import bases, column, groups, ratio, spread
 COLOURS = {
     "veth": ("#8a8a8a", "#9a9a9a"), "vxlan": ("#5f6b7a", "#b6c2d0"),
     "routed-uring": ("#0b6e4f", "#2fd39b"), "routed-poll": ("#49a97f", "#8ae6bf"),
+    "routed-2w": ("#2f8f3f", "#5fd073"), "routed-4w": ("#7fae2e", "#b7e05f"),
     "bridged-uring": ("#1f5fbf", "#66a3ff"), "bridged-poll": ("#7aa6e6", "#a9cbff"),
     "interop": ("#b58900", "#e6c34d"),
     "wireguard-go": ("#b02a37", "#ff7a85"), "wireguard-go-stable": ("#dd8b93", "#ffb8be"),

@@ -25,6 +25,7 @@ class Way:
     per_byte = False  # tell how long a byte of TCP takes, too
     prefixes = (24, 24)
     mtus = (1500, 1500)
+    by_name = False  # stands only when it is asked for
 
     def __init__(self, stack, options):
         self.options = options
@@ -151,9 +152,10 @@ class Ovltund(Way):
 
 class Routed(Ovltund):
     about = "routed"
+    workers = 1
 
     def config(self, keys, host):
-        return peers_conf(self.lab.hosts, keys, host.index)
+        return peers_conf(self.lab.hosts, keys, host.index).replace("[Interface]\n", f"[Interface]\nWorkers = {self.workers}\n")
 
 
 class Bridged(Ovltund):
@@ -178,6 +180,24 @@ class RoutedPoll(Routed):
     key = "routed-poll"
     name = "ovltund routed, poll"
     io = "poll"
+
+
+class RoutedTwo(RoutedUring):
+    """Against routed-uring: what several workers cost where there is one peer, and gain where the kernel spreads its flows."""
+
+    key = "routed-2w"
+    name = "ovltund routed, 2 workers"
+    about = "routed, Workers = 2"
+    workers = 2
+    by_name = True
+
+
+class RoutedFour(RoutedUring):
+    key = "routed-4w"
+    name = "ovltund routed, 4 workers"
+    about = "routed, Workers = 4"
+    workers = 4
+    by_name = True
 
 
 class RoutedNoCrypto(Routed):
@@ -209,4 +229,4 @@ class BridgedPoll(Bridged):
     io = "poll"
 
 
-WAYS = (Veth, Vxlan, RoutedUring, RoutedPoll, RoutedNoCrypto, BridgedUring, BridgedPoll)
+WAYS = (Veth, Vxlan, RoutedUring, RoutedPoll, RoutedTwo, RoutedFour, RoutedNoCrypto, BridgedUring, BridgedPoll)
