@@ -11,6 +11,7 @@ from comparison.tables import bases, column, groups, ratio, spread
 COLOURS = {
     "veth": ("#8a8a8a", "#9a9a9a"), "vxlan": ("#5f6b7a", "#b6c2d0"),
     "routed-uring": ("#0b6e4f", "#2fd39b"), "routed-poll": ("#49a97f", "#8ae6bf"),
+    "routed-avx2": ("#0b8f8f", "#3fd0d0"), "routed-normal": ("#7a8f86", "#a9bfb5"), "routed-polling": ("#4f7f00", "#9fd02f"),
     "routed-2w": ("#2f8f3f", "#5fd073"), "routed-4w": ("#7fae2e", "#b7e05f"),
     "bridged-uring": ("#1f5fbf", "#66a3ff"), "bridged-poll": ("#7aa6e6", "#a9cbff"),
     "interop": ("#b58900", "#e6c34d"),

@@ -152,10 +152,10 @@ class Ovltund(Way):
 
 class Routed(Ovltund):
     about = "routed"
-    workers = 1
+    interface = ""  # more of [Interface]
 
     def config(self, keys, host):
-        return peers_conf(self.lab.hosts, keys, host.index).replace("[Interface]\n", f"[Interface]\nWorkers = {self.workers}\n")
+        return peers_conf(self.lab.hosts, keys, host.index).replace("[Interface]\n", f"[Interface]\n{self.interface}\n")
 
 
 class Bridged(Ovltund):
@@ -188,7 +188,7 @@ class RoutedTwo(RoutedUring):
     key = "routed-2w"
     name = "ovltund routed, 2 workers"
     about = "routed, Workers = 2"
-    workers = 2
+    interface = "Workers = 2"
     by_name = True
 
 
@@ -196,8 +196,46 @@ class RoutedFour(RoutedUring):
     key = "routed-4w"
     name = "ovltund routed, 4 workers"
     about = "routed, Workers = 4"
-    workers = 4
+    interface = "Workers = 4"
     by_name = True
+
+
+class RoutedNormal(RoutedUring):
+    """Against routed-uring: what realtime priority and pauses do."""
+
+    key = "routed-normal"
+    name = "ovltund routed, normal priority"
+    about = "routed, Realtime = no"
+    interface = "Realtime = no"
+    by_name = True
+
+
+class RoutedPolling(RoutedUring):
+    """With two processors and two daemons that never sleep, containers only get what the scheduler takes from them."""
+
+    key = "routed-polling"
+    name = "ovltund routed, busy polling"
+    about = "routed, BusyPoll = 20000"
+    interface = "BusyPoll = 20000"
+    by_name = True
+
+
+class RoutedAvx2(RoutedUring):
+    key = "routed-avx2"
+    name = "ovltund routed, AVX2"
+    about = "routed, OVLTUN_AEAD=avx2"
+    by_name = True
+
+    def join(self):
+        # Daemons inherit it.
+        before = os.environ.get("OVLTUN_AEAD")
+        os.environ["OVLTUN_AEAD"] = "avx2"
+        try:
+            super().join()
+        finally:
+            del os.environ["OVLTUN_AEAD"]
+            if before is not None:
+                os.environ["OVLTUN_AEAD"] = before
 
 
 class RoutedNoCrypto(Routed):
@@ -229,4 +267,5 @@ class BridgedPoll(Bridged):
     io = "poll"
 
 
-WAYS = (Veth, Vxlan, RoutedUring, RoutedPoll, RoutedTwo, RoutedFour, RoutedNoCrypto, BridgedUring, BridgedPoll)
+WAYS = (Veth, Vxlan, RoutedUring, RoutedPoll, RoutedAvx2, RoutedNormal, RoutedPolling, RoutedTwo, RoutedFour, RoutedNoCrypto,
+        BridgedUring, BridgedPoll)
