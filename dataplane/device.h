@@ -43,7 +43,8 @@ struct network {
 	struct device *device;
 	struct retired retired;
 	char name[64];
-	uint16_t port; /* of the rings */
+	uint16_t port; /* of the rings; another's after it */
+	uint32_t serial; /* no other network of the device has it, nor had */
 	_Atomic bool merge_udp; /* the TAP takes UDP superframes; workers see a new one made */
 	uint8_t router_mac[ETHER_ADDR_SIZE];
 	uint8_t tap_mac[ETHER_ADDR_SIZE]; /* of the TAP as a network device */
@@ -113,6 +114,7 @@ struct device {
 	struct index_table indices;
 	struct timers timers;
 	struct stage_pool stage;
+	uint32_t networks_made; /* the control thread's */
 	uint64_t boot; /* which life of this device it is, for announcements: wall clock, ns */
 };
 

@@ -341,7 +341,8 @@ static bool awaits_hello(const struct outbound *out, const struct peer *peer)
 
 void tx_stage(struct outbound *out, struct peer *peer, bool is_copy)
 {
-	uint64_t tag = out->port | (is_copy ? TX_STAGED_COPY : 0);
+	uint64_t tag = out->port | (is_copy ? TX_STAGED_COPY : 0) |
+	               (uint64_t)out->net->network->serial << TX_STAGED_SERIAL;
 	enum drop reason = DROP_NONE;
 	unsigned int lost = 0;
 
@@ -504,8 +505,8 @@ static void tx_routed(struct outbound *out)
 static void forward(struct outbound *out)
 {
 	out->net = out->port < RING_PORTS_MAX ? out->burst->view->by_port[out->port] : NULL;
-	if (!out->net) {
-		burst_drop(out->burst, NULL, NULL, DROP_OUT_NO_NETWORK, 1);
+	if (!out->net || (out->waited && out->net->network->serial != out->serial)) {
+		burst_drop(out->burst, out->waited, NULL, DROP_OUT_NO_NETWORK, 1);
 		return;
 	}
 	if (out->len < HEADERS) {
@@ -547,6 +548,7 @@ bool tx_release(struct burst *burst, struct peer *peer)
 			break;
 		out.port = (uint16_t)tag;
 		out.is_copy = tag & TX_STAGED_COPY;
+		out.serial = (uint32_t)(tag >> TX_STAGED_SERIAL);
 		/* The whole way again: routes may have changed while it waited. */
 		forward(&out);
 	}

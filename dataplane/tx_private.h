@@ -8,8 +8,12 @@
 #include "dataplane/burst.h"
 #include "dataplane/packet.h"
 
-/* Beside the port in the tag of a staged frame: a copy of one that went to several peers. */
-#define TX_STAGED_COPY 0x10000u
+/*
+ * The tag of a staged frame: its port, whether it is a copy of one that went to several
+ * peers, and the serial of its network, as the port may be another's when it goes on.
+ */
+#define TX_STAGED_COPY   0x10000u
+#define TX_STAGED_SERIAL 32 /* its lowest bit */
 
 /* The last copy of a frame that went out, for the next one to be copied from. */
 struct tx_copy {
@@ -32,6 +36,7 @@ struct outbound {
 	struct packet pkt;
 	/* The peer in whose stage it was: it goes to one peer at the most. NULL: fresh. */
 	struct peer *waited;
+	uint32_t serial; /* and the network that it waited in */
 	bool is_copy; /* of a frame that went to several (TX_STAGED_COPY), or goes to them now */
 	/* bridged networks */
 	struct frame frame;

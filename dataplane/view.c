@@ -149,6 +149,7 @@ struct network *network_create(struct device *device, const char *name, uint16_t
 		return NULL;
 	}
 	network->port = port;
+	network->serial = ++device->networks_made;
 	strncpy(network->name, name, sizeof(network->name) - 1);
 	network_derive_mac(network->router_mac, device->identity.public_key, name, false);
 	network_derive_mac(network->tap_mac, device->identity.public_key, name, true);

@@ -1132,6 +1132,22 @@ static void withdrawn_while_it_waited(void **state)
 	assert_false(is_known(A, &key, &place));
 }
 
+/* One reload took its network away, and the next gave the port to another. */
+static void its_port_is_anothers(void **state)
+{
+	struct rig *rig = *state;
+
+	build_other(&f, everyone, station(0, 1), 100);
+	say(A, &f);
+	A->seg->port = RIG_PORT_OTHER;
+	A->other->port = RIG_PORT_SEG;
+	rig_publish(A, NULL);
+	rig_mark(B);
+	rig_pump(rig);
+	assert_int_equal(rig_dropped(A, DROP_OUT_NO_NETWORK), 2);
+	assert_int_equal(B->frame_count, 0);
+}
+
 static void no_member_any_more(void **state)
 {
 	const struct rig_options alone = { .without_members = true };
@@ -1360,6 +1376,7 @@ int main(void)
 		bridged_test(found_while_it_waited),
 		bridged_test(answered_while_it_waited),
 		bridged_test(withdrawn_while_it_waited),
+		bridged_test(its_port_is_anothers),
 		bridged_test(no_member_any_more),
 		bridged_test(no_endpoint),
 		connected_test(hello_comes),
