@@ -6,6 +6,7 @@ import pytest
 
 from conftest import Overlay
 from lab import Daemon, Lab, keypair, wait_for
+from lab.transfer import transfer
 
 
 @pytest.mark.workers
@@ -56,38 +57,6 @@ def test_remote_addresses_are_at_the_router_mac(overlay):
     assert a.ping("172.20.101.1")
     own = re.search(r"lladdr (\S+)", a.run("ip neigh show 172.20.101.1")).group(1)
     assert own != router
-
-
-SINK = """
-import hashlib, socket
-s = socket.create_server(("::", 5001), family=socket.AF_INET6, dualstack_ipv6=True)
-print("up", flush=True)
-c, _ = s.accept()
-h, n = hashlib.sha256(), 0
-while data := c.recv(1 << 20):
-    h.update(data)
-    n += len(data)
-print(n, h.hexdigest())
-"""
-SOURCE = """
-import hashlib, os, socket
-s = socket.create_connection(("{address}", 5001))
-h = hashlib.sha256()
-for n in range({megabytes}):
-    data = os.urandom(1_000_000)
-    h.update(data)
-    s.sendall(data)
-s.close()
-print({megabytes} * 1_000_000, h.hexdigest())
-"""
-
-
-def transfer(sender, receiver, address, megabytes):
-    """Sends so many MB by TCP; length and checksum at both ends."""
-    sink = receiver.popen(["/usr/bin/python3", "-c", SINK])
-    assert sink.stdout.readline() == "up\n"
-    sent = sender.run(["/usr/bin/python3", "-c", SOURCE.format(address=address, megabytes=megabytes)], timeout=120)
-    return sent.split(), sink.communicate(timeout=60)[0].split()
 
 
 @pytest.mark.workers

@@ -11,6 +11,7 @@ import pytest
 from lab import Lab, wait_for
 from lab.client import Client, announce, station
 from lab.segments import PORT, Segments
+from lab.transfer import transfer
 from test_hostile import MARK, Sniffer, mac_bytes, send_frames
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
@@ -128,32 +129,6 @@ def test_a_protocol_that_is_not_ip(lab, io):
     assert {len(f) // 2 for f in sniffer.frames} >= {14 + len(MARK) + n for n in (46, 1300)}
 
 
-# A stream of random bytes; both ends print its length and hash.
-TAKE = """
-import hashlib, socket
-s = socket.create_server(("", 7002))
-print("up", flush=True)
-c, _ = s.accept()
-n, h = 0, hashlib.sha256()
-while data := c.recv(1 << 20):
-    n += len(data)
-    h.update(data)
-print(n, h.hexdigest())
-"""
-GIVE = """
-import hashlib, os, socket, sys
-s = socket.create_connection((sys.argv[1], 7002))
-n, h = 0, hashlib.sha256()
-while n < int(sys.argv[2]):
-    data = os.urandom(1 << 20)
-    s.sendall(data)
-    n += len(data)
-    h.update(data)
-s.close()
-print(n, h.hexdigest())
-"""
-
-
 def test_jumbo_frames_over_an_ordinary_underlay(lab, io):
     """Bridges of MTU 9000 over 1500: TCP is cut, fragments are made, DF is answered, the rest goes whole."""
     segments = Segments(lab, io, mtu=9000)
@@ -170,10 +145,8 @@ def test_jumbo_frames_over_an_ordinary_underlay(lab, io):
         time.sleep(0.3)
     assert len(sniffer.frames) == 1 and len(sniffer.frames[0]) // 2 == 14 + len(MARK) + 8000
     assert segments.daemons[0].counters()["oversize-sent"] >= 1
-    server = b.popen(["/usr/bin/python3", "-c", TAKE])
-    assert server.stdout.readline() == "up\n"
-    sent = a.run(["/usr/bin/python3", "-c", GIVE, b.address, str(50 << 20)])
-    assert server.communicate(timeout=20)[0] == sent, "every byte arrived, as it was sent"
+    sent, received = transfer(a, b, b.address, 50)
+    assert sent == received
 
 
 def tagged(container, source, destination, vlan, payload=MARK):
