@@ -22,6 +22,7 @@
 #include "ctl/members.h"
 #include "ctl/run_network.h"
 #include "ctl/stations.h"
+#include "dataplane/announce.h"
 
 #define NOT_THERE SIZE_MAX
 
@@ -580,6 +581,18 @@ static void set_pace(struct state *state)
 	state->realtime = realtime && !state->realtime_error;
 }
 
+/*
+ * Who took an address that is another's by AllowedIPs since, say, does not keep it. Behind
+ * a call of each worker: what they claim from there on is checked by the new view.
+ */
+static void review_stations(const struct state *state)
+{
+	const struct view *view = atomic_load_explicit(&state->device->view, memory_order_relaxed);
+
+	for (size_t i = 0; i < view->vni_count; i++)
+		announce_review(view, view->by_vni[i], device_now(state->device));
+}
+
 static void commit(struct plan *plan, struct apply_summary *summary)
 {
 	struct state *state = plan->state;
@@ -617,6 +630,7 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 	state->next_path = 0;
 	note_claims(state);
 	set_pace(state);
+	review_stations(state);
 	workers_kick(&state->workers);
 }
 

@@ -406,7 +406,7 @@ static bool is_link_local(uint8_t family, const uint8_t *addr)
 }
 
 /* What no member may have, whoever has it now; DROP_NONE: it may. */
-static enum drop find_fault(const struct burst *burst, const struct view_network *net,
+static enum drop find_fault(const struct view *view, const struct view_network *net,
                             const struct member *member, const struct fdb_news *news)
 {
 	const uint8_t *mac = news->mac, *addr = news->key.addr;
@@ -427,9 +427,36 @@ static enum drop find_fault(const struct burst *burst, const struct view_network
 	if (packet_is_martian(&pkt))
 		return DROP_IN_MARTIAN;
 	if (net->guards.mode == GUARD_STRICT && !is_link_local(family, addr) &&
-	    route_lookup(burst->view->routes, family, addr) != member->peer)
+	    route_lookup(view->routes, family, addr) != member->peer)
 		return DROP_IN_BINDING;
 	return DROP_NONE;
+}
+
+struct review {
+	const struct view *view;
+	const struct view_network *net;
+};
+
+/* Where addresses are anyone's, nothing is to be known of them. */
+static bool is_to_know(const struct view_network *net, const struct fdb_key *key)
+{
+	return key->kind == FDB_MAC || net->guards.mode != GUARD_OFF;
+}
+
+static bool may_have(const struct fdb_info *info, void *arg)
+{
+	const struct review *review = arg;
+	const struct fdb_news news = news_of(&info->key, info->place.mac, false);
+
+	return is_to_know(review->net, &info->key) &&
+	       find_fault(review->view, review->net, info->place.owner, &news) == DROP_NONE;
+}
+
+void announce_review(const struct view *view, const struct view_network *net, uint64_t now_ns)
+{
+	struct review review = { view, net };
+
+	fdb_review(net->network->fdb, may_have, &review, now_ns);
 }
 
 static enum drop drop_of(enum fdb_verdict verdict, uint8_t kind)
@@ -463,10 +490,9 @@ static void hear_station(struct burst *burst, const struct view_network *net, st
 		fdb_withdraw(fdb, member, &news->key, burst->now_ns);
 		return;
 	}
-	/* Where addresses are anyone's, nothing is to be known of them. */
-	if (news->key.kind != FDB_MAC && net->guards.mode == GUARD_OFF)
+	if (!is_to_know(net, &news->key))
 		return;
-	reason = find_fault(burst, net, member, news);
+	reason = find_fault(burst->view, net, member, news);
 	if (reason == DROP_NONE) {
 		verdict = fdb_claim(fdb, member, &news->key, news->mac, FDB_ANNOUNCED,
 		                    burst->now_ns, &ask, &question);

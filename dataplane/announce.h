@@ -41,6 +41,7 @@
 struct burst;
 struct member;
 struct peer;
+struct view;
 struct view_network;
 
 #define ANNOUNCE_STATIONS_MAX 48
@@ -80,6 +81,12 @@ bool announce_receive(struct burst *burst, struct peer *peer, const uint8_t *dat
 
 /* A hello came that is the session's first, or says other things than the last. */
 void announce_begin(struct burst *burst, struct peer *peer);
+
+/*
+ * What peers have in @net and may not have by @view goes: guards or AllowedIPs have
+ * changed. The control thread's, when no worker has an older view.
+ */
+void announce_review(const struct view *view, const struct view_network *net, uint64_t now_ns);
 
 /*
  * Sends what is due in @net: news to its members, repetitions, checks, questions

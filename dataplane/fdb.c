@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Listed with the lock given back in between, so that no worker waits for all of it. */
+/* Gone through with the lock given back in between, so that no worker waits for all of it. */
 #define LIST_CHUNK 256
 
 struct fdb *fdb_open(struct member *local)
@@ -498,6 +498,37 @@ uint32_t fdb_list(struct fdb *fdb, struct fdb_info *out, uint32_t max)
 		fdb_unlock(fdb);
 	}
 	return n < max || count < n ? n : count;
+}
+
+static bool is_allowed(const struct fdb *fdb, const struct fdb_entry *entry,
+                       bool (*may)(const struct fdb_info *info, void *arg), void *arg)
+{
+	struct fdb_info info;
+
+	if (!entry->owner || entry->owner == fdb->local || entry->source == FDB_STATIC)
+		return true;
+	copy_info(entry, &info);
+	return may(&info, arg);
+}
+
+void fdb_review(struct fdb *fdb, bool (*may)(const struct fdb_info *info, void *arg), void *arg,
+                uint64_t now_ns)
+{
+	uint32_t used = 1;
+
+	for (uint32_t from = 0; from < used; from += LIST_CHUNK) {
+		fdb_lock(fdb);
+		used = fdb->used;
+		for (uint32_t i = from; i < used && i < from + LIST_CHUNK; i++) {
+			/* Who waits for it may get it, and may not have it either. */
+			while (!is_allowed(fdb, &fdb->entries[i], may, arg)) {
+				fdb->counts.withdrawn++;
+				fdb_release(fdb, &fdb->entries[i], now_ns);
+			}
+		}
+		fdb_schedule(fdb);
+		fdb_unlock(fdb);
+	}
 }
 
 void fdb_get_counts(struct fdb *fdb, struct fdb_counts *counts)

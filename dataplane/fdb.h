@@ -243,6 +243,12 @@ struct fdb_info {
 };
 /* Copies up to @max entries, returns how many there are. Not for workers. */
 uint32_t fdb_list(struct fdb *fdb, struct fdb_info *out, uint32_t max);
+/*
+ * What a peer has goes, as if it said so itself, when @may says that it may not have
+ * it; static entries stay. @may is called with the lock held.
+ */
+void fdb_review(struct fdb *fdb, bool (*may)(const struct fdb_info *info, void *arg), void *arg,
+                uint64_t now_ns);
 /* Events since it was opened, for show. */
 struct fdb_counts {
 	uint64_t came, moved, aged, withdrawn, contests, refused, quota;

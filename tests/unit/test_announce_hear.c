@@ -256,6 +256,53 @@ static void strict_wants_an_address_of_allowed_ips(void **state)
 	assert_ptr_equal(owner(lab, 1, &key), other);
 }
 
+/* Guards that are set later hold for what was taken before. */
+static void what_may_not_be_any_more_goes(void **state)
+{
+	static const char *const texts[] = { "10.7.1.9", "10.7.3.9", "fe80::66", "10.7.1.10",
+		                             "10.7.3.10" };
+	struct lab *lab = *state;
+	struct member *other = lab->side[1].other, *third = lab->side[1].third;
+	struct fdb_key keys[5], mac = fdb_key_mac(EVIL), fixed = mac_key(3), here = mac_key(1);
+	struct fdb_key fixed_ip = ip_key("10.7.3.3"), here_ip = ip_key("10.7.3.1");
+	uint64_t now = lab->rig->now_ns;
+	const struct view *view;
+
+	lab->vlans = true;
+	publish(lab, 1, GUARD_LEARN);
+	come(lab, 1, &here, here.addr);
+	come(lab, 1, &here_ip, here.addr);
+	assert_int_equal(fdb_add_static(FDB(1), other, &fixed, fixed.addr, now), 0);
+	assert_int_equal(fdb_add_static(FDB(1), other, &fixed_ip, fixed.addr, now), 0);
+	claim_one(lab, 1, NULL, EVIL);
+	for (unsigned int i = 0; i < 5; i++) {
+		keys[i] = ip_key(texts[i]);
+		if (i == 3)
+			store_be16(keys[i].vlans.tag[0].b, 10);
+		assert_int_equal(claim(lab, 1, other, &keys[i], EVIL), FDB_CAME);
+	}
+	assert_int_equal(claim(lab, 1, third, &mac, EVIL), FDB_CONTESTED);
+
+	lab->vlans = false;
+	publish(lab, 1, GUARD_STRICT);
+	view = atomic_load(&HOST(1)->device->view);
+	announce_review(view, view_find_vni(view, VNI), now);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_ptr_equal(owner(lab, 1, &keys[i]), i == 0 || i == 2 ? other : NULL);
+	assert_ptr_equal(owner(lab, 1, &mac), other);
+	assert_ptr_equal(owner(lab, 1, &here_ip), &NET(1)->local);
+	assert_ptr_equal(owner(lab, 1, &fixed_ip), other);
+
+	publish(lab, 1, GUARD_OFF);
+	view = atomic_load(&HOST(1)->device->view);
+	announce_review(view, view_find_vni(view, VNI), now);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_null(owner(lab, 1, &keys[i]));
+	assert_ptr_equal(owner(lab, 1, &mac), other);
+	assert_ptr_equal(owner(lab, 1, &here_ip), &NET(1)->local);
+	assert_ptr_equal(owner(lab, 1, &fixed_ip), other);
+}
+
 /* Addresses are anyone's: they are not asked for, and not bound by announcing either. */
 static void unguarded_addresses_are_nobodys(void **state)
 {
@@ -792,6 +839,7 @@ int main(void)
 		lab_test(the_greatest_number_harms_its_sender),
 		lab_test(nobody_announces_what_nobody_may_have),
 		lab_test(strict_wants_an_address_of_allowed_ips),
+		lab_test(what_may_not_be_any_more_goes),
 		lab_test(unguarded_addresses_are_nobodys),
 		lab_test(nothing_is_taken_by_announcing),
 		lab_test(what_cannot_be_had_is_refused),

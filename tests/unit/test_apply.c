@@ -398,6 +398,35 @@ static uint32_t entries(void)
 	return counts.entries;
 }
 
+/* Whose an address is by AllowedIPs when the guard is set, or they change, has it. */
+static void test_taken_before(void **state)
+{
+	static const uint8_t five[] = { 2, 0, 0, 0, 0, 5 };
+	const struct fdb_key mac = fdb_key_mac(five);
+	const struct prefix address = prefix_of("192.0.2.5");
+	const struct fdb_key ip = fdb_key_ip(4, address.addr);
+	struct fdb_question question;
+	struct fdb_place place;
+	struct fdb *fdb;
+	bool ask;
+
+	(void)state;
+	assert_int_equal(running_apply(PORT BRIDGED A_FULL "VNIs = 7\n", NULL), 0);
+	fdb = view_of(7)->network->fdb;
+	assert_int_equal(fdb_claim(fdb, member_of(7, KEY_A), &ip, five, FDB_ANNOUNCED,
+	                           device_now(running.device), &ask, &question),
+	                 FDB_CAME);
+	assert_int_equal(running_apply(PORT BRIDGED "Guard = strict\n" A_FULL
+	                                            "VNIs = 7\nAllowedIPs = 192.0.2.0/24\n",
+	                               NULL),
+	                 0);
+	assert_true(fdb_lookup(fdb, &ip, device_now(running.device), &place));
+	assert_int_equal(running_apply(PORT BRIDGED "Guard = strict\n" A_FULL "VNIs = 7\n", NULL),
+	                 0);
+	assert_false(fdb_lookup(fdb, &ip, device_now(running.device), &place));
+	assert_true(fdb_lookup(fdb, &mac, device_now(running.device), &place));
+}
+
 static void test_static_entries(void **state)
 {
 	static const uint8_t five[] = { 2, 0, 0, 0, 0, 5 }, six[] = { 2, 0, 0, 0, 0, 6 };
@@ -644,6 +673,7 @@ int main(void)
 		RUNNING(test_networks),
 		RUNNING(test_members),
 		RUNNING(test_guards),
+		RUNNING(test_taken_before),
 		RUNNING(test_static_entries),
 		RUNNING(test_lost_tap),
 		RUNNING(test_path_mtu),
