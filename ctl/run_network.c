@@ -129,11 +129,15 @@ int run_network_configure(struct run_network *run, const struct config_network *
 static void make_tap_again(struct state *state, struct run_network *run,
                            const struct config_network *config)
 {
-	close_tap(state, run);
-	int ret = open_tap(state, run, config);
+	int ret;
 
+	close_tap(state, run);
+	/* Workers say nothing of the old one any more, and may of the new one at once. */
+	atomic_store_explicit(&run->network->lost, false, memory_order_relaxed);
+	ret = open_tap(state, run, config);
+	if (ret)
+		atomic_store_explicit(&run->network->lost, true, memory_order_relaxed);
 	if (!ret) {
-		atomic_store_explicit(&run->network->lost, false, memory_order_relaxed);
 		run->failed = 0;
 		log_line("network %s: its TAP was deleted and is made again", config->name);
 	} else if (ret != run->failed) {

@@ -228,11 +228,14 @@ static void base_remove_tap(struct ring *ring, uint16_t port)
 	struct ring_base *base = base_of(ring);
 	unsigned int kept = base->batch_next;
 
-	if (port >= RING_PORTS_MAX || base->sources[SOURCE_TAP + port].fd < 0)
+	if (port >= RING_PORTS_MAX)
 		return;
-	base->hooks->stop(base, SOURCE_TAP + port);
-	source_clear(base, SOURCE_TAP + port);
-	/* What was received and not handed out goes with it. */
+	/* Not if it was lost. */
+	if (base->sources[SOURCE_TAP + port].fd >= 0) {
+		base->hooks->stop(base, SOURCE_TAP + port);
+		source_clear(base, SOURCE_TAP + port);
+	}
+	/* What was received and not handed out goes with it, and that it was lost. */
 	for (unsigned int i = base->batch_next; i < base->batch_count; i++) {
 		if (base->batch[i].type == RING_DATAGRAM || base->batch[i].port != port)
 			base->batch[kept++] = base->batch[i];

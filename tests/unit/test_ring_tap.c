@@ -192,6 +192,34 @@ static void deleted_tap_is_told(void **state)
 	tap_close(&other);
 }
 
+/* That one was lost, and is not told yet, is not said of the next on its port. */
+static void lost_tap_is_removed(void **state)
+{
+	static const char *const names[] = { "ringtap0", "ringtap1" };
+	struct ring *ring = open_ring(state);
+	struct ring_event event;
+	struct tap taps[2];
+	uint16_t port;
+
+	for (uint16_t i = 0; i < 2; i++) {
+		open_tap(&taps[i], names[i]);
+		assert_int_equal(ring_add_tap(ring, i, taps[i].fds[0]), 0);
+	}
+	link_delete(names[0]);
+	link_delete(names[1]);
+	event = next_event(ring);
+	assert_int_equal(event.type, RING_PORT_LOST);
+	port = event.port ^ 1;
+	ring_remove_tap(ring, port);
+	tap_close(&taps[port]);
+	open_tap(&taps[port], names[port]);
+	assert_int_equal(ring_add_tap(ring, port, taps[port].fds[0]), 0);
+	assert_quiet(ring);
+	ring_close(ring);
+	tap_close(&taps[0]);
+	tap_close(&taps[1]);
+}
+
 static void deleted_tap_is_noticed_by_a_write(void **state)
 {
 	struct ring *ring = open_ring(state);
@@ -330,6 +358,7 @@ static const struct ring_test tests[] = {
 	{ "superframe_out", superframe_out },
 	{ "removed_tap_is_silent", removed_tap_is_silent },
 	{ "deleted_tap_is_told", deleted_tap_is_told },
+	{ "lost_tap_is_removed", lost_tap_is_removed },
 	{ "deleted_tap_is_noticed_by_a_write", deleted_tap_is_noticed_by_a_write },
 	{ "tap_that_is_down_is_not_lost", tap_that_is_down_is_not_lost },
 	{ "sources_share_fairly", sources_share_fairly },
