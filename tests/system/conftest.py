@@ -35,6 +35,16 @@ def pytest_terminal_summary(terminalreporter):
                 terminalreporter.write_line(f"{report.location[2]}: {text}")
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure tells what the daemons dropped, as long as they are there to ask."""
+    report = (yield).get_result()
+    if report.when != "call" or not report.failed:
+        return
+    for lab in Lab.open_ones():
+        report.sections.extend(lab.describe())
+
+
 @pytest.fixture(params=["uring", "poll"])
 def io(request):
     """Every system test runs over both backends."""

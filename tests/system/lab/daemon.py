@@ -67,8 +67,8 @@ class Daemon:
     def answers(self):
         return self.socket.exists() and self.ctl("show", "--json", check=False).startswith("{")
 
-    def ctl(self, *argv, check=True):
-        return self.host.run([build_folder() / "ctl" / "ovlctl", "--socket", self.socket, *argv], check=check)
+    def ctl(self, *argv, **kwargs):
+        return self.host.run([build_folder() / "ctl" / "ovlctl", "--socket", self.socket, *argv], **kwargs)
 
     def show(self):
         return json.loads(self.ctl("show", "--json"))
@@ -83,6 +83,16 @@ class Daemon:
 
     def drops(self, name):
         return self.counters()[name]
+
+    def describe(self):
+        """For the report of a failure: what was dropped, what there is (its beginning), what was said last."""
+        told = []
+        for argv in (("show", "drops"), ("show",), ("show", "neigh"), ("fdb", "list")):
+            try:
+                told.append(self.ctl(*argv, check=False, timeout=5)[:8000])
+            except subprocess.TimeoutExpired:
+                told.append("no answer\n")
+        return "\n".join([*told, self.log[-4000:]])
 
     def wg(self, *argv, check=True):
         """wg(8) against the UAPI socket, which it looks for in one fixed folder."""

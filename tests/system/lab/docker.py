@@ -97,6 +97,9 @@ class DockerEngine:
     def run(self, container, *command, check=True, timeout=60):
         return self.docker("exec", container, *command, check=check, timeout=timeout)
 
+    def describe(self):
+        return (self.folder / "log").read_text()[-4000:]
+
     def ping(self, container, address, *options):
         return " 0% packet loss" in self.run(container, "ping", "-c", "1", "-W", "2", *options, address, check=False)
 

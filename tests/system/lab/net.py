@@ -75,12 +75,15 @@ class Namespace:
 
     def ping(self, address, count=1, timeout=2, size=None, options=()):
         """True when every request was answered."""
-        argv = ["ping", "-n", "-q", "-c", str(count), "-i", "0.05", "-W", str(timeout), *options]
+        argv = ["ping", "-n", "-D", "-c", str(count), "-i", "0.05", "-W", str(timeout), *options]
         if size is not None:
             argv += ["-s", str(size)]
         done = subprocess.run(self.argv([*argv, str(address)]), stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=count * timeout + 10, check=False)
-        return done.returncode == 0 and f"{count} received" in done.stdout
+        answered = done.returncode == 0 and f"{count} received" in done.stdout
+        if not answered:
+            self.lab.failed_pings.append(f"{time.time():.6f} {self.name}: {done.stdout.strip()}")
+        return answered
 
     def stop(self, process, sig=15, seconds=10):
         if process.poll() is None:
@@ -188,9 +191,13 @@ class Host(Namespace):
 
 
 class Lab:
+    _open = []
+
     def __init__(self, hosts=2, mtu=None):
         self.id = f"{os.getpid()}x{next(_serial)}"
         self.hosts = []
+        self.failed_pings = []
+        Lab._open.append(self)
         atexit.register(self.close)
         self.closed = False
         try:
@@ -212,10 +219,23 @@ class Lab:
     def __getitem__(self, index):
         return self.hosts[index]
 
+    @classmethod
+    def open_ones(cls):
+        return list(cls._open)
+
+    def describe(self):
+        """For the report of a failure: pairs of a title and a text."""
+        sections = [("pings that failed", "\n".join(self.failed_pings))] if self.failed_pings else []
+        for host in self.hosts:
+            for daemon in host.daemons:
+                sections.append((f"{host.name}: {type(daemon).__name__}", daemon.describe()))
+        return sections
+
     def close(self):
         if self.closed:
             return
         self.closed = True
+        Lab._open.remove(self)
         for host in self.hosts:
             host.close()
         if hasattr(self, "net"):

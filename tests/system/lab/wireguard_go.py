@@ -38,6 +38,9 @@ class WireguardGo:
     def log(self):
         return (self.folder / "log").read_text()
 
+    def describe(self):
+        return self.log[-4000:]
+
     def stop(self, sig=15):
         self.host.stop(self.process, sig)
 
