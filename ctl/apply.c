@@ -581,14 +581,24 @@ static void set_pace(struct state *state)
 	state->realtime = realtime && !state->realtime_error;
 }
 
+static int pass_by(struct ring *ring, unsigned int i, void *arg)
+{
+	(void)ring;
+	(void)i;
+	(void)arg;
+	return 0;
+}
+
 /*
- * Who took an address that is another's by AllowedIPs since, say, does not keep it. Behind
- * a call of each worker: what they claim from there on is checked by the new view.
+ * Who took an address that is another's by AllowedIPs since, or the bridge's, does not
+ * keep it. Once each worker has passed by, what it claims is checked by the new view.
  */
 static void review_stations(const struct state *state)
 {
 	const struct view *view = atomic_load_explicit(&state->device->view, memory_order_relaxed);
 
+	if (view->vni_count)
+		(void)workers_call(&state->workers, pass_by, NULL);
 	for (size_t i = 0; i < view->vni_count; i++)
 		announce_review(view, view->by_vni[i], device_now(state->device));
 }
@@ -685,6 +695,7 @@ int apply_view(struct state *state)
 	if (!view)
 		return -ENOMEM;
 	device_publish(state->device, view);
+	review_stations(state);
 	note_claims(state);
 	return 0;
 }

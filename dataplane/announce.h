@@ -83,8 +83,9 @@ bool announce_receive(struct burst *burst, struct peer *peer, const uint8_t *dat
 void announce_begin(struct burst *burst, struct peer *peer);
 
 /*
- * What peers have in @net and may not have by @view goes: guards or AllowedIPs have
- * changed. The control thread's, when no worker has an older view.
+ * What peers have in @net and may not have by @view goes: guards, AllowedIPs or the
+ * bridge's own addresses have changed. The control thread's, when no worker has an older
+ * view.
  */
 void announce_review(const struct view *view, const struct view_network *net, uint64_t now_ns);
 

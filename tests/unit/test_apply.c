@@ -427,6 +427,44 @@ static void test_taken_before(void **state)
 	assert_true(fdb_lookup(fdb, &mac, device_now(running.device), &place));
 }
 
+static bool is_known_at(const struct fdb_key *key, const struct member *owner)
+{
+	struct fdb_place place;
+
+	return fdb_lookup(view_of(7)->network->fdb, key, device_now(running.device), &place) &&
+	       place.owner == owner;
+}
+
+static const uint8_t bridge_mac[] = { 2, 7, 0, 0, 0, 1 };
+
+static bool host_has_its_own(void)
+{
+	const struct fdb_key mac = fdb_key_mac(bridge_mac);
+	const struct fdb_key ip = fdb_key_ip(4, (const uint8_t[]){ 172, 27, 0, 1 });
+	const struct member *local = &view_of(7)->network->local;
+
+	return is_known_at(&mac, local) && is_known_at(&ip, local);
+}
+
+/* A bridge's MAC and address are its own, whoever had them while it was not there. */
+static void test_taken_from_the_bridge(void **state)
+{
+	const struct fdb_key mac = fdb_key_mac(bridge_mac);
+	const struct fdb_key ip = fdb_key_ip(4, (const uint8_t[]){ 172, 27, 0, 1 });
+	struct fdb_question question;
+	bool ask;
+
+	(void)state;
+	assert_int_equal(running_apply(PORT BRIDGED A_FULL "VNIs = 7\n", NULL), 0);
+	assert_int_equal(fdb_claim(view_of(7)->network->fdb, member_of(7, KEY_A), &ip, bridge_mac,
+	                           FDB_ANNOUNCED, device_now(running.device), &ask, &question),
+	                 FDB_CAME);
+	assert_true(is_known_at(&mac, member_of(7, KEY_A)));
+	assert_true(netns_run("ip link add ovl7 address 02:07:00:00:00:01 type bridge && "
+	                      "ip addr add 172.27.0.1/16 dev ovl7 && ip link set ovl7 up"));
+	assert_true(running_wait_ms(host_has_its_own, 2500));
+}
+
 static void test_static_entries(void **state)
 {
 	static const uint8_t five[] = { 2, 0, 0, 0, 0, 5 }, six[] = { 2, 0, 0, 0, 0, 6 };
@@ -674,6 +712,7 @@ int main(void)
 		RUNNING(test_members),
 		RUNNING(test_guards),
 		RUNNING(test_taken_before),
+		RUNNING(test_taken_from_the_bridge),
 		RUNNING(test_static_entries),
 		RUNNING(test_lost_tap),
 		RUNNING(test_path_mtu),
