@@ -316,6 +316,12 @@ bool hello_receive(struct burst *burst, struct peer *peer, const struct keypair 
 		return true; /* of a version to come: ignored */
 	if (!hello_parse(data, len, &msg))
 		return false;
+	/*
+	 * Once it is believed other workers send frames, which mean nothing to the peer
+	 * before our own hello, and that may still lie in this burst.
+	 */
+	if (!atomic_load_explicit(&peer->hello.version, memory_order_relaxed))
+		burst->flush(burst, burst->flush_arg);
 	news = believe(peer, keypair, &msg);
 	if (news == NEWS_STALE)
 		return true;

@@ -373,19 +373,26 @@ out:
 	return verdict;
 }
 
-unsigned int neigh_hold(struct neigh_table *table, const struct neigh_addr *addr,
-                        const uint8_t *packet, uint32_t len)
+enum neigh_verdict neigh_hold(struct neigh_table *table, const struct neigh_addr *addr,
+                              const uint8_t *packet, uint32_t len, uint8_t mac[ETHER_ADDR_SIZE],
+                              unsigned int *lost)
 {
-	unsigned int lost = 1;
+	enum neigh_verdict verdict = NEIGH_UNKNOWN;
 	struct entry *entry;
 
+	*lost = 0;
 	pthread_mutex_lock(&table->lock);
 	entry = find(table, addr);
-	/* Answered or given up meanwhile: nobody would come for it. */
-	if (entry && entry->state == NEIGH_INCOMPLETE)
-		lost = stage_push(&table->share, &entry->waiting, NEIGH_WAITING, 0, packet, len);
+	/* Another worker may have heard the answer meanwhile: nobody would come for it. */
+	if (entry && entry->state == NEIGH_INCOMPLETE) {
+		*lost = stage_push(&table->share, &entry->waiting, NEIGH_WAITING, 0, packet, len);
+		verdict = NEIGH_WAIT;
+	} else if (entry && !is_unresolved(entry->state)) {
+		memcpy(mac, entry->mac, ETHER_ADDR_SIZE);
+		verdict = NEIGH_KNOWN;
+	}
 	pthread_mutex_unlock(&table->lock);
-	return lost;
+	return verdict;
 }
 
 uint32_t neigh_release(struct neigh_table *table, const struct neigh_addr *addr, uint8_t *packet)

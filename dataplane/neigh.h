@@ -86,9 +86,14 @@ enum neigh_verdict neigh_lookup(struct neigh_table *table, const struct neigh_ad
                                 struct neigh_question *question)
 	__attribute__((warn_unused_result));
 
-/* Keeps a copy of an IP packet until @addr is known. Returns how many packets were lost by it. */
-unsigned int neigh_hold(struct neigh_table *table, const struct neigh_addr *addr,
-                        const uint8_t *packet, uint32_t len) __attribute__((warn_unused_result));
+/*
+ * After NEIGH_WAIT: keeps a copy of an IP packet until @addr is known; *@lost: how many
+ * packets were lost by it. NEIGH_KNOWN: it was answered meanwhile, nothing is kept, the
+ * MAC is filled in. NEIGH_UNKNOWN: given up meanwhile.
+ */
+enum neigh_verdict neigh_hold(struct neigh_table *table, const struct neigh_addr *addr,
+                              const uint8_t *packet, uint32_t len, uint8_t mac[ETHER_ADDR_SIZE],
+                              unsigned int *lost) __attribute__((warn_unused_result));
 /* Takes back what waited for an address that neigh_learn() said is known. 0: no more. */
 uint32_t neigh_release(struct neigh_table *table, const struct neigh_addr *addr, uint8_t *packet);
 

@@ -98,23 +98,50 @@ static bool same_flow(const struct inbound *in, const struct packet *pkt)
 	       memcmp(in->destination, pkt->destination, n) == 0;
 }
 
-/* Fills in->net and in->target for @pkt's addresses. False: dropped, or waiting. */
-static bool find_target(struct inbound *in, struct packet *pkt, bool csum_undone)
+/*
+ * The MAC of @pkt's destination. False: it waits until that is known, or was dropped.
+ * *@csum_undone: false when the checksum had to be made.
+ */
+static bool find_neighbour(const struct inbound *in, struct packet *pkt, struct network *network,
+                           uint8_t mac[ETHER_ADDR_SIZE], bool *csum_undone)
 {
 	struct burst *burst = in->burst;
 	struct neigh_addr addr = { .family = pkt->family };
-	const struct view_network *net = NULL;
-	struct coalesce_target target;
 	struct neigh_question question;
-	struct network *network;
 	enum neigh_verdict verdict;
-	enum drop reason;
-	unsigned int lost;
+	unsigned int lost = 0;
 	bool ask = false;
 
-	reason = find_network(in, pkt, &net);
+	memcpy(addr.addr, pkt->destination, packet_addr_len(pkt));
+	verdict = neigh_lookup(network->neigh, &addr, burst->now_ns, mac, &ask, &question);
+	if (ask)
+		tx_ask(burst, network, &question);
+	if (verdict == NEIGH_WAIT) {
+		/* Whether asked or not yet: the table has something to do soon. */
+		burst->neigh_next_ns = burst->now_ns;
+		/* Whoever takes it up again knows the packet alone. */
+		if (*csum_undone)
+			packet_l4_checksum_fill(pkt);
+		*csum_undone = false;
+		verdict = neigh_hold(network->neigh, &addr, pkt->data, pkt->len, mac, &lost);
+	}
+	if (verdict == NEIGH_UNKNOWN)
+		lost = 1;
+	if (lost)
+		burst_drop(burst, in->peer, network, DROP_IN_UNRESOLVED, lost);
+	return verdict == NEIGH_KNOWN;
+}
+
+/* Fills in->net and in->target for @pkt's addresses. False: dropped, or waiting. */
+static bool find_target(struct inbound *in, struct packet *pkt, bool *csum_undone)
+{
+	const struct view_network *net = NULL;
+	struct coalesce_target target;
+	struct network *network;
+	enum drop reason = find_network(in, pkt, &net);
+
 	if (reason != DROP_NONE) {
-		burst_drop(burst, in->peer, net ? net->network : NULL, reason, 1);
+		burst_drop(in->burst, in->peer, net ? net->network : NULL, reason, 1);
 		return false;
 	}
 	network = net->network;
@@ -124,30 +151,10 @@ static bool find_target(struct inbound *in, struct packet *pkt, bool csum_undone
 	memcpy(target.ethernet.source, network->router_mac, ETHER_ADDR_SIZE);
 	store_be16(target.ethernet.type.b,
 	           pkt->family == 4 ? ETHERTYPE_WIRE_IPV4 : ETHERTYPE_WIRE_IPV6);
-	memcpy(addr.addr, pkt->destination, packet_addr_len(pkt));
-	if (view_is_gateway(net, pkt->family, pkt->destination)) {
+	if (view_is_gateway(net, pkt->family, pkt->destination))
 		memcpy(target.ethernet.destination, net->bridge_mac, ETHER_ADDR_SIZE);
-	} else {
-		verdict = neigh_lookup(network->neigh, &addr, burst->now_ns,
-		                       target.ethernet.destination, &ask, &question);
-		if (ask)
-			tx_ask(burst, network, &question);
-		if (verdict == NEIGH_WAIT) {
-			/* Whether asked or not yet: the table has something to do soon. */
-			burst->neigh_next_ns = burst->now_ns;
-			/* Whoever takes it up again knows the packet alone. */
-			if (csum_undone)
-				packet_l4_checksum_fill(pkt);
-			lost = neigh_hold(network->neigh, &addr, pkt->data, pkt->len);
-			if (lost)
-				burst_drop(burst, in->peer, network, DROP_IN_UNRESOLVED, lost);
-			return false;
-		}
-		if (verdict == NEIGH_UNKNOWN) {
-			burst_drop(burst, in->peer, network, DROP_IN_UNRESOLVED, 1);
-			return false;
-		}
-	}
+	else if (!find_neighbour(in, pkt, network, target.ethernet.destination, csum_undone))
+		return false;
 	rx_count_deliveries(in);
 	in->known = true;
 	in->member = NULL;
@@ -181,7 +188,7 @@ static void rx_ip(struct inbound *in, uint8_t *data, uint32_t len, bool csum_und
 	}
 	if (!rx_take_ecn(in, NULL, &pkt))
 		return;
-	if (!same_flow(in, &pkt) && !find_target(in, &pkt, csum_undone))
+	if (!same_flow(in, &pkt) && !find_target(in, &pkt, &csum_undone))
 		return;
 	burst_add_delivery(burst, &pkt, &in->target, csum_undone);
 	in->packets++;

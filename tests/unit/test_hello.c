@@ -219,6 +219,49 @@ static void a_stock_peer_hears_three(void **state)
 	assert_int_equal(atomic_load(&A->peer->hello.version), 0);
 }
 
+/* What left, and whether the peer's hello was believed by then. */
+struct seen {
+	const struct peer *peer;
+	unsigned int packets;
+	uint32_t version;
+};
+
+static void look_and_drop(struct burst *burst, void *arg)
+{
+	struct seen *seen = arg;
+
+	if (!seen->packets)
+		seen->version = atomic_load(&seen->peer->hello.version);
+	seen->packets += burst->packet_count;
+	burst_reset(burst);
+}
+
+/* Frames of other workers, which may follow at once, do not come before our own hello. */
+static void ours_leaves_before_the_peers_is_believed(void **state)
+{
+	static const struct hello_message plain = { .version = 1, .tunnel_mtu = 1400 };
+	struct rig *rig = *state;
+	struct seen seen = { .peer = A->peer, .version = 99 };
+	struct burst *burst = burst_open(A->device);
+	uint8_t out[HELLO_SIZE_MAX];
+	uint32_t len = hello_format(out, &plain);
+
+	rig_connect(rig, 0);
+	assert_non_null(burst);
+	burst->now_ns = rig->now_ns;
+	burst->view = atomic_load(&A->device->view);
+	burst->flush = look_and_drop;
+	burst->flush_arg = &seen;
+	rig_begin_session(burst, A->peer);
+	assert_int_equal(burst->packet_count, 1);
+	assert_true(
+		hello_receive(burst, A->peer, atomic_load(&A->peer->session.current), out, len));
+	assert_int_equal(seen.packets, 1);
+	assert_int_equal(seen.version, 0);
+	assert_int_equal(atomic_load(&A->peer->hello.version), 1);
+	burst_close(burst);
+}
+
 static void each_hello_without_ack_gets_one(void **state)
 {
 	static const struct hello_message plain = { .version = 1, .tunnel_mtu = 1400 };
@@ -555,6 +598,7 @@ int main(void)
 		cmocka_unit_test(format_and_parse_agree),
 		rig_test(both_know_and_it_ends),
 		rig_test(a_stock_peer_hears_three),
+		rig_test(ours_leaves_before_the_peers_is_believed),
 		rig_test(each_hello_without_ack_gets_one),
 		rig_test(answers_end),
 		rig_test(features_are_those_of_both),

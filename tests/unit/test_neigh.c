@@ -608,8 +608,11 @@ static uint8_t packet[STAGE_FRAME_MAX];
 
 static unsigned int hold(const struct neigh_addr *addr, uint8_t mark, uint32_t len)
 {
+	uint8_t mac[ETHER_ADDR_SIZE];
+	unsigned int lost;
+
 	memset(packet, mark, len);
-	return neigh_hold(table, addr, packet, len);
+	return neigh_hold(table, addr, packet, len, mac, &lost) == NEIGH_WAIT ? lost : 1;
 }
 
 static void test_waiting(void **state)
@@ -622,7 +625,8 @@ static void test_waiting(void **state)
 
 	(void)state;
 	/* For an address that nobody asked for nothing can wait. */
-	assert_int_equal(hold(&addr, 1, 100), 1);
+	assert_int_equal(neigh_hold(table, &addr, packet, 100, mac, &lost), NEIGH_UNKNOWN);
+	assert_int_equal(lost, 0);
 	assert_int_equal(look(&addr, START, mac, &ask, &question), NEIGH_WAIT);
 	assert_int_equal(look(&other, START, mac, &ask, &question), NEIGH_WAIT);
 	assert_int_equal(hold(&other, 99, 60), 0);
@@ -633,8 +637,11 @@ static void test_waiting(void **state)
 
 	mac_of(mac, 'A');
 	assert_true(neigh_learn(table, &addr, mac, true, START + MS, &ask, &question));
-	/* Too late to wait: it is known, and nobody would come for it. */
-	assert_int_equal(hold(&addr, 50, 100), 1);
+	/* Too late to wait, as another worker heard the answer: it can go at once. */
+	memset(mac, 0, sizeof(mac));
+	assert_int_equal(neigh_hold(table, &addr, packet, 100, mac, &lost), NEIGH_KNOWN);
+	assert_int_equal(lost, 0);
+	assert_int_equal(mac[ETHER_ADDR_SIZE - 1], 'A');
 	for (uint8_t i = 20 - NEIGH_WAITING; i < 20; i++) {
 		assert_int_equal(neigh_release(table, &addr, packet), 1000 + i * 200u);
 		assert_int_equal(packet[0], i);
@@ -711,8 +718,9 @@ static void *use_table(void *arg)
 			}
 			break;
 		default:
-			if (neigh_lookup(table, &addr, now, mac, &ask, questions) == NEIGH_WAIT)
-				lost = neigh_hold(table, &addr, mac, sizeof(mac));
+			if (neigh_lookup(table, &addr, now, mac, &ask, questions) == NEIGH_WAIT &&
+			    neigh_hold(table, &addr, packet, 60, mac, &lost) == NEIGH_UNKNOWN)
+				lost++;
 		}
 	}
 	free(room);
