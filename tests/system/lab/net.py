@@ -73,16 +73,27 @@ class Namespace:
         path = "/proc/sys/" + key.replace(".", "/")
         self.run(["sh", "-c", f"echo {value} > {path}"])
 
+    def echo_replies(self):
+        """Answers to pings that this namespace's kernel got so far, both families."""
+        said = self.run(["cat", "/proc/net/snmp", "/proc/net/snmp6"], check=False)
+        names, values = [line.split() for line in said.splitlines() if line.startswith("Icmp:")]
+        six = next((line for line in said.splitlines() if line.startswith("Icmp6InEchoReplies")), "0")
+        return int(values[names.index("InEchoReps")]) + int(six.split()[-1])
+
     def ping(self, address, count=1, timeout=2, size=None, options=()):
         """True when every request was answered."""
         argv = ["ping", "-n", "-D", "-c", str(count), "-i", "0.05", "-W", str(timeout), *options]
         if size is not None:
             argv += ["-s", str(size)]
+        before, started = self.echo_replies(), time.time()
         done = subprocess.run(self.argv([*argv, str(address)]), stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=count * timeout + 10, check=False)
         answered = done.returncode == 0 and f"{count} received" in done.stdout
         if not answered:
-            self.lab.failed_pings.append(f"{time.time():.6f} {self.name}: {done.stdout.strip()}")
+            # A ping that does not get to run for its timeout calls lost what lies in its socket.
+            self.lab.failed_pings.append(
+                f"{self.name}, from {started:.3f} to {time.time():.3f}; its kernel got "
+                f"{self.echo_replies() - before} answers of {count}: {done.stdout.strip()}")
         return answered
 
     def stop(self, process, sig=15, seconds=10):
