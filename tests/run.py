@@ -146,8 +146,8 @@ def pytest(paths, seconds, *options, environment=None):
     report.unlink(missing_ok=True)
     command = ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", f"--junitxml={report}",
                *options, *paths]
-    run(command, seconds, env=dict(os.environ, OVLTUN_BUILD=str(BUILD), PYTHONDONTWRITEBYTECODE="1",
-                                   **(environment or {})))
+    run(command, seconds, env={**os.environ, "OVLTUN_BUILD": str(BUILD), "PYTHONDONTWRITEBYTECODE": "1",
+                               **(environment or {})})
     if not report.exists():
         return Outcome(failed=1)
     root = xml.etree.ElementTree.parse(report).getroot()
