@@ -211,12 +211,12 @@ def system(tier, seconds):
     if problem:
         print("    " + problem)
         return Outcome(failed=1)
-    # Two at a time: a lab mostly waits, and its names are its own.
-    return pytest(["tests/system"], seconds, f"--tier={tier}", "-n2")
+    # Three at a time: a lab mostly waits, and its names are its own.
+    return pytest(["tests/system"], seconds, f"--tier={tier}", "-n3")
 
 
 def fuzz(tier, seconds):
-    each = 20 if tier == "ci" else 3600
+    each = 14 if tier == "ci" else 3600
     return meson_tests(TOP / f"build-fuzz-{tier}", ["fuzz"], seconds,
                        ["-Dfuzz=true", f"-Dfuzz_seconds={each}", "-Db_sanitize=address,undefined",
                         "-Dbuildtype=debugoptimized"], compiler="clang", alone=True)
