@@ -216,7 +216,7 @@ def system(tier, seconds):
 
 
 def fuzz(tier, seconds):
-    each = 14 if tier == "ci" else 3600
+    each = 20 if tier == "ci" else 3600
     return meson_tests(TOP / f"build-fuzz-{tier}", ["fuzz"], seconds,
                        ["-Dfuzz=true", f"-Dfuzz_seconds={each}", "-Db_sanitize=address,undefined",
                         "-Dbuildtype=debugoptimized"], compiler="clang", alone=True)
