@@ -309,8 +309,11 @@ static void *run(void *arg)
 	if (err)
 		return NULL;
 	while (!worker->stopping) {
-		if (pace_is_polling(&worker->pace))
+		if (pace_is_polling(&worker->pace)) {
 			deadline_ns = 0;
+			/* Who was put on this processor beside us may be who the packet is for. */
+			(void)sched_yield();
+		}
 		deadline_ns = worker_round(worker, deadline_ns);
 		rest(worker);
 	}
