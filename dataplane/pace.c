@@ -68,7 +68,7 @@ uint64_t pace_end(struct pace *pace, uint64_t now_ns, uint32_t packets, uint32_t
 	judge(pace, now_ns, packets, bytes);
 	if (pace_is_realtime(pace) && now_ns - pace->rested_ns >= PACE_WORK_NS)
 		rest_ns = PACE_REST_NS;
-	if (full || bytes >= PACE_FULL_BYTES)
+	if (full)
 		return rest_ns;
 	pace->pause_ns = gather(pace, now_ns, packets, bytes);
 	return pace->pause_ns > rest_ns ? pace->pause_ns : rest_ns;

@@ -42,12 +42,11 @@
 #define PACE_BIG_COST 4u /* rounds that a big one counts for */
 
 #define PACE_LEAST_NS 25000ull /* a pause */
-#define PACE_MOST_NS  200000ull
+#define PACE_MOST_NS  100000ull
 
-/* What makes a round big, and full. */
+/* What makes a round big. */
 #define PACE_BIG_PACKETS 8u
 #define PACE_BIG_BYTES   (32u * 1024)
-#define PACE_FULL_BYTES  (192u * 1024)
 
 /* A flood: more packets a second, and smaller on average, judged by so much time. */
 #define PACE_FLOOD_NS    5000000ull

@@ -69,7 +69,10 @@ struct ring_base_hooks {
 	 * the batch. True: the deadline, a wake-up or a signal.
 	 */
 	bool (*await)(struct ring_base *base, uint64_t deadline_ns);
-	/* Up to @share datagrams of about @bytes in all from a socket marked ready. */
+	/*
+	 * Up to @share datagrams of about @bytes in all from a socket marked ready, which it
+	 * is no more when those were all.
+	 */
 	void (*receive)(struct ring_base *base, unsigned int s, unsigned int share, size_t bytes);
 	/* Undoes what the backend's open did beside ring_base_open(). */
 	void (*close)(struct ring_base *base);

@@ -89,6 +89,7 @@ static void poll_receive(struct ring_base *base, unsigned int s, unsigned int sh
 		                       messages[i].msg_len);
 	if (n > 0)
 		base->buffers_used += (unsigned int)n;
+	base->sources[s].ready = n == (int)share;
 }
 
 static void poll_close(struct ring_base *base)

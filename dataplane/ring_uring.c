@@ -329,6 +329,9 @@ static bool uring_await(struct ring_base *base, uint64_t deadline_ns)
 	arm_all(ur);
 	over = enter(ur, ready ? 0 : deadline_ns) && !ready;
 	reap(ur);
+	/* A request that has ended had no buffer left for the next datagram. */
+	for (unsigned int s = 0; s < SOURCE_TAP; s++)
+		base->ring.more |= base->sources[s].fd >= 0 && !ur->armed[s];
 	over |= ur->woken;
 	ur->woken = false;
 	return over;

@@ -57,8 +57,7 @@ struct worker {
 	struct ring_event events[RING_EVENTS_MAX];
 	struct mailbox mailbox;
 	uint64_t woken_ns; /* the round under way: when what it does was there, */
-	unsigned int events_count; /* and how much that was */
-	uint32_t packets, bytes;
+	uint32_t packets, bytes; /* and how much that was */
 
 	/* with a thread only */
 	pthread_t thread;
@@ -168,7 +167,6 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
 	burst->now_ns = device_now(device);
 	burst->view = atomic_load_explicit(&device->view, memory_order_acquire);
 	worker->woken_ns = burst->now_ns;
-	worker->events_count = n;
 	worker->packets = worker->bytes = 0;
 	for (unsigned int i = 0; i < n; i++)
 		run_event(worker, &worker->events[i]);
@@ -283,7 +281,7 @@ static void rest(struct worker *worker)
 
 	pace_begin(&worker->pace, worker->woken_ns);
 	pause.tv_nsec = (long)pace_end(&worker->pace, device_now(worker->device), worker->packets,
-	                               worker->bytes, worker->events_count == RING_EVENTS_MAX);
+	                               worker->bytes, worker->ring->more);
 	if (set_priority(worker, pace_is_realtime(&worker->pace)))
 		worker->pace.realtime = false; /* it is not allowed any more */
 	if (!pause.tv_nsec)

@@ -180,6 +180,38 @@ static void largest_datagram(void **state)
 	close_end(&end);
 }
 
+/* A wait that does not take all says so, and one that says no more has left nothing. */
+static void what_is_left_is_told(void **state)
+{
+	static uint8_t data[60000];
+	struct ring_event events[RING_EVENTS_MAX];
+	struct tunnel_end end;
+	struct endpoint to;
+
+	open_end(state, &end);
+	to = to_v4("127.0.0.1", end.udp.port);
+	for (int round = 0; round < 3; round++) {
+		unsigned int got = 0, waits = 0;
+
+		for (int i = 0; i < 24; i++)
+			send_to(end.udp.fd4, &to, (char *)data, sizeof(data));
+		while (got < 24) {
+			unsigned int n = ring_wait(end.ring, now_ns() + SECOND_NS, events, RING_EVENTS_MAX);
+
+			assert_true(n > 0);
+			got += n;
+			waits++;
+			if (!end.ring->more)
+				assert_int_equal(got, 24);
+		}
+		/* The first may not know yet how long they are. */
+		assert_true(round == 0 || waits > 2);
+	}
+	assert_quiet(end.ring);
+	assert_false(end.ring->more);
+	close_end(&end);
+}
+
 /* More sends in one flush than any queue has places; they arrive in order. */
 static void many_sends_keep_order(void **state)
 {
@@ -631,6 +663,7 @@ static const struct ring_test tests[] = {
 	{ "datagram_v4", datagram_v4 },
 	{ "datagram_v6", datagram_v6 },
 	{ "burst_of_64", burst_of_64 },
+	{ "what_is_left_is_told", what_is_left_is_told },
 	{ "burst_too_many_is_split", burst_too_many_is_split },
 	{ "empty_datagrams_do_not_stop_it", empty_datagrams_do_not_stop_it },
 	{ "largest_datagram", largest_datagram },
