@@ -8,6 +8,10 @@
 /* Outer traffic class of handshake messages: AF41, as WireGuard marks them. */
 #define HANDSHAKE_TOS 0x88
 #define ECN_MASK      0x03
+/* What put_lone_first() tells apart, and how many it moves. */
+#define FLOWS    256u
+#define LONE_MAX 32u
+#define LONG     512u /* bytes of a packet, on the average */
 /* Sends and buffer that one superframe may need beside its slots. */
 #define SPARE_SENDS (SEGMENT_COUNT_MAX / RING_SEGMENTS_MAX + 16)
 
@@ -72,7 +76,7 @@ static struct burst_packet *add(struct burst *burst, struct peer *peer, struct k
 }
 
 void burst_add_slots(struct burst *burst, struct peer *peer, struct keypair *keypair,
-                     const struct segment_slots *slots, uint8_t tos)
+                     const struct segment_slots *slots, uint8_t tos, uint32_t flow)
 {
 	uint32_t total = (slots->count - 1) * slots->stride + slots->last;
 	uint8_t *slot = burst->buffer + burst->used;
@@ -89,6 +93,7 @@ void burst_add_slots(struct burst *burst, struct peer *peer, struct keypair *key
 		packet->len =
 			(i + 1 < slots->count ? slots->stride : slots->last) - SEGMENT_OVERHEAD;
 		packet->tos = tos & ECN_MASK;
+		packet->flow = flow;
 	}
 }
 
@@ -245,6 +250,49 @@ static void seal_run(struct burst *burst, const struct burst_packet *packets, un
 		handshake_want(burst, peer);
 }
 
+/*
+ * Puts the lone packets of a run to one peer, of whose flow it has no other, in front,
+ * and leaves all else in order. Only among long ones: behind short ones nobody waits
+ * long, and out of their places they could not share a send.
+ */
+static void put_lone_first(struct burst_packet *packets, unsigned int n)
+{
+	struct burst_packet lone[LONE_MAX];
+	uint8_t flows[FLOWS] = { 0 }; /* packets of each, 2 for more */
+	unsigned int lone_count = 0, last = 0, others = 0;
+	size_t bytes = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t flow = packets[i].flow % FLOWS;
+
+		if (packets[i].kind != BURST_DATA)
+			continue;
+		if (!packets[i].flow)
+			return;
+		flows[flow] = flows[flow] ? 2 : 1;
+		bytes += packets[i].len;
+	}
+	if (bytes < (size_t)n * LONG)
+		return;
+	/* What is in front already may stay; the rest is taken out, from behind the first other. */
+	for (unsigned int i = 0; i < n && lone_count < LONE_MAX; i++) {
+		if (packets[i].kind != BURST_DATA || flows[packets[i].flow % FLOWS] > 1) {
+			others++;
+		} else if (others) {
+			lone[lone_count++] = packets[i];
+			packets[i].slot = NULL;
+			last = i;
+		}
+	}
+	if (!lone_count)
+		return;
+	for (unsigned int i = last + 1, to = last + 1; i-- > 0;) {
+		if (packets[i].slot)
+			packets[--to] = packets[i];
+	}
+	memcpy(packets, lone, lone_count * sizeof(*lone));
+}
+
 void burst_seal(struct burst *burst)
 {
 	unsigned int i = 0;
@@ -262,6 +310,7 @@ void burst_seal(struct burst *burst)
 			burst_drop(burst, first->peer, NULL, DROP_OUT_NO_ENDPOINT, end - i);
 			i = end;
 		}
+		put_lone_first(&burst->packets[i], end - i);
 		while (i < end) {
 			unsigned int n = end - i < AEAD_BURST_MAX ? end - i : AEAD_BURST_MAX;
 

@@ -12,6 +12,10 @@
  * checksums) was agreed upon in that session. The key pair cannot go while the burst
  * has it: the burst is flushed before the worker's round ends (quiesce.h).
  *
+ * Of the packets to one peer, when they are long, those that are their flow's only one
+ * are sealed and sent first: who sends few waits for an answer, and would wait behind the
+ * superframes of who sends much.
+ *
  * Packets that go to one peer and lie next to each other in the buffer leave as
  * one UDP_SEGMENT send, whether they came from one superframe or from sixty
  * small frames.
@@ -53,6 +57,7 @@ struct burst_packet {
 	uint32_t len; /* plaintext with its padding */
 	uint8_t tos;
 	enum burst_kind kind;
+	uint32_t flow; /* packet_flow_hash() of data */
 };
 
 struct burst_frame {
@@ -102,10 +107,11 @@ static inline bool burst_is_empty(const struct burst *burst)
 /*
  * @count slots of @stride bytes (the last of @last), just written at
  * burst->buffer + burst->used by segment_packet(), go to @peer. @keypair was its
- * peer_send_keypair() before it was looked at how they may be framed.
+ * peer_send_keypair() before it was looked at how they may be framed. @flow: their
+ * packet_flow_hash(); 0, not to be told: nothing may pass them.
  */
 void burst_add_slots(struct burst *burst, struct peer *peer, struct keypair *keypair,
-                     const struct segment_slots *slots, uint8_t tos);
+                     const struct segment_slots *slots, uint8_t tos, uint32_t flow);
 /* One small packet that any session takes, copied; an empty one is a keepalive. */
 void burst_add_packet(struct burst *burst, struct peer *peer, const void *data, uint32_t len,
                       enum burst_kind kind);

@@ -18,6 +18,9 @@
  * The table is not cleared between rounds: an entry is believed only if the item
  * it names is of this flow, and a flow that started an item in this round wrote
  * its entry in this round.
+ *
+ * Lone packets, of whose hash the round has no other, are written first: who sends
+ * few waits for an answer, and would wait behind the superframes of who sends much.
  */
 #include <stdlib.h>
 #include "dataplane/coalesce.h"
@@ -47,10 +50,12 @@ struct item {
 	uint16_t count; /* packets */
 	uint16_t piece; /* chain of the packets behind the first */
 	uint16_t last_piece;
+	uint16_t hash; /* of its flow */
 	uint8_t checksum; /* enum checksum_state of the first packet */
 	bool undone; /* the first packet's checksum is not there */
 	bool open; /* may still grow */
 	bool push; /* the last packet had PSH */
+	bool lone; /* no other packet of its hash */
 };
 _Static_assert(offsetof(struct item, link) == sizeof(struct wire_vnet), "one piece to write");
 
@@ -59,6 +64,7 @@ struct coalesce {
 	uint32_t items_used;
 	uint32_t pieces_used;
 	uint32_t barrier; /* items before it are closed */
+	bool ordered; /* there was one: nothing may pass it */
 	uint16_t table[TABLE_SIZE];
 	struct item items[COALESCE_PACKETS];
 	struct piece pieces[COALESCE_PACKETS];
@@ -80,38 +86,12 @@ void coalesce_reset(struct coalesce *c)
 {
 	c->packets = 0;
 	c->items_used = 0;
+	c->ordered = false;
 	c->pieces_used = 0;
 	c->barrier = 0;
 }
 
 /* ---- flows ---- */
-
-static uint64_t load_word(const uint8_t *p)
-{
-	uint64_t word;
-
-	memcpy(&word, p, sizeof(word));
-	return word;
-}
-
-/* Of addresses and transport ports; collisions cost merging, nothing else. */
-static uint32_t flow_hash(const struct packet *pkt)
-{
-	const uint64_t odd = 0x9e3779b97f4a7c15u;
-	uint32_t ports;
-	uint64_t hash;
-
-	memcpy(&ports, pkt->data + pkt->l4, sizeof(ports));
-	hash = (ports + pkt->proto * odd) * odd;
-	if (pkt->family == 4) {
-		/* Source and destination stand side by side. */
-		hash = (hash ^ (hash >> 32) ^ load_word(pkt->source)) * odd;
-	} else {
-		for (unsigned int i = 0; i < 32; i += 8)
-			hash = (hash ^ (hash >> 32) ^ load_word(pkt->source + i)) * odd;
-	}
-	return (uint32_t)(hash >> 40) & (TABLE_SIZE - 1);
-}
 
 static bool same_flow(const struct item *item, const struct packet *pkt,
                       const struct coalesce_target *target)
@@ -223,6 +203,7 @@ static void append(struct coalesce *c, struct item *item, const struct packet *p
 		c->pieces[item->last_piece].next = index;
 	item->last_piece = index;
 	item->count++;
+	item->lone = false;
 	item->len += payload;
 	item->next_sequence += payload;
 	item->push = has_push(pkt);
@@ -241,6 +222,7 @@ static struct item *start(struct coalesce *c, const struct packet *pkt,
 	item->port = target->port;
 	item->count = 1;
 	item->piece = NONE;
+	item->lone = false;
 	item->checksum = CHECKSUM_UNKNOWN;
 	item->undone = false;
 	item->open = false;
@@ -258,31 +240,43 @@ static struct item *start(struct coalesce *c, const struct packet *pkt,
 	return item;
 }
 
+static void raise_barrier(struct coalesce *c)
+{
+	c->barrier = c->items_used;
+	c->ordered = true;
+}
+
 bool coalesce_push(struct coalesce *c, const struct packet *pkt,
                    const struct coalesce_target *target, bool csum_undone)
 {
-	uint32_t hash;
-	uint32_t last;
+	uint32_t flow = packet_flow_hash(pkt);
+	struct item *item, *last = NULL;
+	uint16_t hash, index;
 
 	if (c->packets == COALESCE_PACKETS)
 		return false;
 	c->packets++;
-	if (!(pkt->flags & PACKET_L4)) {
+	if (!flow) {
+		/* Nothing may pass it by joining earlier items. */
 		start(c, pkt, target, false);
-		/* A fragment's flow is not known: nothing may pass it by joining earlier items. */
-		if (pkt->proto == IPPROTO_WIRE_TCP || pkt->proto == IPPROTO_WIRE_UDP)
-			c->barrier = c->items_used;
+		raise_barrier(c);
 		return true;
 	}
-	hash = flow_hash(pkt);
-	last = c->table[hash];
-	if (last >= c->barrier && last < c->items_used && same_flow(&c->items[last], pkt, target) &&
-	    is_mergeable(pkt, target->merge_udp) && may_append(&c->items[last], pkt, csum_undone)) {
-		append(c, &c->items[last], pkt);
+	hash = (uint16_t)(flow % TABLE_SIZE);
+	index = c->table[hash];
+	if (index >= c->barrier && index < c->items_used && c->items[index].hash == hash)
+		last = &c->items[index];
+	if (last && same_flow(last, pkt, target) && is_mergeable(pkt, target->merge_udp) &&
+	    may_append(last, pkt, csum_undone)) {
+		append(c, last, pkt);
 		return true;
 	}
 	c->table[hash] = (uint16_t)c->items_used;
-	start(c, pkt, target, csum_undone);
+	item = start(c, pkt, target, csum_undone);
+	item->hash = hash;
+	item->lone = !last;
+	if (last)
+		last->lone = false;
 	return true;
 }
 
@@ -303,8 +297,9 @@ bool coalesce_push_frame(struct coalesce *c, const struct frame *frame, uint16_t
 	item->piece = NONE;
 	item->undone = false;
 	item->open = false;
+	item->lone = false;
 	/* What it has to do with packets of IP is not known either. */
-	c->barrier = c->items_used;
+	raise_barrier(c);
 	return true;
 }
 
@@ -352,30 +347,41 @@ static void finish_merged(struct item *item)
 	request_checksum(item);
 }
 
+/* Lays out an item's write, which gathers from @iov on. Returns where the next one may. */
+static struct iovec *finish(struct coalesce *c, struct item *item, struct ring_write *write,
+                            struct iovec *iov)
+{
+	memset(&item->vnet, 0, sizeof(item->vnet));
+	if (item->count > 1)
+		finish_merged(item);
+	else if (item->undone)
+		request_checksum(item);
+
+	write->port = item->port;
+	write->packets = item->count;
+	write->iov = iov;
+	write->error = 0;
+	*iov++ = (struct iovec){ &item->vnet, sizeof(item->vnet) + item->link_len };
+	if (item->first.len) /* not so in a frame that is all header */
+		*iov++ = (struct iovec){ item->first.data, item->first.len };
+	for (uint16_t p = item->piece; p != NONE; p = c->pieces[p].next)
+		*iov++ = (struct iovec){ c->pieces[p].data, c->pieces[p].len };
+	write->iov_count = (uint16_t)(iov - write->iov);
+	return iov;
+}
+
 unsigned int coalesce_finish(struct coalesce *c, struct ring_write **writes)
 {
+	struct ring_write *write = c->writes;
 	struct iovec *iov = c->iov;
 
+	for (uint32_t i = 0; i < c->items_used && !c->ordered; i++) {
+		if (c->items[i].lone)
+			iov = finish(c, &c->items[i], write++, iov);
+	}
 	for (uint32_t i = 0; i < c->items_used; i++) {
-		struct item *item = &c->items[i];
-		struct ring_write *write = &c->writes[i];
-
-		memset(&item->vnet, 0, sizeof(item->vnet));
-		if (item->count > 1)
-			finish_merged(item);
-		else if (item->undone)
-			request_checksum(item);
-
-		write->port = item->port;
-		write->packets = item->count;
-		write->iov = iov;
-		write->error = 0;
-		*iov++ = (struct iovec){ &item->vnet, sizeof(item->vnet) + item->link_len };
-		if (item->first.len) /* not so in a frame that is all header */
-			*iov++ = (struct iovec){ item->first.data, item->first.len };
-		for (uint16_t p = item->piece; p != NONE; p = c->pieces[p].next)
-			*iov++ = (struct iovec){ c->pieces[p].data, c->pieces[p].len };
-		write->iov_count = (uint16_t)(iov - write->iov);
+		if (c->ordered || !c->items[i].lone)
+			iov = finish(c, &c->items[i], write++, iov);
 	}
 	*writes = c->writes;
 	return c->items_used;

@@ -7,7 +7,8 @@
  * the writes are flushed.
  *
  * Order within a flow is kept: a packet that cannot be appended to its flow's
- * last write starts a new one behind it.
+ * last write starts a new one behind it. Flows of which there is one packet only
+ * are written first.
  */
 #ifndef DATAPLANE_COALESCE_H
 #define DATAPLANE_COALESCE_H

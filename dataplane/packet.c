@@ -205,6 +205,35 @@ bool packet_parse_ip(uint8_t *data, uint32_t len, struct packet *pkt)
 	}
 }
 
+static uint64_t load_word(const uint8_t *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+uint32_t packet_flow_hash(const struct packet *pkt)
+{
+	const uint64_t odd = 0x9e3779b97f4a7c15u;
+	uint32_t ports = 0;
+	uint64_t hash;
+
+	if (pkt->flags & PACKET_L4)
+		memcpy(&ports, pkt->data + pkt->l4, sizeof(ports));
+	else if (pkt->proto == IPPROTO_WIRE_TCP || pkt->proto == IPPROTO_WIRE_UDP)
+		return 0;
+	hash = (ports + pkt->proto * odd) * odd;
+	if (pkt->family == 4) {
+		/* Source and destination stand side by side. */
+		hash = (hash ^ (hash >> 32) ^ load_word(pkt->source)) * odd;
+	} else {
+		for (unsigned int i = 0; i < 32; i += 8)
+			hash = (hash ^ (hash >> 32) ^ load_word(pkt->source + i)) * odd;
+	}
+	return (uint32_t)(hash >> 32) >> 8 | 1u << 31;
+}
+
 /* ---- addresses ---- */
 
 static bool is_zero(const uint8_t *p, size_t len)

@@ -49,6 +49,13 @@ static inline uint32_t packet_addr_len(const struct packet *pkt)
 bool packet_parse_ip(uint8_t *data, uint32_t len, struct packet *pkt)
 	__attribute__((warn_unused_result));
 
+/*
+ * Of addresses, protocol, and ports where there are any; the same for all packets
+ * between which order matters, never 0. 0: not to be told, as of the fragments of a TCP or
+ * UDP packet. No secret: who wants two flows to collide can have that.
+ */
+uint32_t packet_flow_hash(const struct packet *pkt);
+
 /* An Ethernet frame, its VLAN tags looked through. */
 struct frame {
 	uint8_t *data; /* struct wire_ethernet */

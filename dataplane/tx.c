@@ -321,7 +321,8 @@ void tx_cut(struct outbound *out, struct peer *peer, struct keypair *keypair,
 		tx_drop(out, peer, DROP_OUT_GSO);
 		return;
 	}
-	burst_add_slots(burst, peer, keypair, slots, out->has_ip ? out->pkt.tos : 0);
+	burst_add_slots(burst, peer, keypair, slots, out->has_ip ? out->pkt.tos : 0,
+	                out->has_ip ? packet_flow_hash(&out->pkt) : 0);
 	stats_add(&network->tx_packets, slots->count);
 	stats_add(&network->tx_bytes, out->has_ip ? out->pkt.len : out->frame.len);
 	if (slots->cut)

@@ -162,9 +162,66 @@ static void round_ends_at_its_limit(void **state)
 	}
 	assert_true(packet_parse_ip(buffer[0], lens[0], &pkt));
 	assert_false(coalesce_push(coalesce, &pkt, &target, false));
-	writes_are(COALESCE_PACKETS);
+	finish();
+	assert_int_equal(write_count, COALESCE_PACKETS);
+	assert_int_equal(out_count, COALESCE_PACKETS);
+	/* Those whose hashes collide are written last, so the port tells which one it is. */
+	for (uint32_t i = 0; i < COALESCE_PACKETS; i++) {
+		uint16_t port = load_be16(out[i] + sizeof(struct wire_ipv4));
+
+		assert_in_range(port, 0, COALESCE_PACKETS - 1);
+		assert_int_equal(out_lens[i], lens[port]);
+		assert_memory_equal(out[i], sent[port], lens[port]);
+	}
+	pushed = 0;
 	push(&b);
 	writes_are(1);
+}
+
+/* ---- lone packets ---- */
+
+static void push_flow_and_lone(void)
+{
+	struct build b = datagram_of(4, 0);
+
+	for (uint32_t i = 0; i < 3; i++) {
+		struct build segment = segment_of(4, i);
+
+		if (i == 2)
+			push(&b);
+		push(&segment);
+	}
+}
+
+static void lone_packet_is_written_first(void **state)
+{
+	(void)state;
+	push_flow_and_lone();
+	finish();
+	assert_int_equal(write_count, 2);
+	assert_int_equal(out_count, 4);
+	assert_memory_equal(out[0], sent[2], lens[2]);
+	assert_memory_equal(out[1], sent[0], lens[0]);
+	assert_memory_equal(out[2], sent[1], lens[1]);
+	assert_memory_equal(out[3], sent[3], lens[3]);
+	pushed = 0;
+}
+
+/* Two of a flow that could not be merged are not lone, and stay in order. */
+static void flow_of_two_writes_is_not_lone(void **state)
+{
+	struct build first = datagram_of(4, 0), second = datagram_of(4, 1);
+
+	(void)state;
+	first.payload = 100;
+	second.payload = 1000;
+	push_flow_and_lone();
+	push(&first);
+	push(&second);
+	finish();
+	assert_int_equal(out_count, pushed);
+	assert_memory_equal(out[0], sent[0], lens[0]);
+	pushed = 0;
 }
 
 /* ---- frames that are not IP ---- */
@@ -177,6 +234,21 @@ static void push_frame(uint8_t *bytes, uint32_t len)
 	store_be16(bytes + 12, 0x8863);
 	assert_true(packet_parse_frame(bytes, len, &other));
 	assert_true(coalesce_push_frame(coalesce, &other, 9));
+}
+
+static void lone_packet_does_not_pass_a_frame(void **state)
+{
+	static uint8_t bytes[60];
+
+	(void)state;
+	push_frame(bytes, sizeof(bytes));
+	push_flow_and_lone();
+	write_count = coalesce_finish(coalesce, &writes);
+	assert_int_equal(write_count, 3);
+	assert_int_equal(writes[0].port, 9);
+	assert_int_equal(writes[1].packets, 3);
+	coalesce_reset(coalesce);
+	pushed = 0;
 }
 
 static void frame_is_written_whole_and_in_its_place(void **state)
@@ -377,6 +449,9 @@ int main(void)
 		coalesce_test(a_write_ends_at_64_packets),
 		coalesce_test(a_write_ends_at_65535_bytes),
 		coalesce_test(round_ends_at_its_limit),
+		coalesce_test(lone_packet_is_written_first),
+		coalesce_test(flow_of_two_writes_is_not_lone),
+		coalesce_test(lone_packet_does_not_pass_a_frame),
 		coalesce_test(frame_is_written_whole_and_in_its_place),
 		coalesce_test(frame_in_the_place_of_a_packet),
 		coalesce_test(segment_then_coalesce_is_the_identity),

@@ -498,6 +498,34 @@ static void superframes_are_cut_and_arrive(void **state)
 	assert_true(rig_counted(B, DROP_NONE, 0, RIG_NOBODY));
 }
 
+/* Who sends one packet has it go before the superframes of others; unless order is not to be told. */
+static void lone_packet_leaves_first(void **state)
+{
+	struct rig *rig = *state;
+	static uint8_t frame[FRAME_MAX];
+	const uint32_t small = 28 + 20 + SEGMENT_OVERHEAD;
+	uint32_t len = make_superframe(rig, frame, 64000, 1460), cut = (64000 + 1379) / 1380;
+	uint8_t ip[256];
+
+	for (uint32_t fragment = 0; fragment < 2; fragment++) {
+		rig_mark(A);
+		rig_give_frame(A, 0, frame, len);
+		rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 20));
+		rig_give_frame(A, 0, frame, len);
+		if (fragment) {
+			uint32_t size = rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 40);
+
+			ip[6] = 0x20; /* more follow */
+			rig_give_ip(A, ip, size);
+		}
+		rig_round(A);
+		assert_true(rig_counted(A, DROP_NONE, 0, RIG_NOBODY));
+		assert_int_equal(A->sent_count, 2 * cut + 1 + fragment);
+		assert_in_range(A->sent[fragment ? cut : 0].len, small, small + 15);
+		assert_in_range(A->sent[fragment ? 0 : 1].len, 1400, 1500);
+	}
+}
+
 static void offload_requests_lie(void **state)
 {
 	static const struct {
@@ -944,6 +972,7 @@ int main(void)
 		rig_connected_test(traffic_class),
 		rig_connected_test(neighbours_share_a_send),
 		rig_connected_test(superframes_are_cut_and_arrive),
+		rig_connected_test(lone_packet_leaves_first),
 		rig_connected_test(offload_requests_lie),
 		rig_connected_test(key_out_of_counters),
 		rig_connected_test(key_used_up),
