@@ -231,6 +231,14 @@ int client_do(json_t *request)
 	return status;
 }
 
+int client_print_json(const json_t *reply)
+{
+	if (json_dumpf(reply, stdout, JSON_INDENT(2)) < 0)
+		return OVLCTL_FAILED;
+	putchar('\n');
+	return OVLCTL_OK;
+}
+
 const char *client_text(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));

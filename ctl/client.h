@@ -19,6 +19,9 @@ int client_call(json_t *request, json_t **reply);
 /* The same when only success counts. */
 int client_do(json_t *request);
 
+/* The reply as it is, on stdout. Returns an exit status. */
+int client_print_json(const json_t *reply);
+
 /* Of replies; what is not there is "" or 0. */
 const char *client_text(const json_t *object, const char *key);
 json_int_t client_number(const json_t *object, const char *key);

@@ -339,14 +339,6 @@ static int print_peers(const json_t *peers, bool color)
 	return ret;
 }
 
-static int print_json(const json_t *reply)
-{
-	if (json_dumpf(reply, stdout, JSON_INDENT(2)) < 0)
-		return OVLCTL_FAILED;
-	putchar('\n');
-	return OVLCTL_OK;
-}
-
 static int show_all(bool json)
 {
 	bool color = text_use_color(stdout);
@@ -356,7 +348,7 @@ static int show_all(bool json)
 	if (status != OVLCTL_OK)
 		return status;
 	if (json) {
-		status = print_json(reply);
+		status = client_print_json(reply);
 	} else {
 		print_device(json_object_get(reply, "device"), color);
 		if (print_networks(json_object_get(reply, "networks"), color) ||
@@ -419,7 +411,7 @@ static int show_drops(bool json, bool all)
 	if (status != OVLCTL_OK)
 		return status;
 	if (json) {
-		status = print_json(reply);
+		status = client_print_json(reply);
 	} else {
 		const json_t *texts = json_object_get(reply, "texts");
 
@@ -468,7 +460,7 @@ static int show_neighbours(bool json)
 	if (status != OVLCTL_OK)
 		return status;
 	if (json) {
-		status = print_json(reply);
+		status = client_print_json(reply);
 	} else {
 		struct text_table *table =
 			text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
@@ -488,20 +480,24 @@ static int show_neighbours(bool json)
 int cmd_show(int argc, char **argv)
 {
 	const char *what = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
-	bool json = false, all = false;
+	bool json = false, all = false, last = false;
 
 	for (int i = *what ? 2 : 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			json = true;
 		else if (strcmp(argv[i], "--all") == 0 && strcmp(what, "drops") == 0)
 			all = true;
+		else if (strcmp(argv[i], "--last") == 0 && strcmp(what, "drops") == 0)
+			last = true;
 		else
 			return ovlctl_usage("show");
 	}
 	if (!*what)
 		return show_all(json);
+	if (last && all)
+		return ovlctl_usage("show");
 	if (strcmp(what, "drops") == 0)
-		return show_drops(json, all);
+		return last ? cmd_show_last(json) : show_drops(json, all);
 	if (strcmp(what, "neigh") == 0)
 		return show_neighbours(json);
 	return ovlctl_usage("show");

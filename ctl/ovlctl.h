@@ -6,6 +6,8 @@
 #ifndef CTL_OVLCTL_H
 #define CTL_OVLCTL_H
 
+#include <stdbool.h>
+
 enum ovlctl_status {
 	OVLCTL_OK = 0,
 	OVLCTL_FAILED = 1, /* it could not be done now */
@@ -36,5 +38,7 @@ int cmd_peer(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_route(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+/* cmd_show_last.c */
+int cmd_show_last(bool json);
 
 #endif

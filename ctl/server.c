@@ -5,6 +5,7 @@
  *
  *	show         →  version, device, networks, peers (show.c)
  *	drops        →  drops, events, peers, networks, texts (show.c)
+ *	drops-last   →  version, last (show_last.c)
  *	neigh        →  networks: name, neighbours: address, mac, state, age_s
  *	peer-add     public_key; name, endpoint, preshared_key, keepalive,
  *	             allowed_ips (texts, as in the file), vnis (numbers); each may be
@@ -39,6 +40,7 @@
 #include "ctl/json_memory.h"
 #include "ctl/reload.h"
 #include "ctl/show.h"
+#include "ctl/show_last.h"
 #include "ctl/text.h"
 #include "ctl/upkeep.h"
 #include "dataplane/fdb.h"
@@ -603,6 +605,12 @@ static json_t *drops(struct state *state, const json_t *request)
 	return show_drops(state);
 }
 
+static json_t *drops_last(struct state *state, const json_t *request)
+{
+	(void)request;
+	return show_last(state);
+}
+
 static json_t *neigh(struct state *state, const json_t *request)
 {
 	(void)request;
@@ -616,6 +624,7 @@ static const struct {
 } commands[] = {
 	{ "show", NULL, show_put_state },
 	{ "drops", drops, NULL },
+	{ "drops-last", drops_last, NULL },
 	{ "neigh", neigh, NULL },
 	{ "route-get", route_get, NULL },
 	{ "route-list", NULL, show_put_routes },

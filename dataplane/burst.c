@@ -43,6 +43,16 @@ void burst_close(struct burst *burst)
 	free(burst);
 }
 
+/* What it drops is not what is under way. */
+static void flush(struct burst *burst)
+{
+	const struct recorder_subject current = burst->current;
+
+	burst_clear_current(burst);
+	burst->flush(burst, burst->flush_arg);
+	burst->current = current;
+}
+
 void burst_make_room(struct burst *burst)
 {
 	/* Each packet may need a send of its own; those of one superframe share them. */
@@ -50,7 +60,7 @@ void burst_make_room(struct burst *burst)
 	    burst->packet_count + SEGMENT_COUNT_MAX + 64 > BURST_PACKETS ||
 	    burst->packet_count + burst->send_count + SPARE_SENDS > BURST_SENDS ||
 	    burst->frame_count + 16 > BURST_FRAMES)
-		burst->flush(burst, burst->flush_arg);
+		flush(burst);
 }
 
 uint8_t *burst_take(struct burst *burst, uint32_t len)
@@ -159,7 +169,7 @@ static void flush_but(struct burst *burst, const uint8_t *data, uint32_t len)
 {
 	uintptr_t at = (uintptr_t)data - (uintptr_t)burst->buffer;
 
-	burst->flush(burst, burst->flush_arg);
+	flush(burst);
 	/* The flush gave the buffer back; they may lie in it. */
 	if (at < BURST_BUFFER)
 		burst->used = ((uint32_t)at + len + 63) & ~63u;
@@ -381,4 +391,6 @@ void burst_drop(struct burst *burst, struct peer *peer, struct network *network,
 		stats_add(&peer->drops[reason], n);
 	if (network)
 		stats_add(&network->drops[reason], n);
+	recorder_drop(&burst->device->recorder, reason, burst->now_ns, peer, network,
+	              &burst->current);
 }

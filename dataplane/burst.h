@@ -77,6 +77,8 @@ struct burst {
 	struct coalesce *coalesce;
 	void (*flush)(struct burst *burst, void *arg);
 	void *flush_arg;
+	/* What is under way just now, for the flight recorder; of no kind: nothing, or many things. */
+	struct recorder_subject current;
 
 	uint8_t *buffer; /* BURST_BUFFER bytes */
 	uint32_t used;
@@ -138,7 +140,23 @@ void burst_account(struct burst *burst);
 void burst_account_writes(struct burst *burst, const struct ring_write *writes, unsigned int n);
 void burst_reset(struct burst *burst);
 
-/* One drop, counted wherever it is known about; @peer and @network may be NULL. */
+/* @data is under way from here on. */
+static inline void burst_set_current(struct burst *burst, enum header_kind kind,
+                                     const uint8_t *data, uint32_t len, const struct endpoint *from)
+{
+	burst->current =
+		(struct recorder_subject){ .kind = kind, .data = data, .len = len, .from = from };
+}
+
+static inline void burst_clear_current(struct burst *burst)
+{
+	burst->current.kind = HEADER_NONE;
+}
+
+/*
+ * One drop, counted wherever it is known about, and recorded with what is under way;
+ * @peer and @network may be NULL.
+ */
 void burst_drop(struct burst *burst, struct peer *peer, struct network *network, enum drop reason,
                 uint64_t n);
 

@@ -23,6 +23,7 @@
 #include "dataplane/member.h"
 #include "dataplane/neigh.h"
 #include "dataplane/quiesce.h"
+#include "dataplane/recorder.h"
 #include "dataplane/ring.h"
 #include "dataplane/route.h"
 #include "dataplane/stage.h"
@@ -95,6 +96,7 @@ struct view {
 struct device {
 	const struct environment *env;
 	struct stats stats;
+	struct recorder recorder;
 	struct quiesce quiesce;
 	_Atomic(struct view *) view; /* never NULL */
 	struct view *empty; /* the one to end with; NULL: in force, or was */

@@ -506,6 +506,7 @@ static void process(struct burst *burst, const struct item *item, bool loaded)
 		}
 		return;
 	}
+	burst_set_current(burst, HEADER_DATAGRAM, item->bytes, item->len, &item->from);
 	switch (load_le32(item->bytes)) {
 	case MESSAGE_INITIATION:
 		if (admit(burst, item, loaded))
@@ -521,6 +522,7 @@ static void process(struct burst *burst, const struct item *item, bool loaded)
 	}
 	if (reason != DROP_NONE)
 		burst_drop(burst, NULL, NULL, reason, 1);
+	burst_clear_current(burst);
 }
 
 bool handshake_drain(struct burst *burst)

@@ -240,6 +240,7 @@ void peer_drop(struct peer *peer, enum drop reason, uint64_t n)
 {
 	stats_add(&peer->drops[reason], n);
 	device_drop(peer->device, reason, n);
+	recorder_drop(&peer->device->recorder, reason, device_now(peer->device), peer, NULL, NULL);
 }
 
 void peer_drop_staged(struct peer *peer, enum drop reason)

@@ -213,6 +213,7 @@ static bool rx_control(struct inbound *in, const uint8_t *data, uint32_t len)
 /* One authenticated plaintext. */
 static void rx_plaintext(struct inbound *in, uint8_t *data, uint32_t len)
 {
+	burst_set_current(in->burst, HEADER_PLAINTEXT, data, len, &in->event->from);
 	switch (WIRE_KIND(data[0])) {
 	case WIRE_KIND_IPV4:
 	case WIRE_KIND_IPV6:
@@ -282,6 +283,13 @@ static void heard(struct inbound *in, struct peer_keypair *kp, const struct sess
 		handshake_want(burst, peer);
 }
 
+static void set_message(struct burst *burst, const struct ring_event *event,
+                        const struct session_op *op)
+{
+	burst_set_current(burst, HEADER_DATAGRAM, op->packet,
+	                  op->len + (uint32_t)MESSAGE_DATA_OVERHEAD, &event->from);
+}
+
 /* A run of at most AEAD_BURST_MAX messages with one receiver index. */
 static void open_run(struct burst *burst, const struct ring_event *event, uint32_t index,
                      struct session_op *ops, unsigned int n)
@@ -291,6 +299,7 @@ static void open_run(struct burst *burst, const struct ring_event *event, uint32
 	struct peer_keypair *kp;
 	uint64_t highest;
 
+	set_message(burst, event, &ops[0]);
 	entry = index_lookup(&burst->device->indices, index, INDEX_KEYPAIR);
 	if (!entry) {
 		burst_drop(burst, NULL, NULL, DROP_RX_UNKNOWN_INDEX, n);
@@ -314,10 +323,12 @@ static void open_run(struct burst *burst, const struct ring_event *event, uint32
 				             ops[i].len);
 			break;
 		case SESSION_REPLAY:
+			set_message(burst, event, &ops[i]);
 			burst_drop(burst, in.peer, NULL, DROP_RX_REPLAY, 1);
 			break;
 		case SESSION_BAD:
 		case SESSION_EXPIRED:
+			set_message(burst, event, &ops[i]);
 			burst_drop(burst, in.peer, NULL, DROP_RX_BAD_AUTH, 1);
 			break;
 		}
@@ -357,12 +368,15 @@ void rx_datagrams(struct burst *burst, const struct ring_event *event)
 			ops[n++] = (struct session_op){
 				.packet = msg, .len = size - (uint32_t)MESSAGE_DATA_OVERHEAD
 			};
-		} else if (is_handshake(type, size)) {
-			handshake_enqueue(burst, msg, size, &event->from);
-		} else {
-			burst_drop(burst, NULL, NULL, DROP_RX_MALFORMED, 1);
+			continue;
 		}
+		burst_set_current(burst, HEADER_DATAGRAM, msg, size, &event->from);
+		if (is_handshake(type, size))
+			handshake_enqueue(burst, msg, size, &event->from);
+		else
+			burst_drop(burst, NULL, NULL, DROP_RX_MALFORMED, 1);
 	}
 	if (n)
 		open_run(burst, event, index, ops, n);
+	burst_clear_current(burst);
 }

@@ -503,7 +503,7 @@ static void tx_routed(struct outbound *out)
 	}
 }
 
-static void forward(struct outbound *out)
+static void forward_current(struct outbound *out)
 {
 	out->net = out->port < RING_PORTS_MAX ? out->burst->view->by_port[out->port] : NULL;
 	if (!out->net || (out->waited && out->net->network->serial != out->serial)) {
@@ -521,6 +521,18 @@ static void forward(struct outbound *out)
 		tx_bridged(out);
 	else
 		tx_routed(out);
+}
+
+static void forward(struct outbound *out)
+{
+	const uint32_t vnet = sizeof(struct wire_vnet);
+	const struct recorder_subject current = out->burst->current;
+
+	burst_set_current(out->burst, HEADER_FRAME, out->data + vnet,
+	                  out->len > vnet ? out->len - vnet : 0, NULL);
+	forward_current(out);
+	/* Something else may be under way that let this go on. */
+	out->burst->current = current;
 }
 
 void tx_frame(struct burst *burst, uint16_t port, uint8_t *data, uint32_t len)

@@ -252,6 +252,8 @@ void network_drop(struct network *network, enum drop reason, uint64_t n)
 {
 	stats_add(&network->drops[reason], n);
 	device_drop(network->device, reason, n);
+	recorder_drop(&network->device->recorder, reason, device_now(network->device), NULL,
+	              network, NULL);
 }
 
 bool view_is_gateway(const struct view_network *net, uint8_t family, const uint8_t *addr)

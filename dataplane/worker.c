@@ -188,7 +188,8 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
 		worker->overflowed = worker->ring->overflowed;
 	}
 	if (worker->ring->refused != worker->refused) {
-		device_drop(device, DROP_RX_MALFORMED, worker->ring->refused - worker->refused);
+		burst_drop(burst, NULL, NULL, DROP_RX_MALFORMED,
+		           worker->ring->refused - worker->refused);
 		worker->refused = worker->ring->refused;
 	}
 	/* Last: of a TAP that is taken away nothing comes up any more. */

@@ -230,7 +230,7 @@ def mutants(_tier, seconds):
 
 
 # Tests with threads of their own, for TSan.
-THREADED = ["session", "quiesce", "index", "ring", "worker", "apply"]
+THREADED = ["session", "quiesce", "index", "recorder", "ring", "worker", "apply"]
 
 # name, what it is, function, budget in seconds for ci (None: it is not of this tier) and long
 SUITES = [
