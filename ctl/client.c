@@ -64,7 +64,10 @@ static int connect_named(const char *path)
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		fprintf(stderr, "ovlctl: no ovltund listens on %s\n", path);
 	else if (fd == -EACCES || fd == -EPERM)
-		fprintf(stderr, "ovlctl: %s: permission denied; are you root?\n", path);
+		fprintf(stderr,
+		        "ovlctl: %s: permission denied: it is for root and members of group "
+		        "ovltun\n",
+		        path);
 	else if (fd < 0)
 		fprintf(stderr, "ovlctl: %s: %s\n", path, strerror(-fd));
 	return fd;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,15 @@
 #define READ_SIZE (64u * 1024)
 #define SECOND_NS 1000000000ULL
 
+#ifndef SO_PEERGROUPS /* asm-generic/socket.h of 4.13 */
+#define SO_PEERGROUPS 59
+#endif
+
+enum right { RIGHT_NONE, RIGHT_READ, RIGHT_CHANGE };
+
 struct client {
 	int fd; /* -1: free */
+	enum right right;
 	bool closing; /* after the reply is sent */
 	uint64_t since_ns; /* the last time it moved on */
 	struct buffer in;
@@ -31,6 +39,8 @@ struct listener {
 	struct sockaddr_un address;
 	dev_t dev; /* of the path, so that only our own is removed */
 	ino_t ino;
+	bool has_readers;
+	gid_t readers;
 	size_t total; /* bytes in all clients' @in */
 	bool starved; /* no descriptor or memory for the next client: not before the next tick */
 	struct client clients[LISTENER_CLIENTS_MAX];
@@ -48,6 +58,30 @@ static bool is_stale(const struct sockaddr_un *address)
 
 	close(fd);
 	return stale;
+}
+
+/* A name without a group is no failure: then root alone is let in. */
+static void find_readers(struct listener *listener)
+{
+	char names[16384];
+	struct group group, *found = NULL;
+
+	if (!listener->ops->readers || !listener->ops->answer_reader)
+		return;
+	if (getgrnam_r(listener->ops->readers, &group, names, sizeof(names), &found) || !found)
+		return;
+	listener->has_readers = true;
+	listener->readers = group.gr_gid;
+}
+
+/* Closed to the group until it is the right one. */
+static int admit_readers(const struct listener *listener)
+{
+	const char *path = listener->address.sun_path;
+
+	if (!listener->has_readers)
+		return 0;
+	return lchown(path, (uid_t)-1, listener->readers) < 0 || chmod(path, 0660) < 0 ? -errno : 0;
 }
 
 static int bind_path(struct listener *listener)
@@ -71,6 +105,9 @@ static int bind_path(struct listener *listener)
 		listener->dev = st.st_dev;
 		listener->ino = st.st_ino;
 	}
+	ret = admit_readers(listener);
+	if (ret)
+		return ret;
 	return listen(listener->fd, LISTENER_CLIENTS_MAX) < 0 ? -errno : 0;
 }
 
@@ -91,6 +128,7 @@ int listener_open(struct listener **listener_out, const char *path, const struct
 	ret = -ENAMETOOLONG;
 	if (strlen(path) >= sizeof(listener->address.sun_path))
 		goto out;
+	find_readers(listener);
 	listener->address.sun_family = AF_UNIX;
 	strcpy(listener->address.sun_path, path);
 	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -165,6 +203,36 @@ unsigned int listener_poll_fds(struct listener *listener, struct pollfd *fds)
 	return n;
 }
 
+static bool is_member(int fd, gid_t own, gid_t wanted)
+{
+	gid_t *groups = NULL;
+	socklen_t size = 0;
+	bool member = own == wanted;
+
+	/* It says how much it needs. */
+	if (!member && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) < 0 &&
+	    errno == ERANGE)
+		groups = malloc(size);
+	if (groups && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0)
+		for (size_t i = 0; i < size / sizeof(*groups); i++)
+			member |= groups[i] == wanted;
+	free(groups);
+	return member;
+}
+
+static enum right find_right(const struct listener *listener, int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return RIGHT_NONE;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return RIGHT_CHANGE;
+	return listener->has_readers && is_member(fd, peer.gid, listener->readers) ? RIGHT_READ
+	                                                                           : RIGHT_NONE;
+}
+
 static void accept_client(struct listener *listener, uint64_t now_ns)
 {
 	struct client *client = find_place(listener);
@@ -175,12 +243,15 @@ static void accept_client(struct listener *listener, uint64_t now_ns)
 		listener->starved = errno != EAGAIN;
 		return;
 	}
-	if (!client) {
+	enum right right = find_right(listener, fd);
+
+	/* Before it costs anybody a place. */
+	if (!client || right == RIGHT_NONE) {
 		close(fd);
 		return;
 	}
 	drop_client(listener, client);
-	*client = (struct client){ .fd = fd, .since_ns = now_ns };
+	*client = (struct client){ .fd = fd, .right = right, .since_ns = now_ns };
 	buffer_init(&client->in, listener->ops->request_max);
 	buffer_init(&client->out, listener->ops->reply_max);
 }
@@ -227,8 +298,11 @@ static void answer_requests(struct listener *listener, struct client *client, ui
 
 	while (client->fd >= 0 && client->in.len && !client->out.len &&
 	       (len = find_end(client, listener->ops->end)) > 0) {
-		bool keep =
-			listener->ops->answer(listener->arg, client->in.data, len, &client->out);
+		const struct listener_ops *ops = listener->ops;
+		bool keep = client->right == RIGHT_CHANGE
+		                    ? ops->answer(listener->arg, client->in.data, len, &client->out)
+		                    : ops->answer_reader(listener->arg, client->in.data, len,
+		                                         &client->out);
 
 		if (!keep || client->out.failed) {
 			drop_client(listener, client);

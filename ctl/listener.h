@@ -5,6 +5,10 @@
  * as the clients give and take; who sends too much, takes too slowly or keeps a
  * half request too long is dropped. Both of the daemon's sockets are made of
  * this (server.h, uapi.h); they differ in what ends a request and what answers it.
+ *
+ * Who a client is the kernel says (SO_PEERCRED), as of its connect(2): root and the
+ * daemon's own user may do anything, members of the group of readers may look,
+ * anybody else is dropped. The path's mode says the same once more.
  */
 #ifndef CTL_LISTENER_H
 #define CTL_LISTENER_H
@@ -29,12 +33,16 @@ struct listener_ops {
 	size_t reply_max;
 	/* @request includes its end and may be overwritten. False: drop the client without a word. */
 	bool (*answer)(void *arg, char *request, size_t len, struct buffer *reply);
+	/* The same for who may look but change nothing; NULL: such clients are not let in. */
+	bool (*answer_reader)(void *arg, char *request, size_t len, struct buffer *reply);
 	/* Said to who sent more than request_max; may be NULL. */
 	void (*refuse)(struct buffer *reply);
+	/* With answer_reader: whose members may look. May be missing on the host. */
+	const char *readers;
 };
 
 /*
- * Binds @path, mode 0600. A socket that nobody listens on any more is replaced;
+ * Binds @path, mode 0600, or 0660 for the group of readers where there is one. A socket that nobody listens on any more is replaced;
  * -EADDRINUSE: someone does; -ENOTSOCK: something else lies there. @ops and @arg last as long as the listener.
  */
 int listener_open(struct listener **listener, const char *path, const struct listener_ops *ops,

@@ -593,13 +593,17 @@ static void bound_memory(void)
 	(void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
 }
 
-/* Keys are in this process: no core file, no tracing by others of the same user. */
-static void guard_memory(void)
+/*
+ * Keys are in this process: no core file, no tracing by others of the same user. And
+ * nothing it might be made to execute gives it a privilege it has not.
+ */
+static void guard_process(void)
 {
 	const struct rlimit none = { 0, 0 };
 
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0);
+	prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL);
 }
 
 int main(int argc, char **argv)
@@ -613,7 +617,7 @@ int main(int argc, char **argv)
 	if (!guard_streams())
 		return EXIT_RUNTIME;
 	log_open();
-	guard_memory();
+	guard_process();
 	bound_memory();
 	json_memory_init();
 	if (secret_init() || aead_init()) {

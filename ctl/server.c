@@ -26,6 +26,9 @@
  *	             peers_changed, networks_added, networks_removed;
  *	             workers_next, when the next start will have another number
  *
+ * Root may ask for all of it, members of the group "ovltun" for what is marked →
+ * above, but for reload: what only looks.
+ *
  * "peer" is a name, a key, or the unambiguous beginning of a key. A reply to what
  * failed is {"ok": false, "error": one line, "exit": the tool's exit status: 2
  * for a request that cannot be right, 1 for what failed at run time}.
@@ -621,15 +624,16 @@ static const struct {
 	const char *name;
 	json_t *(*reply)(struct state *state, const json_t *request);
 	bool (*put)(struct state *state, struct buffer *out); /* instead, for long ones */
+	bool reads; /* and changes nothing, tells no secret: for the group, too */
 } commands[] = {
-	{ "show", NULL, show_put_state },
-	{ "drops", drops, NULL },
-	{ "drops-last", drops_last, NULL },
-	{ "neigh", neigh, NULL },
-	{ "route-get", route_get, NULL },
-	{ "route-list", NULL, show_put_routes },
-	{ "reload", reload, NULL },
-	{ "fdb-list", fdb_show, NULL },
+	{ "show", NULL, show_put_state, true },
+	{ "drops", drops, NULL, true },
+	{ "drops-last", drops_last, NULL, true },
+	{ "neigh", neigh, NULL, true },
+	{ "route-get", route_get, NULL, true },
+	{ "route-list", NULL, show_put_routes, true },
+	{ "reload", reload, NULL, false },
+	{ "fdb-list", fdb_show, NULL, true },
 };
 
 static bool put_reply(json_t *reply, struct buffer *out)
@@ -640,13 +644,27 @@ static bool put_reply(json_t *reply, struct buffer *out)
 	return fits;
 }
 
-static bool reply_to(struct state *state, json_t *request, struct buffer *out)
+static bool may_read(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].reads;
+	return false;
+}
+
+static bool reply_to(struct state *state, json_t *request, bool reader, struct buffer *out)
 {
 	json_t *wrong = NULL;
 	const char *name = json_is_object(request) ? need_text(request, "do", &wrong) : NULL;
 
 	if (!name)
 		return put_reply(wrong ? wrong : usage("a request is an object"), out);
+	if (reader && !may_read(name))
+		return put_reply(server_error(SERVER_EXIT_RUNTIME,
+		                              "permission denied: %s is for root; members of group "
+		                              "%s may look only",
+		                              name, server_ops.readers),
+		                 out);
 	if (find_change(name))
 		return put_reply(strncmp(name, "fdb-", 4) == 0 ? change_fdb(state, request)
 		                                               : change_config(state, request),
@@ -660,7 +678,8 @@ static bool reply_to(struct state *state, json_t *request, struct buffer *out)
 	return put_reply(usage("unknown request \"%s\"", name), out);
 }
 
-bool server_reply(struct state *state, const char *text, size_t len, struct buffer *out)
+static bool reply_text(struct state *state, const char *text, size_t len, bool reader,
+                       struct buffer *out)
 {
 	json_error_t error;
 	json_t *request = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
@@ -670,9 +689,19 @@ bool server_reply(struct state *state, const char *text, size_t len, struct buff
 		/* Not jansson's own words: they quote the request, keys and all. */
 		return put_reply(usage("not a request: no JSON from byte %d on", error.position),
 		                 out);
-	fits = reply_to(state, request, out);
+	fits = reply_to(state, request, reader, out);
 	json_decref(request);
 	return fits;
+}
+
+bool server_reply(struct state *state, const char *text, size_t len, struct buffer *out)
+{
+	return reply_text(state, text, len, false, out);
+}
+
+static bool answer_reader(void *arg, char *request, size_t len, struct buffer *out)
+{
+	return reply_text(arg, request, len, true, out);
 }
 
 static bool answer(void *arg, char *request, size_t len, struct buffer *reply)
@@ -691,5 +720,7 @@ const struct listener_ops server_ops = {
 	.total_max = 8 * (size_t)SERVER_REQUEST_MAX,
 	.reply_max = SERVER_REPLY_MAX,
 	.answer = answer,
+	.answer_reader = answer_reader,
 	.refuse = refuse,
+	.readers = "ovltun",
 };
