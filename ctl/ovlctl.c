@@ -33,6 +33,17 @@ static const struct command commands[] = {
 	  "  vnis VNI,…             the bridged networks it is a member of; \"\" for none\n"
 	  "  preshared-key FILE     \"-\" is standard input, \"\" takes the key away\n",
 	  cmd_peer },
+	{ "plan", "HOSTS --subnet SUBNET [--out DIR] [--prefix N] [--port N] [--bridged VNI]",
+	  "keys, addresses and configurations of many hosts, from a list",
+	  "HOSTS has one host a line: NAME ENDPOINT [RANGE] [PUBLICKEY], and # comments.\n"
+	  "  --subnet SUBNET  the overlay's, such as 172.20.0.0/16\n"
+	  "  --out DIR        where it goes, a folder for each host; without it: plan\n"
+	  "  --prefix N       the length of the range that a host gets, in bits: 24\n"
+	  "  --port N         of endpoints that have none: 12345\n"
+	  "  --bridged VNI    one Ethernet segment instead of a routed network\n"
+	  "Run again with a longer list, it keeps all ranges and keys, and adds one [Peer] to\n"
+	  "the files of the others. A private key may be deleted here once its host has it.\n",
+	  cmd_plan },
 	{ "pubkey", "", "public key of the private key on standard input",
 	  "  ovlctl pubkey < private.key\n", cmd_pubkey },
 	{ "reload", "", "have the daemon read its configuration again",

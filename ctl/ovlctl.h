@@ -32,9 +32,10 @@ int cmd_genpsk(int argc, char **argv);
 int cmd_pubkey(int argc, char **argv);
 /* cmd_check.c */
 int cmd_check(int argc, char **argv);
-/* cmd_fdb.c, cmd_peer.c, cmd_reload.c, cmd_route.c, cmd_show.c */
+/* cmd_fdb.c, cmd_peer.c, cmd_plan.c, cmd_reload.c, cmd_route.c, cmd_show.c */
 int cmd_fdb(int argc, char **argv);
 int cmd_peer(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_route(int argc, char **argv);
 int cmd_show(int argc, char **argv);
