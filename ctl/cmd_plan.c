@@ -23,6 +23,8 @@
 
 #define FILE_MAX    (64UL << 20)
 #define MESSAGE_MAX 1024
+#define TEXT_MODE   0644
+#define KEY_MODE    0600
 
 struct options {
 	const char *list;
@@ -214,7 +216,6 @@ static int make_key(struct run *run, struct plan_host *host)
 	char name[PLAN_PATH_MAX], line[KEY_BASE64_LEN + 2];
 	uint8_t private_key[KEY_SIZE];
 	struct buffer text;
-	bool changed;
 	int err;
 
 	secret_generate_private(private_key);
@@ -227,7 +228,7 @@ static int make_key(struct run *run, struct plan_host *host)
 	buffer_append(&text, line, KEY_BASE64_LEN + 1);
 	secret_wipe(line, sizeof(line));
 	host_file(host, PLAN_KEY, name);
-	err = plan_files_put(&run->files, name, 0600, &text, &changed, &run->error);
+	err = plan_files_put(&run->files, name, KEY_MODE, &text, &run->error);
 	buffer_fini(&text);
 	return err;
 }
@@ -246,15 +247,14 @@ static int put_folders(struct run *run)
 
 /* --- texts --- */
 
-static int put_whole(struct run *run, const char *name,
-                     void (*print)(const struct plan *plan, struct buffer *out), bool *changed)
+static int put_list(struct run *run)
 {
 	struct buffer text;
 	int err;
 
 	buffer_init(&text, FILE_MAX);
-	print(&run->plan, &text);
-	err = plan_files_put(&run->files, name, 0666, &text, changed, &run->error);
+	plan_print_list(&run->plan, &text);
+	err = plan_files_put(&run->files, PLAN_LIST, TEXT_MODE, &text, &run->error);
 	buffer_fini(&text);
 	return err;
 }
@@ -271,12 +271,11 @@ static int put_host(struct run *run, const struct plan_host *host)
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && !err; i++) {
 		struct buffer text;
-		bool changed;
 
 		buffer_init(&text, FILE_MAX);
 		texts[i].print(&run->plan, host, &text);
 		host_file(host, texts[i].name, name);
-		err = plan_files_put(&run->files, name, 0666, &text, &changed, &run->error);
+		err = plan_files_put(&run->files, name, TEXT_MODE, &text, &run->error);
 		buffer_fini(&text);
 	}
 	return err;
@@ -331,18 +330,18 @@ out:
 static int put_picture(struct run *run)
 {
 	struct buffer graph, drawn;
-	bool changed;
-	int err = put_whole(run, PLAN_PICTURE, plan_print_picture, &changed);
+	int err;
 
-	if (err || (!changed && faccessat(run->files.fd, PLAN_PICTURE_DRAWN, F_OK, 0) == 0))
-		return err;
 	buffer_init(&graph, FILE_MAX);
 	buffer_init(&drawn, FILE_MAX);
 	plan_print_picture(&run->plan, &graph);
-	run->no_dot = !draw(&graph, &drawn);
-	if (!run->no_dot)
-		err = plan_files_put(&run->files, PLAN_PICTURE_DRAWN, 0666, &drawn, &changed,
-		                     &run->error);
+	err = plan_files_put(&run->files, PLAN_PICTURE, TEXT_MODE, &graph, &run->error);
+	if (!err) {
+		run->no_dot = !draw(&graph, &drawn);
+		if (!run->no_dot)
+			err = plan_files_put(&run->files, PLAN_PICTURE_DRAWN, TEXT_MODE, &drawn,
+			                     &run->error);
+	}
 	buffer_fini(&graph);
 	buffer_fini(&drawn);
 	return err;
@@ -352,7 +351,6 @@ static int put_picture(struct run *run)
 
 static int put_all(struct run *run)
 {
-	bool changed;
 	int err = read_old(run);
 
 	if (!err)
@@ -362,7 +360,7 @@ static int put_all(struct run *run)
 	if (!err)
 		err = put_folders(run);
 	if (!err)
-		err = put_whole(run, PLAN_LIST, plan_print_list, &changed);
+		err = put_list(run);
 	for (size_t i = 0; i < run->plan.count && !err; i++)
 		err = put_host(run, &run->plan.hosts[i]);
 	if (!err)

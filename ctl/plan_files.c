@@ -155,7 +155,7 @@ static int is_same(const struct plan_files *files, const char *name, const struc
 }
 
 int plan_files_put(struct plan_files *files, const char *name, mode_t mode,
-                   const struct buffer *data, bool *changed, struct config_error *error)
+                   const struct buffer *data, struct config_error *error)
 {
 	bool same = false;
 	int err;
@@ -163,7 +163,6 @@ int plan_files_put(struct plan_files *files, const char *name, mode_t mode,
 	if (data->failed)
 		return fail_file(files, name, -ENOMEM, error);
 	err = is_same(files, name, data, &same, error);
-	*changed = !same;
 	if (err || same)
 		return err;
 	err = stage(files, name, mode, data);

@@ -40,9 +40,9 @@ int plan_files_make_folder(struct plan_files *files, const char *name, struct co
 /* -ENOENT without @error when there is none of that name. */
 int plan_files_read(const struct plan_files *files, const char *name, struct buffer *out,
                     struct config_error *error);
-/* Stages file @name with @data; nothing to do if it holds that already. *@changed: it does not. */
+/* Stages file @name with @data; nothing to do if it holds that already. */
 int plan_files_put(struct plan_files *files, const char *name, mode_t mode,
-                   const struct buffer *data, bool *changed, struct config_error *error);
+                   const struct buffer *data, struct config_error *error);
 int plan_files_commit(struct plan_files *files, struct config_error *error);
 void plan_files_close(struct plan_files *files);
 

@@ -15,6 +15,7 @@ from lab.daemon import build_folder
 
 OVLCTL = str(build_folder().resolve() / "ctl" / "ovlctl")
 SUBNET = "172.20.0.0/16"
+PATH = {**os.environ, "PATH": f"{pathlib.Path(OVLCTL).parent}:{os.environ['PATH']}"}
 
 needs_dot = pytest.mark.skipif(not shutil.which("dot"), reason="no dot (graphviz)")
 
@@ -63,7 +64,7 @@ class Planned:
         script = "set -e\n" + "\n".join(commands).replace("/etc/ovltun", str(self.etc))
         result = subprocess.run(["bash", "-c", script], cwd=folder / "plan" / self.name, check=False,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
-                                env={**os.environ, "PATH": f"{pathlib.Path(OVLCTL).parent}:{os.environ['PATH']}"})
+                                env=PATH)
         assert result.returncode == 0, result.stdout
         self.network(host, setup)
         self.daemon = Daemon(host, "", io=io, start=False)
@@ -198,12 +199,9 @@ def test_what_is_refused_changes_nothing(tmp_path, text, message):
     plan(tmp_path, HOSTS)
     before = tree(tmp_path / "plan")
     (tmp_path / "hosts.txt").write_text(HOSTS + text, encoding="utf-8")
-    for out in ("plan", "new"):
-        result = run(tmp_path, "hosts.txt", "--subnet", SUBNET, "--out", out)
-        if out == "plan" or "earlier" not in message and "of \"barge4\"" not in message:
-            assert result.returncode == 2
-            assert result.stderr.startswith(message) and result.stderr.count("\n") == 1, result.stderr
-            assert out == "plan" or not (tmp_path / out).exists()
+    result = run(tmp_path, "hosts.txt", "--subnet", SUBNET)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(message) and result.stderr.count("\n") == 1, result.stderr
     assert tree(tmp_path / "plan") == before
 
 
@@ -283,3 +281,38 @@ def test_without_dot(tmp_path):
     said = plan(tmp_path, HOSTS, env={"PATH": str(tmp_path)})
     assert said.endswith("no picture: mesh.dot is there, but not graphviz's dot, which draws it\n")
     assert (tmp_path / "plan" / "mesh.dot").exists() and not (tmp_path / "plan" / "mesh.svg").exists()
+
+
+def test_what_the_documents_say_is_typed(tmp_path):
+    """Each block of docs/plan.md, in order, with the list that it makes for README.md's line as well."""
+    top = pathlib.Path(__file__).resolve().parents[2]
+    blocks = re.findall(r"```\n(.*?)```", (top / "docs" / "plan.md").read_text(encoding="utf-8"), re.DOTALL)
+    line, = re.findall(r"^ovlctl plan .*$", (top / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(blocks) == 2
+    for text in [*blocks, line]:
+        result = subprocess.run(["bash", "-ec", text], cwd=tmp_path, check=False, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, encoding="utf-8", env=PATH)
+        assert result.returncode == 0, result.stdout
+    assert "plan: 0 files written" in result.stdout
+    assert {path.name for path in (tmp_path / "plan").iterdir()} - {"mesh.svg"} == {
+        "barge1", "barge2", "barge3", "barge4", "plan.txt", "mesh.dot"}
+
+
+@needs_dot
+def test_a_picture_that_is_out_of_date_is_drawn_again(tmp_path):
+    plan(tmp_path, HOSTS)
+    plan(tmp_path, HOSTS + "barge4 10.10.10.104\n", env={"PATH": str(tmp_path)})
+    picture = tmp_path / "plan" / "mesh.svg"
+    assert "barge4" not in picture.read_text(encoding="utf-8")
+    plan(tmp_path, HOSTS + "barge4 10.10.10.104\n")
+    assert "barge4" in picture.read_text(encoding="utf-8")
+
+
+def test_a_run_that_was_killed_is_run_again(tmp_path):
+    """What lies under the other names, a key too, is not taken for anything."""
+    (tmp_path / "plan" / "barge1").mkdir(parents=True)
+    for name in ("private.key.new", "peers.conf.new"):
+        (tmp_path / "plan" / "barge1" / name).write_text("half of a", encoding="utf-8")
+    plan(tmp_path, HOSTS)
+    assert not list((tmp_path / "plan").rglob("*.new"))
+    assert (tmp_path / "plan" / "barge1" / "private.key").stat().st_mode & 0o7777 == 0o600
