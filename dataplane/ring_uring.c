@@ -18,6 +18,11 @@
  * every request and more, and whatever completed is taken out before the next
  * call. With DEFER_TASKRUN nothing completes but within our own calls.
  *
+ * What a filter of system calls cannot see, the ring itself refuses: it starts
+ * disabled, is told which operations, flags and registrations there will be, and
+ * takes no others from then on. Enabling makes the thread that does it the single
+ * issuer.
+ *
  * No registered files: their table would hold on to a TAP beyond its close, the
  * device would outlive its port and its name be taken. For the same reason
  * requests are cancelled, and their end awaited, before a descriptor is let go.
@@ -29,6 +34,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "dataplane/ring_base.h"
 #include "dataplane/udp.h"
 
@@ -363,7 +370,7 @@ static int setup(struct uring_ring *ur)
 {
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-		         IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+		         IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED,
 		.cq_entries = CQ_ENTRIES,
 	};
 	int err = io_uring_queue_init_params(SQ_ENTRIES, &ur->uring, &params);
@@ -372,6 +379,31 @@ static int setup(struct uring_ring *ur)
 	if (!err)
 		(void)io_uring_register_ring_fd(&ur->uring);
 	return err;
+}
+
+/* For what liburing 2.3 declares, but does not export. */
+static int register_past(struct io_uring *uring, unsigned int what, void *arg, unsigned int count)
+{
+	return syscall(__NR_io_uring_register, uring->ring_fd, what, arg, count) < 0 ? -errno : 0;
+}
+
+/* Behind everything that is registered; nothing can be submitted before. */
+static int restrict_and_enable(struct uring_ring *ur)
+{
+	struct io_uring_restriction allowed[] = {
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_RECVMSG },
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_POLL_ADD },
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_ASYNC_CANCEL },
+		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+		  .sqe_flags = IOSQE_BUFFER_SELECT },
+		/* io_uring_queue_exit() */
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
+		  .register_op = IORING_UNREGISTER_RING_FDS },
+	};
+	int err = register_past(&ur->uring, IORING_REGISTER_RESTRICTIONS, allowed,
+	                        sizeof(allowed) / sizeof(allowed[0]));
+
+	return err ? err : register_past(&ur->uring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
 
 int ring_open_uring(struct ring **ring)
@@ -396,6 +428,8 @@ int ring_open_uring(struct ring **ring)
 	}
 	for (unsigned int s = 0; s < SOURCE_TAP && !err; s++)
 		err = buffers_make(ur, s);
+	if (!err)
+		err = restrict_and_enable(ur);
 	if (err) {
 		ring_close(&ur->base.ring);
 		return err == -EINVAL ? -EOPNOTSUPP : err;
