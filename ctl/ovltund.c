@@ -28,6 +28,7 @@
 #include "ctl/apply.h"
 #include "ctl/json_memory.h"
 #include "ctl/log.h"
+#include "ctl/notify.h"
 #include "ctl/reload.h"
 #include "ctl/run_network.h"
 #include "ctl/server.h"
@@ -66,6 +67,8 @@ struct daemon {
 	int lock_fd;
 	int signal_fd;
 	bool bridges_changed;
+	uint64_t alive_interval_ns; /* 0: nobody waits for signs of life */
+	uint64_t alive_ns; /* when the next is due */
 	struct listener *control;
 	struct listener *uapi;
 };
@@ -500,6 +503,24 @@ static bool take_signals(struct daemon *daemon)
 	return true;
 }
 
+/* A worker that hangs holds this thread up here, so that the watch is over all of them. */
+static int answer(struct ring *ring, unsigned int i, void *arg)
+{
+	(void)ring;
+	(void)i;
+	(void)arg;
+	return 0;
+}
+
+static void show_life(struct daemon *daemon, uint64_t now_ns)
+{
+	if (!daemon->alive_interval_ns || now_ns < daemon->alive_ns)
+		return;
+	daemon->alive_ns = now_ns + daemon->alive_interval_ns;
+	if (workers_call(&daemon->state.workers, answer, NULL) == 0)
+		notify_alive();
+}
+
 static void tick(struct daemon *daemon, uint64_t *tick_ns)
 {
 	struct state *state = &daemon->state;
@@ -510,6 +531,7 @@ static void tick(struct daemon *daemon, uint64_t *tick_ns)
 		upkeep_paths_changed(state);
 		upkeep_networks(state);
 	}
+	show_life(daemon, now_ns);
 	if (now_ns < *tick_ns)
 		return;
 	*tick_ns = now_ns + TICK_MS * (STATE_SECOND_NS / 1000);
@@ -645,7 +667,10 @@ int main(int argc, char **argv)
 	if (start(&daemon, config) == 0) {
 		announce(&daemon);
 		upkeep_tick(&daemon.state);
+		daemon.alive_interval_ns = notify_alive_interval_ns();
+		notify_ready();
 		ret = run(&daemon);
+		notify_stopping();
 	}
 	stop(&daemon);
 	log_close();

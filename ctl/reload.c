@@ -6,6 +6,7 @@
 #include <string.h>
 #include "ctl/changes.h"
 #include "ctl/log.h"
+#include "ctl/notify.h"
 #include "ctl/upkeep.h"
 
 struct report {
@@ -42,6 +43,7 @@ int reload_config(struct state *state, struct reload_result *result,
 
 	memset(error, 0, sizeof(*error));
 	memset(result, 0, sizeof(*result));
+	notify_reloading();
 	ret = config_load(state->path, &options, &next, error);
 	if (ret)
 		goto out;
@@ -83,5 +85,6 @@ out:
 	config_free(next);
 	config_free(base);
 	config_free(before);
+	notify_ready();
 	return ret;
 }
