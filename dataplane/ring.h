@@ -85,7 +85,7 @@ struct ring {
 	const struct ring_ops *ops;
 	const char *name; /* "io_uring", "poll" */
 	char features[128]; /* what the kernel gave and lacks, for the one line at start */
-	bool more; /* the last wait took as much as it may, and left something behind */
+	bool more; /* the last wait gave as much as it may, and left something behind */
 	uint64_t overflowed; /* datagrams lost in socket buffers so far (SO_RXQ_OVFL) */
 	uint64_t refused; /* datagrams so far that were empty, cut short, or of no sender */
 };

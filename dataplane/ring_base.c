@@ -108,7 +108,7 @@ static void receive(struct ring_base *base)
 			base->hooks->receive(base, s, share, RING_BATCH_BYTES / ready);
 		else
 			receive_frames(base, s, share, RING_BATCH_BYTES / ready);
-		base->ring.more |= base->sources[s].ready;
+		base->left |= base->sources[s].ready;
 	}
 }
 
@@ -146,7 +146,7 @@ static unsigned int base_wait(struct ring *ring, uint64_t deadline_ns, struct ri
 		base->batch_next = base->batch_count = 0;
 		while (base->batch_count == 0 && !over && tries-- > 0) {
 			base->buffers_used = 0;
-			base->ring.more = false;
+			base->left = false;
 			over = base->hooks->await(base, deadline_ns);
 			receive(base);
 			report_lost(base);
@@ -156,6 +156,7 @@ static unsigned int base_wait(struct ring *ring, uint64_t deadline_ns, struct ri
 		if (udp_event_take(&base->batch[base->batch_next], &events[n++]))
 			base->batch_next++;
 	}
+	ring->more = base->left || base->batch_next < base->batch_count;
 	return n;
 }
 

@@ -90,6 +90,7 @@ struct ring_base {
 	unsigned int batch_next;
 	unsigned int batch_count;
 	unsigned int buffers_used;
+	bool left; /* the sources have more than what was received */
 	uint8_t *buffers; /* RING_BUFFERS of RING_BUFFER_STRIDE */
 	struct ring_event batch[RING_BATCH_EVENTS];
 

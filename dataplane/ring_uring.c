@@ -335,10 +335,12 @@ static bool uring_await(struct ring_base *base, uint64_t deadline_ns)
 		ready |= base->sources[s].ready;
 	arm_all(ur);
 	over = enter(ur, ready ? 0 : deadline_ns) && !ready;
+	/* After so many datagrams a request lets others go before, and has not gone on yet. */
+	base->left |= IO_URING_READ_ONCE(*ur->uring.sq.kflags) & IORING_SQ_TASKRUN;
 	reap(ur);
 	/* A request that has ended had no buffer left for the next datagram. */
 	for (unsigned int s = 0; s < SOURCE_TAP; s++)
-		base->ring.more |= base->sources[s].fd >= 0 && !ur->armed[s];
+		base->left |= base->sources[s].fd >= 0 && !ur->armed[s];
 	over |= ur->woken;
 	ur->woken = false;
 	return over;
@@ -370,7 +372,8 @@ static int setup(struct uring_ring *ur)
 {
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-		         IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED,
+		         IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+		         IORING_SETUP_R_DISABLED,
 		.cq_entries = CQ_ENTRIES,
 	};
 	int err = io_uring_queue_init_params(SQ_ENTRIES, &ur->uring, &params);
