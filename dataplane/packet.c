@@ -221,7 +221,8 @@ uint32_t packet_flow_hash(const struct packet *pkt)
 
 	if (pkt->flags & PACKET_L4)
 		memcpy(&ports, pkt->data + pkt->l4, sizeof(ports));
-	else if (pkt->proto == IPPROTO_WIRE_TCP || pkt->proto == IPPROTO_WIRE_UDP)
+	else if (pkt->proto == IPPROTO_WIRE_TCP || pkt->proto == IPPROTO_WIRE_UDP ||
+	         is_extension(pkt->proto))
 		return 0;
 	hash = (ports + pkt->proto * odd) * odd;
 	if (pkt->family == 4) {

@@ -52,7 +52,8 @@ bool packet_parse_ip(uint8_t *data, uint32_t len, struct packet *pkt)
 /*
  * Of addresses, protocol, and ports where there are any; the same for all packets
  * between which order matters, never 0. 0: not to be told, as of the fragments of a TCP or
- * UDP packet. No secret: who wants two flows to collide can have that.
+ * UDP packet, or of one with options among what is fragmented. No secret: who wants two
+ * flows to collide can have that.
  */
 uint32_t packet_flow_hash(const struct packet *pkt);
 

@@ -259,6 +259,7 @@ static void ipv4_fragments_have_no_transport(void **state)
 #define FRG  IPPROTO_WIRE_FRAGMENT
 #define AUTH IPPROTO_WIRE_AH
 #define UDP  IPPROTO_WIRE_UDP
+#define ICMP6 IPPROTO_WIRE_ICMPV6
 
 struct chain {
 	const char *name;
@@ -342,6 +343,26 @@ static void pitfall_31_ipv6_extension_header_lengths(void **state)
 			fail_msg("%s: flags %x, l4 %u, proto %u", c->name, pkt.flags, pkt.l4,
 			         pkt.proto);
 	}
+}
+
+/* Later fragments do not say what the options at their datagram's begin are in front of. */
+static void flow_behind_options_is_not_told_from_a_fragment(void **state)
+{
+	static const uint8_t first[] = { DST, 0, 0, 1, 0, 0, 0, 0, ICMP6, 0, 1, 4, 0, 0, 0, 0 };
+	static const uint8_t later[] = { DST, 0, 0, 64, 0, 0, 0, 0 };
+	struct build b = { .family = 6, .proto = UDP, .payload = 96, .extension = FRG };
+	struct packet pkt;
+
+	(void)state;
+	b.ip_options = first;
+	b.ip_options_len = sizeof(first);
+	pkt = build(&b);
+	assert_int_equal(pkt.proto, ICMP6);
+	b.ip_options = later;
+	b.ip_options_len = sizeof(later);
+	pkt = build(&b);
+	assert_int_equal(pkt.l4, 0);
+	assert_int_equal(packet_flow_hash(&pkt), 0);
 }
 
 /* ---- addresses ---- */
@@ -839,6 +860,7 @@ int main(void)
 		cmocka_unit_test(pitfall_22_ipv6_payload_lengths_from_65496_do_not_wrap),
 		cmocka_unit_test(short_udp_length_is_legal_but_not_ours_to_touch),
 		cmocka_unit_test(ipv4_fragments_have_no_transport),
+		cmocka_unit_test(flow_behind_options_is_not_told_from_a_fragment),
 		cmocka_unit_test(pitfall_31_ipv6_extension_header_lengths),
 		cmocka_unit_test(martians_and_multicast_are_known),
 		cmocka_unit_test(frames_are_parsed_through_their_tags),
