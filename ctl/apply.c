@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "ctl/events.h"
 #include "ctl/members.h"
 #include "ctl/run_network.h"
 #include "ctl/stations.h"
@@ -540,12 +541,15 @@ static void commit_view(struct plan *plan, struct apply_summary *summary)
 	for (size_t i = 0; i < plan->old_peer_count; i++) {
 		if (plan->peer_stays[i])
 			continue;
+		events_add(state, EVENTS_PEER_REMOVED, &state->config->peers[i], NULL, "removed");
 		peer_retire(state->peers[i].peer);
 		summary->peers_removed++;
 	}
 	for (size_t i = 0; i < plan->old_network_count; i++) {
 		if (plan->network_stays[i])
 			continue;
+		events_add(state, EVENTS_DETACHED, NULL, state->config->networks[i].name,
+		           "removed");
 		run_network_close(state, state->networks[i]);
 		summary->networks_removed++;
 	}

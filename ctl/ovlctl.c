@@ -14,6 +14,11 @@ static const struct command commands[] = {
 	  "Reads FILE as ovltund does and says what it would do, or what is wrong with it.\n"
 	  "  --bridge NAME  for a file of wg's, which has no [Network]\n",
 	  cmd_check },
+	{ "events", "[--follow] [--json]", "what happened lately, and what happens now",
+	  "Handshakes, peers that do not answer or roam, peers and networks that come and go,\n"
+	  "reloads, and drops of one reason that rise over 100 a second. The last 512 are kept.\n"
+	  "  --follow  goes on with what happens; --json then prints one object a line\n",
+	  cmd_events },
 	{ "fdb", "list [NETWORK] [--json] | add NETWORK STATION PEER|local | del NETWORK STATION",
 	  "which station of a bridged network is where",
 	  "STATION is a MAC or an address; add NETWORK ADDRESS MAC PEER|local names both. What is\n"
@@ -60,6 +65,12 @@ static const struct command commands[] = {
 	  "--last what was dropped last for each reason: when, whose, and its headers.\n"
 	  "show neigh lists where local containers were found.\n",
 	  cmd_show },
+	{ "top", "[-d SECONDS] [-n LOOKS] [--batch]", "what goes to and from each peer now",
+	  "The busiest first; keys: q ends it, arrows, Page and Home move.\n"
+	  "  -d SECONDS  between two looks, 0.1 to 3600; 1 if not given\n"
+	  "  -n LOOKS    ends after so many\n"
+	  "  --batch, -b prints lines, for scripts\n",
+	  cmd_top },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -32,13 +32,15 @@ int cmd_genpsk(int argc, char **argv);
 int cmd_pubkey(int argc, char **argv);
 /* cmd_check.c */
 int cmd_check(int argc, char **argv);
-/* cmd_fdb.c, cmd_peer.c, cmd_plan.c, cmd_reload.c, cmd_route.c, cmd_show.c */
+/* cmd_events.c, cmd_fdb.c, cmd_peer.c, cmd_plan.c, cmd_reload.c, cmd_route.c, cmd_show.c, cmd_top.c */
+int cmd_events(int argc, char **argv);
 int cmd_fdb(int argc, char **argv);
 int cmd_peer(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_route(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 /* cmd_show_last.c */
 int cmd_show_last(bool json);
 

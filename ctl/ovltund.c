@@ -26,6 +26,7 @@
 #include <unistd.h>
 #include "crypto/aead.h"
 #include "ctl/apply.h"
+#include "ctl/events.h"
 #include "ctl/json_memory.h"
 #include "ctl/log.h"
 #include "ctl/notify.h"
@@ -345,6 +346,9 @@ static int open_device(struct daemon *daemon, const struct config *config)
 	if (ret)
 		return cannot("make the device", ret);
 	state->started_ns = device_now(state->device);
+	state->events = events_open();
+	if (!state->events)
+		return cannot("keep events", -ENOMEM);
 	/* Before the networks: their router MACs follow from it. */
 	device_set_identity(state->device, config->has_private_key ? config->private_key : NULL);
 	ret = workers_start(&state->workers, config->workers, state->device, daemon->options.io,
@@ -414,6 +418,7 @@ static void stop(struct daemon *daemon)
 	workers_stop(&state->workers);
 	if (state->device)
 		device_close(state->device);
+	events_close(state->events);
 	if (state->resolve)
 		resolve_close(state->resolve);
 	upkeep_end(state);

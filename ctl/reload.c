@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "ctl/changes.h"
+#include "ctl/events.h"
 #include "ctl/log.h"
 #include "ctl/notify.h"
 #include "ctl/upkeep.h"
@@ -71,6 +72,11 @@ int reload_config(struct state *state, struct reload_result *result,
 	         state->path, result->summary.peers_added, result->summary.peers_removed,
 	         result->summary.peers_changed, result->summary.networks_added,
 	         result->summary.networks_removed);
+	events_add(state, EVENTS_RELOADED, NULL, NULL,
+	           "peers %u added, %u removed, %u changed; networks %u added, %u removed",
+	           result->summary.peers_added, result->summary.peers_removed,
+	           result->summary.peers_changed, result->summary.networks_added,
+	           result->summary.networks_removed);
 	if (state->config->workers != state->workers.count) {
 		result->workers = state->config->workers;
 		log_line("Workers = %u is for the next start: %u run until then", result->workers,
@@ -82,6 +88,12 @@ int reload_config(struct state *state, struct reload_result *result,
 out:
 	if (ret && !error->text[0])
 		(void)snprintf(error->text, sizeof(error->text), "%s", strerror(-ret));
+	if (ret) {
+		char text[EVENTS_TEXT];
+
+		config_error_format(error, text, sizeof(text));
+		events_add(state, EVENTS_RELOAD_FAILED, NULL, NULL, "%s", text);
+	}
 	config_free(next);
 	config_free(base);
 	config_free(before);

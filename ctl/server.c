@@ -6,6 +6,9 @@
  *	show         →  version, device, networks, peers (show.c)
  *	drops        →  drops, events, peers, networks, texts (show.c)
  *	drops-last   →  version, last (show_last.c)
+ *	events       after: a number (may be left out)  →  version, boot, newest, missed,
+ *	             events (events.c)
+ *	traffic      →  version, device, peers (show.c)
  *	neigh        →  networks: name, neighbours: address, mac, state, age_s
  *	peer-add     public_key; name, endpoint, preshared_key, keepalive,
  *	             allowed_ips (texts, as in the file), vnis (numbers); each may be
@@ -40,6 +43,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "ctl/apply.h"
+#include "ctl/events.h"
 #include "ctl/json_memory.h"
 #include "ctl/reload.h"
 #include "ctl/show.h"
@@ -614,6 +618,15 @@ static json_t *drops_last(struct state *state, const json_t *request)
 	return show_last(state);
 }
 
+static json_t *events(struct state *state, const json_t *request)
+{
+	const json_t *after = json_object_get(request, "after");
+
+	if (after && (!json_is_integer(after) || json_integer_value(after) < 0))
+		return usage("after: expected the number of an event");
+	return events_show(state, (uint64_t)json_integer_value(after));
+}
+
 static json_t *neigh(struct state *state, const json_t *request)
 {
 	(void)request;
@@ -629,7 +642,9 @@ static const struct {
 	{ "show", NULL, show_put_state, true },
 	{ "drops", drops, NULL, true },
 	{ "drops-last", drops_last, NULL, true },
+	{ "events", events, NULL, true },
 	{ "neigh", neigh, NULL, true },
+	{ "traffic", NULL, show_put_traffic, true },
 	{ "route-get", route_get, NULL, true },
 	{ "route-list", NULL, show_put_routes, true },
 	{ "reload", reload, NULL, false },

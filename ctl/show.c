@@ -18,6 +18,9 @@
  *	                session_age_s (null: no session), attempts, hello: version,
  *	                tunnel_mtu, features, vnis (null: a stock peer, or no
  *	                session), drops: counters that are not zero
+ *	traffic  version: 1; device: name, uptime_s; peers: name, public_key,
+ *	        latest_handshake_age_s, rx_bytes, tx_bytes, rx_packets, tx_packets: as
+ *	        above; lost: messages of the peer's that never came
  *	stations  networks, bridged ones: name, vni, stations: station (a MAC or an
  *	        address), mac, at (a peer, or "here"), public_key (null: here), how
  *	        (learned, announced, static), age_s, moves, contested
@@ -335,6 +338,32 @@ bool show_put_state(struct state *state, struct buffer *out)
 	                json_pack("{s:b, s:i, s:o, s:o}", "ok", 1, "version", 1, "device",
 	                          show_device(state), "networks", networks),
 	                "peers", peer_item, out);
+}
+
+static json_t *traffic_item(const struct state *state, size_t i)
+{
+	const struct config_peer *config = &state->config->peers[i];
+	const struct environment *env = state->device->env;
+	struct peer_info info;
+
+	peer_get_info(state->peers[i].peer, 0, &info);
+	return json_pack("[{s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I}]", "name", text(config->name),
+	                 "public_key", base64(config->public_key), "latest_handshake_age_s",
+	                 age(info.handshake_wall_ns, env->wall_ns(env->arg)), "rx_bytes",
+	                 number(info.rx_bytes), "tx_bytes", number(info.tx_bytes), "rx_packets",
+	                 number(info.rx_packets), "tx_packets", number(info.tx_packets), "lost",
+	                 number(info.lost));
+}
+
+bool show_put_traffic(struct state *state, struct buffer *out)
+{
+	uint64_t up_ns = device_now(state->device) - state->started_ns;
+
+	return put_list(state,
+	                json_pack("{s:b, s:i, s:{s:o, s:I}}", "ok", 1, "version", 1, "device",
+	                          "name", text(state->name), "uptime_s",
+	                          number(up_ns / STATE_SECOND_NS)),
+	                "peers", traffic_item, out);
 }
 
 json_t *show_drops(struct state *state)

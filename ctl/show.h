@@ -13,6 +13,8 @@
 #include "ctl/state.h"
 
 bool show_put_state(struct state *state, struct buffer *out);
+/* Each peer's counters alone: a tenth of the state, for who asks every second. */
+bool show_put_traffic(struct state *state, struct buffer *out);
 bool show_put_routes(struct state *state, struct buffer *out);
 /* "02:42:ac:11:00:02" */
 json_t *show_mac(const uint8_t mac[ETHER_ADDR_SIZE]);

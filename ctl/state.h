@@ -40,6 +40,13 @@ struct run_peer {
 	struct endpoint mtu_of; /* the endpoint that its tunnel MTU was computed for */
 	bool mtu_known;
 	bool looped; /* it lies behind the tunnel, and the log has been told */
+
+	struct { /* what events.h has told */
+		bool known;
+		bool silent;
+		struct endpoint endpoint;
+		uint64_t handshake_wall_ns;
+	} seen;
 };
 
 #define RUN_CLAIM_MAX 384
@@ -51,6 +58,7 @@ struct run_network {
 	struct bridge *bridge; /* the attachment to it; NULL: the TAP is lost */
 	int failed; /* the error that keeps the TAP from being made again */
 	bool was_attached; /* what the log has been told */
+	bool seen_attached; /* what events.h has told */
 	char claims[2][RUN_CLAIM_MAX]; /* IPv4, IPv6: why the family is not served; "": it is */
 
 	/* of a bridged network */
@@ -86,6 +94,7 @@ struct state {
 	bool realtime; /* workers may have realtime priority */
 	int realtime_error; /* -errno: why not, though they should */
 
+	struct events *events; /* what happened lately; NULL: nobody asks */
 	struct stations *stations; /* the watch of bridges' FDBs; NULL: there is none */
 	struct upkeep_question *questions; /* to the resolver, under way */
 	uint64_t started_ns;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctl/apply.h"
+#include "ctl/events.h"
 #include "ctl/log.h"
 #include "ctl/run_network.h"
 #include "ctl/stations.h"
@@ -265,6 +266,7 @@ void upkeep_tick(struct state *state)
 	upkeep_networks(state);
 	resolve_names(state, now_ns);
 	follow_paths(state);
+	events_tick(state);
 	(void)quiesce_collect(&state->device->quiesce);
 }
 

@@ -8,6 +8,7 @@
 #include <semaphore.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include "ctl/events.h"
 #include "ctl/json_memory.h"
 #include "ctl/server.h"
 #include "dataplane/fdb.h"
@@ -289,6 +290,113 @@ static void test_fdb_refused(void **state)
 	assert_int_equal(running.members[1].count, 1);
 }
 
+static const json_t *event(const json_t *reply, size_t i)
+{
+	return json_array_get(json_object_get(reply, "events"), i);
+}
+
+static void test_events(void **state)
+{
+	json_t *reply;
+
+	(void)state;
+	running.events = events_open();
+	assert_non_null(running.events);
+	/* What is there at first is no news. */
+	events_tick(&running);
+	reply = ask("{\"do\":\"events\"}\n");
+	assert_int_equal(number(reply, "newest"), 0);
+	json_decref(reply);
+
+	expect_good("{\"do\":\"peer-add\",\"public_key\":\"" KEY_C "\",\"name\":\"carol\"}\n");
+	expect_good("{\"do\":\"peer-remove\",\"peer\":\"carol\"}\n");
+	stats_add(&running.device->stats.drops[DROP_IN_SOURCE], 5 * EVENTS_DROP_RATE);
+	events_tick(&running);
+	stats_add(&running.device->stats.drops[DROP_IN_SOURCE], 5 * EVENTS_DROP_RATE);
+	events_tick(&running);
+	reply = ask("{\"do\":\"events\",\"after\":1}\n");
+	assert_int_equal(number(reply, "newest"), 3);
+	assert_int_equal(number(reply, "missed"), 0);
+	assert_int_equal(number(event(reply, 0), "number"), 2);
+	assert_string_equal(text(event(reply, 0), "kind"), "peer-removed");
+	assert_string_equal(text(event(reply, 0), "peer"), "carol");
+	assert_string_equal(text(event(reply, 0), "public_key"), KEY_C);
+	assert_string_equal(text(event(reply, 1), "kind"), "drops");
+	json_decref(reply);
+
+	/* Names and lines of any length and any bytes; only so many are kept. */
+	for (unsigned int i = 0; i < 2 * EVENTS_KEPT; i++)
+		events_add(&running, EVENTS_ATTACHED, NULL, "\xff", "%0*u", 3 * EVENTS_TEXT, i);
+	reply = ask("{\"do\":\"events\",\"after\":3}\n");
+	assert_int_equal(number(reply, "missed"), EVENTS_KEPT);
+	assert_int_equal(json_array_size(json_object_get(reply, "events")), EVENTS_KEPT);
+	assert_int_equal(number(event(reply, 0), "number"), 3 + EVENTS_KEPT + 1);
+	assert_string_equal(text(event(reply, 0), "network"), "?");
+	json_decref(reply);
+	/* Of another life of the daemon. */
+	reply = ask("{\"do\":\"events\",\"after\":1000000}\n");
+	assert_int_equal(json_array_size(json_object_get(reply, "events")), EVENTS_KEPT);
+	json_decref(reply);
+	expect_refused("{\"do\":\"events\",\"after\":-1}\n", "after");
+	expect_refused("{\"do\":\"events\",\"after\":\"x\"}\n", "after");
+	events_close(running.events);
+	running.events = NULL;
+}
+
+static void test_last_drops(void **state)
+{
+	json_t *reply = ask("{\"do\":\"drops-last\"}\n");
+	const json_t *item;
+
+	(void)state;
+	assert_int_equal(json_array_size(json_object_get(reply, "last")), 0);
+	json_decref(reply);
+	peer_drop(running.peers[1].peer, DROP_OUT_STAGE_EXPIRED, 2);
+	network_drop(running.networks[0]->network, DROP_TAP_WRITE, 1);
+	device_drop(running.device, DROP_OUT_SEND, 1);
+	reply = ask("{\"do\":\"drops-last\"}\n");
+	assert_int_equal(json_array_size(json_object_get(reply, "last")), 3);
+	item = json_array_get(json_object_get(reply, "last"), 0);
+	assert_string_equal(text(item, "reason"), "out-stage-expired");
+	assert_string_equal(text(item, "direction"), "out");
+	assert_string_equal(text(item, "peer"), "bob");
+	assert_string_equal(text(item, "public_key"), KEY_B);
+	assert_int_equal(number(item, "count"), 2);
+	assert_true(json_is_null(json_object_get(item, "header")));
+	/* Counted where nobody recorded it. */
+	item = json_array_get(json_object_get(reply, "last"), 1);
+	assert_true(json_is_null(json_object_get(item, "when")));
+	item = json_array_get(json_object_get(reply, "last"), 2);
+	assert_string_equal(text(item, "network"), running.config->networks[0].name);
+	assert_string_equal(text(item, "direction"), "in");
+	json_decref(reply);
+	/* Who is gone is still known by its key. */
+	expect_good("{\"do\":\"peer-remove\",\"peer\":\"bob\"}\n");
+	reply = ask("{\"do\":\"drops-last\"}\n");
+	item = json_array_get(json_object_get(reply, "last"), 0);
+	assert_true(json_is_null(json_object_get(item, "peer")));
+	assert_string_equal(text(item, "public_key"), KEY_B);
+	json_decref(reply);
+}
+
+static void test_traffic(void **state)
+{
+	json_t *reply, *peer;
+
+	(void)state;
+	stats_add(&running.peers[1].peer->rx_bytes, 1000);
+	stats_add(&running.peers[1].peer->lost, 3);
+	reply = ask("{\"do\":\"traffic\"}\n");
+	assert_string_equal(text(json_object_get(reply, "device"), "name"), "test");
+	peer = json_array_get(json_object_get(reply, "peers"), 1);
+	assert_string_equal(text(peer, "name"), "bob");
+	assert_string_equal(text(peer, "public_key"), KEY_B);
+	assert_int_equal(number(peer, "rx_bytes"), 1000);
+	assert_int_equal(number(peer, "lost"), 3);
+	assert_true(json_is_null(json_object_get(peer, "latest_handshake_age_s")));
+	json_decref(reply);
+}
+
 static void test_drops(void **state)
 {
 	json_t *reply;
@@ -553,11 +661,19 @@ static void test_reload_endpoint(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RUNNING(test_show),         RUNNING(test_drops),
-		RUNNING(test_tap_queue),    RUNNING(test_peer_changes),
-		RUNNING(test_refused),      RUNNING(test_routes),
-		RUNNING(test_reload),       RUNNING(test_reload_endpoint),
-		RUNNING(test_show_bridged), RUNNING(test_fdb),
+		RUNNING(test_show),
+		RUNNING(test_drops),
+		RUNNING(test_events),
+		RUNNING(test_last_drops),
+		RUNNING(test_traffic),
+		RUNNING(test_tap_queue),
+		RUNNING(test_peer_changes),
+		RUNNING(test_refused),
+		RUNNING(test_routes),
+		RUNNING(test_reload),
+		RUNNING(test_reload_endpoint),
+		RUNNING(test_show_bridged),
+		RUNNING(test_fdb),
 		RUNNING(test_fdb_refused),
 	};
 
