@@ -10,8 +10,9 @@ import xml.etree.ElementTree
 
 import pytest
 
-from lab import Daemon, Lab, keypair, wait_for
+from lab import Daemon, DockerEngine, Lab, keypair, wait_for
 from lab.daemon import build_folder
+from lab.docker import available
 
 OVLCTL = str(build_folder().resolve() / "ctl" / "ovlctl")
 SUBNET = "172.20.0.0/16"
@@ -123,6 +124,31 @@ def test_three_hosts_and_a_fourth(tmp_path, io, options):
         assert_all_ping(planned)
 
 
+@pytest.mark.skipif(not available(), reason="no Docker engine is installed")
+@pytest.mark.parametrize("options", [
+    pytest.param((), id="routed"),
+    pytest.param(("--bridged", "7"), id="bridged", marks=pytest.mark.long),
+])
+def test_the_docker_lines_of_setup(tmp_path, lab, options):
+    """Real engines make the networks by the lines of SETUP, and give their containers addresses themselves."""
+    plan(tmp_path, "".join(f"{host.name} {host.underlay}\n" for host in lab), *options)
+    engines, daemons = [DockerEngine(host) for host in lab], []
+    for host, engine in zip(lab, engines):
+        line, = typed((tmp_path / "plan" / host.name / "SETUP").read_text(encoding="utf-8"), "docker network create")
+        engine.docker(*line.split()[1:])
+        engine.docker("run", "-d", "--rm", "--network", line.split()[-1], "--name", "c1", "lab", "sleep", "600")
+        daemons.append(Daemon(host, "", start=False))
+        daemons[-1].config = tmp_path / "plan" / host.name / "peers.conf"
+        daemons[-1].start()
+    addresses = [engine.docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "c1").strip()
+                 for engine in engines]
+    assert [address.rpartition(".")[0] for address in addresses] == ["172.20.1", "172.20.2"]
+    for daemon in daemons:
+        daemon.attached(seconds=20)
+    for one, far in ((0, 1), (1, 0)):
+        wait_for(lambda: engines[one].ping("c1", addresses[far]), 15, f"container {one} to reach {addresses[far]}")
+
+
 def test_a_further_host_is_one_peer_more(tmp_path):
     plan(tmp_path, HOSTS)
     before = tree(tmp_path / "plan")
@@ -224,6 +250,7 @@ def test_another_key_than_the_one_that_lies_there(tmp_path):
     (("--subnet", SUBNET, "--port", "65536"), "ovlctl: --port \"65536\": expected a number"),
     (("--subnet", SUBNET, "--bridged", "0"), "ovlctl: --bridged \"0\": expected a VNI"),
     (("--subnet", "10.20.101.0/24"), "hosts.txt:1: range 172.20.101.0/24 is not within the subnet, 10.20.101.0/24"),
+    (("--subnet", "172.20.101.0/24", "--prefix=25"), "hosts.txt:2: no /25 of 172.20.101.0/24 is left for \"barge2\""),
     ((), "usage: ovlctl plan"),
     (("--subnet",), "usage: ovlctl plan"),
     (("--subnet", SUBNET, "--frob", "1"), "usage: ovlctl plan"),
