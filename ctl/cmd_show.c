@@ -257,6 +257,16 @@ static void put_loss(struct text_table *table, const json_t *peer)
 	               text_format_share((uint64_t)(share * 1e6 + 0.5), 1000000, text));
 }
 
+static void put_round_trip(struct text_table *table, const json_t *peer)
+{
+	const json_t *seconds = json_object_get(peer, "round_trip_s");
+
+	if (json_is_real(seconds))
+		text_table_put(table, TEXT_PLAIN, "%.2f ms", json_real_value(seconds) * 1e3);
+	else
+		text_table_put(table, TEXT_DIM, "-");
+}
+
 static void put_peer_name(struct text_table *table, const json_t *peer)
 {
 	const char *name = client_text(peer, "name");
@@ -309,7 +319,7 @@ static int print_peers(const json_t *peers, bool color)
 	static const struct text_column columns[] = {
 		{ "PEER", false },      { "ENDPOINT", false }, { "ALLOWED IPS", false },
 		{ "HANDSHAKE", false }, { "RECEIVED", true },  { "SENT", true },
-		{ "LOSS", true },       { "HELLO", false },
+		{ "LOSS", true },       { "ROUND TRIP", true }, { "HELLO", false },
 	};
 	struct text_table *table = text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
 	int ret = 0;
@@ -328,6 +338,7 @@ static int print_peers(const json_t *peers, bool color)
 		put_traffic(table, peer, "rx_bytes");
 		put_traffic(table, peer, "tx_bytes");
 		put_loss(table, peer);
+		put_round_trip(table, peer);
 		put_hello(table, peer);
 	}
 	putchar('\n');

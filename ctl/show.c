@@ -13,7 +13,8 @@
  *	        peers:  name, public_key, endpoint (null), endpoint_name (null: none
  *	                was given), allowed_ips, latest_handshake (unix seconds, 0:
  *	                never), latest_handshake_age_s (null: never), rx_bytes,
- *	                tx_bytes, rx_packets, tx_packets, loss (of what the peer
+ *	                tx_bytes, rx_packets, tx_packets, round_trip_s and
+ *	                round_trip_variation_s (of the last minute, or null), loss (of what the peer
  *	                sent us; null: nothing was sent), tunnel_mtu, keepalive, vnis,
  *	                session_age_s (null: no session), attempts, hello: version,
  *	                tunnel_mtu, features, vnis (null: a stock peer, or no
@@ -242,6 +243,12 @@ static json_t *loss(const struct peer_info *info)
 	return sent ? json_real((double)info->lost / (double)sent) : json_null();
 }
 
+/* NULL: not known. */
+static json_t *seconds(uint64_t ns)
+{
+	return ns ? json_real((double)ns / (double)STATE_SECOND_NS) : json_null();
+}
+
 static json_t *numbers(const uint32_t *list, size_t count)
 {
 	json_t *array = json_array();
@@ -285,7 +292,9 @@ static json_t *show_peer(const struct state *state, size_t i)
 		number(info.rx_bytes), "tx_bytes", number(info.tx_bytes), "rx_packets",
 		number(info.rx_packets), "tx_packets", number(info.tx_packets));
 	json_t *more = json_pack(
-		"{s:o, s:I, s:i, s:o, s:o, s:I, s:o, s:o}", "loss", loss(&info), "tunnel_mtu",
+		"{s:o, s:o, s:o, s:I, s:i, s:o, s:o, s:I, s:o, s:o}", "loss", loss(&info),
+		"round_trip_s", seconds(info.round_trip_ns), "round_trip_variation_s",
+		seconds(info.round_trip_variation_ns), "tunnel_mtu",
 		number(info.tunnel_mtu), "keepalive", (int)config->keepalive_s, "vnis",
 		numbers(config->vnis, config->vni_count), "session_age_s",
 		info.session_age_ns == UINT64_MAX

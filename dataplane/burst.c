@@ -254,8 +254,10 @@ static void seal_run(struct burst *burst, const struct burst_packet *packets, un
 	lay_out(burst, packets, n, to);
 
 	timers_any_sent(peer, burst->now_ns);
-	if (data)
+	if (data) {
+		stats_add(&peer->echo.packets, n);
 		timers_data_sent(peer, burst->now_ns);
+	}
 	if (alive && wants_rekey(peer, kp, burst->now_ns))
 		handshake_want(burst, peer);
 }

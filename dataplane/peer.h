@@ -24,6 +24,7 @@
 #include "crypto/cookie.h"
 #include "crypto/noise.h"
 #include "crypto/session.h"
+#include "dataplane/echo.h"
 #include "dataplane/endpoint.h"
 #include "dataplane/hello.h"
 #include "dataplane/index.h"
@@ -89,6 +90,7 @@ struct peer {
 	struct peer_timers timers;
 	_Atomic uint64_t round_trip_ns; /* of the last handshake; an answer takes no longer */
 	struct hello hello;
+	struct echo echo;
 
 	_Atomic uint64_t handshake_wall_ns; /* last completed, CLOCK_REALTIME; 0: never */
 	_Atomic uint64_t rx_bytes, tx_bytes; /* UDP payload, as wg counts */
@@ -146,6 +148,7 @@ struct peer_info {
 	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
 	uint64_t lost; /* counters of the peer's that never came, over all sessions */
 	uint64_t session_age_ns; /* UINT64_MAX: no session */
+	uint64_t round_trip_ns, round_trip_variation_ns; /* 0: not known */
 	uint32_t attempts;
 	uint32_t tunnel_mtu;
 	uint16_t keepalive_s;

@@ -13,6 +13,7 @@
 #include "dataplane/announce.h"
 #include "dataplane/burst.h"
 #include "dataplane/device.h"
+#include "dataplane/echo.h"
 #include "dataplane/handshake.h"
 #include "dataplane/neigh.h"
 #include "dataplane/packet.h"
@@ -205,6 +206,9 @@ static bool rx_control(struct inbound *in, const uint8_t *data, uint32_t len)
 	case WIRE_CONTROL_ACK:
 	case WIRE_CONTROL_CHECK:
 		return announce_receive(in->burst, in->peer, data, len);
+	case WIRE_CONTROL_ECHO:
+	case WIRE_CONTROL_ECHO_REPLY:
+		return echo_receive(in->burst, in->peer, data, len);
 	default:
 		return hello_receive(in->burst, in->peer, in->keypair, data, len);
 	}

@@ -33,6 +33,7 @@
 #include <stdlib.h>
 #include "dataplane/burst.h"
 #include "dataplane/device.h"
+#include "dataplane/echo.h"
 #include "dataplane/handshake.h"
 #include "dataplane/peer.h"
 #include "dataplane/tx.h"
@@ -206,6 +207,8 @@ void timers_data_sent(struct peer *peer, uint64_t now_ns)
 {
 	if (!deadline(peer, TIMER_NEW_HANDSHAKE))
 		arm(peer, TIMER_NEW_HANDSHAKE, now_ns + TIMERS_NEW_HANDSHAKE_NS + jitter(peer));
+	if (!deadline(peer, TIMER_ECHO))
+		arm(peer, TIMER_ECHO, now_ns + TIMERS_ECHO_NS);
 }
 
 void timers_data_received(struct peer *peer, uint64_t now_ns)
@@ -346,6 +349,8 @@ static void expire(struct burst *burst, struct peer *peer)
 		hello_due(burst, peer);
 	if (claim(peer, TIMER_WISH, now_ns))
 		handshake_want(burst, peer);
+	if (claim(peer, TIMER_ECHO, now_ns))
+		echo_due(burst, peer);
 }
 
 void timers_run(struct burst *burst)

@@ -14,6 +14,7 @@
  *	on a key the peer initiated       cancel "retransmit", attempts = 0
  *	session derived                   arm "wipe" at 540 s
  *	hello due                         arm "hello" (hello.h)
+ *	data sent                         arm "echo" at 5 s, if not armed (echo.h)
  *	handshake queue full of wishes    arm "wish" at 100 ms + jitter: asked for again
  *
  * A peer's deadlines are plain atomics that any worker sets; a heap orders the
@@ -37,6 +38,7 @@
 #define TIMERS_NEW_HANDSHAKE_NS (TIMERS_KEEPALIVE_NS + TIMERS_REKEY_TIMEOUT_NS)
 #define TIMERS_WIPE_NS          (540 * TIMERS_SECOND_NS)
 #define TIMERS_WISH_NS          100000000ULL
+#define TIMERS_ECHO_NS          (5 * TIMERS_SECOND_NS)
 #define TIMERS_JITTER_NS        333000000ULL
 #define TIMERS_ATTEMPTS_MAX     (TIMERS_REKEY_ATTEMPT_NS / TIMERS_REKEY_TIMEOUT_NS)
 
@@ -52,6 +54,7 @@ enum timer {
 	TIMER_PERSISTENT,
 	TIMER_HELLO,
 	TIMER_WISH,
+	TIMER_ECHO,
 	TIMER_COUNT
 };
 

@@ -38,6 +38,8 @@ enum wire_control_type {
 	WIRE_CONTROL_ANNOUNCE = 2, /* announce.h, these three */
 	WIRE_CONTROL_ACK = 3,
 	WIRE_CONTROL_CHECK = 4,
+	WIRE_CONTROL_ECHO = 5, /* echo.h, these two */
+	WIRE_CONTROL_ECHO_REPLY = 6,
 };
 
 /* Unknown types are skipped; a length that leaves the message ends it unread. */
@@ -58,12 +60,14 @@ enum wire_tlv_type {
 	WIRE_TLV_TO = 9, /* be64: … up to this */
 	WIRE_TLV_STATION = 10, /* struct wire_station, as often as needed */
 	WIRE_TLV_END = 11, /* empty: with TO the receiver has all there is */
+	WIRE_TLV_NUMBER = 12, /* be64, not 0: which request this is, or answers */
 };
 #define WIRE_HELLO_VERSION 1
 
 /* Features of hello: each counts when both have it. */
 #define WIRE_FEATURE_CHECKSUM_HINT 0x1ULL /* first nibbles 5 and 7, and the bit in frames */
 #define WIRE_FEATURE_FRAMES        0x2ULL /* VXLAN headers, VNIS, and announcements */
+#define WIRE_FEATURE_ECHO          0x4ULL /* requests are answered */
 
 /*
  * The VLAN of an address within its network: of the frame's tags those that have an

@@ -18,7 +18,7 @@ local kinds = {
 	[0x5] = "IPv4, checksum undone",
 	[0x7] = "IPv6, checksum undone",
 }
-local controls = { [1] = "hello", [2] = "announce", [3] = "ack", [4] = "check" }
+local controls = { [1] = "hello", [2] = "announce", [3] = "ack", [4] = "check", [5] = "echo", [6] = "echo reply" }
 local families = { [0] = "MAC", [4] = "IPv4", [6] = "IPv6" }
 
 local f = {
@@ -31,6 +31,8 @@ local f = {
 	features = ProtoField.uint64("ovltun.hello.features", "Features", base.HEX),
 	feature_hint = ProtoField.bool("ovltun.hello.feature.checksum_hint", "Checksum hint", 64, nil, 0x1),
 	feature_frames = ProtoField.bool("ovltun.hello.feature.frames", "Frames", 64, nil, 0x2),
+	feature_echo = ProtoField.bool("ovltun.hello.feature.echo", "Echo", 64, nil, 0x4),
+	number = ProtoField.uint64("ovltun.echo.number", "Number", base.DEC),
 	mtu = ProtoField.uint16("ovltun.hello.tunnel_mtu", "Tunnel MTU", base.DEC),
 	vnis = ProtoField.uint32("ovltun.hello.vni", "VNI", base.DEC),
 	ack = ProtoField.none("ovltun.hello.ack", "Acknowledgement"),
@@ -95,6 +97,7 @@ local tlvs = {
 		local item = tree:add(f.features, v)
 		item:add(f.feature_hint, v)
 		item:add(f.feature_frames, v)
+		item:add(f.feature_echo, v)
 	end },
 	[3] = { 2, function(tree, v) tree:add(f.mtu, v) end },
 	[4] = { nil, function(tree, v)
@@ -109,6 +112,7 @@ local tlvs = {
 	[9] = { 8, function(tree, v) tree:add(f.to, v) end },
 	[10] = { nil, add_station },
 	[11] = { 0, function(tree, v) tree:add(f.finish, v) end },
+	[12] = { 8, function(tree, v) tree:add(f.number, v) end },
 }
 
 local function dissect_control(tvb, pinfo, tree)

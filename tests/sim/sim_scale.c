@@ -230,6 +230,8 @@ static void fill(void)
 	       "one address (struct fdb_entry: %zu); all tables %.0f MB\n",
 	       (double)full / 1e6, (double)sizeof(struct fdb) / 1e6, (double)(full - empty) / added,
 	       sizeof(struct fdb_entry), (double)full * hosts / 1e6);
+	/* All that came makes each host ask the others for their round trip (echo.h), once. */
+	wait_ms(2 * TIMERS_ECHO_NS / 1000000);
 }
 
 /* To any other host than it was on. */

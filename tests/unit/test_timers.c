@@ -41,6 +41,8 @@ static void data_sent(void **state)
 	timers_data_sent(A->peer, NOW);
 	first = deadline(A, TIMER_NEW_HANDSHAKE);
 	assert_in_range(first - NOW, 15 * RIG_SECOND, 15 * RIG_SECOND + TIMERS_JITTER_NS);
+	assert_int_equal(deadline(A, TIMER_ECHO), NOW + TIMERS_ECHO_NS);
+	set(A, TIMER_ECHO, 0);
 	assert_others(A, TIMER_NEW_HANDSHAKE, 0);
 	/* Armed already: what was said first counts. */
 	timers_data_sent(A->peer, NOW + RIG_SECOND);
