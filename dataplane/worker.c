@@ -190,6 +190,8 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
 	if (worker->ring->refused != worker->refused) {
 		burst_drop(burst, NULL, NULL, DROP_RX_MALFORMED,
 		           worker->ring->refused - worker->refused);
+		/* They were work too, and many of them are a flood. */
+		worker->packets += (uint32_t)(worker->ring->refused - worker->refused);
 		worker->refused = worker->ring->refused;
 	}
 	/* Last: of a TAP that is taken away nothing comes up any more. */

@@ -16,6 +16,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include "unit/descriptors.h"
@@ -569,10 +570,50 @@ static void calls_run_on_the_workers_thread(void **state)
 	device_close(device);
 }
 
+static int scheduler_of(struct ring *ring, void *arg)
+{
+	(void)ring;
+	(void)arg;
+	return sched_getscheduler(0);
+}
+
+/* What the ring refuses makes a flood as well, and those get no realtime priority. */
+static void a_flood_of_nothing_is_one(void **state)
+{
+	struct end end = { 0 };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct worker *worker;
+	char why[160];
+	int policy = SCHED_RR;
+
+	(void)state;
+	assert_int_equal(device_open(&end.device, &environment_system), 0);
+	assert_int_equal(udp_open(&end.udp, 0, 0, 1 << 20), 0);
+	to.sin_port = htons(end.udp.port);
+	assert_int_equal(worker_start(&worker, end.device, WORKER_IO_POLL, why), 0);
+	assert_int_equal(worker_call(worker, set_udp, &end), 0);
+	if (worker_set_pace(worker, true, 0)) {
+		print_message("skipped: no realtime priority here\n");
+		policy = SCHED_OTHER;
+	}
+	for (int i = 0; i < 500 && policy == SCHED_RR; i++) {
+		for (int n = 0; n < 1000; n++)
+			(void)sendto(end.udp.fd4, "", 0, 0, (struct sockaddr *)&to, sizeof(to));
+		policy = worker_call(worker, scheduler_of, NULL);
+	}
+	worker_stop(worker);
+	udp_close(&end.udp);
+	device_close(end.device);
+	if (policy == SCHED_RR)
+		fail_msg("still of realtime priority");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_run_on_the_workers_thread),
+		cmocka_unit_test(a_flood_of_nothing_is_one),
 		cmocka_unit_test(pitfall_21_workers_come_and_go),
 		cmocka_unit_test(pitfall_21_devices_come_and_go),
 		cmocka_unit_test(pitfall_20_changes_under_traffic_poll),
