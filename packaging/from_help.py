@@ -47,7 +47,7 @@ def read_commands(ovlctl):
 
 def escape(text):
     """For mdoc: a backslash is itself, and no line is a request."""
-    text = text.replace("\\", "\\e").replace("…", "\\&...").replace("—", "\\(em")
+    text = text.replace("\\", "\\e").replace("…", "\\[u2026]").replace("—", "\\(em")
     return re.sub(r"^([.'])", r"\\&\1", text)
 
 

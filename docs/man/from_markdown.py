@@ -40,7 +40,7 @@ SEE_ALSO = """\
 
 def plain(text):
     """For roff: a backslash is itself, no line is a request, and what is not ASCII is named."""
-    text = text.replace("\\", "\\e").replace("…", "\\&...").replace("—", "\\(em").replace("–", "\\(en")
+    text = text.replace("\\", "\\e").replace("…", "\\[u2026]").replace("—", "\\(em").replace("–", "\\(en")
     text = text.replace("→", "\\(->").replace("×", "\\(mu")
     if not text.isascii():
         raise SystemExit(f"from_markdown.py: no roff for a character of: {text}")

@@ -219,3 +219,53 @@ def test_watchdog(tmp_path):
         finally:
             daemon.kill()
             daemon.wait()
+
+
+def expand_calls(words):
+    """The system calls of a SystemCallFilter."""
+    calls = set()
+    for word in words:
+        if not word.startswith("@"):
+            calls.add(word)
+            continue
+        listed = [line.strip() for line in run("systemd-analyze", "syscall-filter", word).splitlines()[1:]]
+        calls |= expand_calls(line for line in listed if line and not line.startswith("#"))
+    return calls
+
+
+def test_unit_lets_pass_what_is_used(tmp_path):
+    """System calls and kinds of sockets of a whole life, from start to end."""
+    missing = [tool for tool in ("strace", "systemd-analyze") if not shutil.which(tool)]
+    if missing:
+        pytest.skip(f"not here, and needed to compare: {', '.join(missing)}")
+    unit = (BUILD / "packaging" / "ovltund.service").read_text()
+    allowed, families = set(), set()
+    for words in re.findall(r"^SystemCallFilter=(.*)$", unit, re.MULTILINE):
+        if words.startswith("~"):
+            allowed -= expand_calls(words[1:].split())
+        else:
+            allowed |= expand_calls(words.split())
+    for words in re.findall(r"^RestrictAddressFamilies=(.*)$", unit, re.MULTILINE):
+        families |= set(words.split())
+    config, log = write_config(tmp_path), tmp_path / "calls"
+    script = 'ip link add ovl0 type bridge && ip link set ovl0 up && exec "$@"'
+    with Manager(tmp_path / "notify") as manager:
+        daemon = subprocess.Popen(["unshare", "--net", "sh", "-c", script, "sh", "strace", "-D", "-f", "-o", log,
+                                   BUILD / "ctl" / "ovltund", "-c", config, "--run-dir", tmp_path,
+                                   "--uapi-dir", tmp_path], env={**os.environ, **manager.environment})
+        try:
+            manager.expect("READY=1")
+            run(BUILD / "ctl" / "ovlctl", "--socket", tmp_path / "peers.ctl", "show")
+            daemon.send_signal(signal.SIGHUP)
+            manager.expect("RELOADING=1")
+            manager.expect("READY=1")
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait(20) == 0
+        finally:
+            daemon.kill()
+            daemon.wait()
+    text = log.read_text()
+    used = set(re.findall(r"^\d+ +(\w+)\(", text, re.MULTILINE))
+    assert len(used) > 40, text
+    assert used <= allowed, f"the unit refuses {', '.join(sorted(used - allowed))}"
+    assert set(re.findall(r" socket\((AF_\w+)", text)) <= families
