@@ -14,6 +14,8 @@
 
 #define READ_SIZE (64u * 1024)
 #define SECOND_NS 1000000000ULL
+/* Who came just now, or had an answer, may still be about to ask. */
+#define PATIENCE_NS (SECOND_NS / 2)
 
 #ifndef SO_PEERGROUPS /* asm-generic/socket.h of 4.13 */
 #define SO_PEERGROUPS 59
@@ -42,6 +44,7 @@ struct listener {
 	bool has_readers;
 	gid_t readers;
 	size_t total; /* bytes in all clients' @in */
+	uint64_t now_ns; /* as last told */
 	bool starved; /* no descriptor or memory for the next client: not before the next tick */
 	struct client clients[LISTENER_CLIENTS_MAX];
 };
@@ -168,7 +171,10 @@ void listener_close(struct listener *listener)
 	free(listener);
 }
 
-/* A free place, or that of the client which has been idle longest; NULL: all are busy. */
+/*
+ * A free place, or that of the client which has been idle longest. NULL: all are busy, or
+ * have just come.
+ */
 static struct client *find_place(struct listener *listener)
 {
 	struct client *idle = NULL;
@@ -179,6 +185,7 @@ static struct client *find_place(struct listener *listener)
 		if (client->fd < 0)
 			return client;
 		if (!client->in.len && !client->out.len &&
+		    listener->now_ns - client->since_ns >= PATIENCE_NS &&
 		    (!idle || client->since_ns < idle->since_ns))
 			idle = client;
 	}
@@ -357,6 +364,7 @@ static void read_request(struct listener *listener, struct client *client, uint6
 void listener_dispatch(struct listener *listener, const struct pollfd *fds, unsigned int n,
                        uint64_t now_ns)
 {
+	listener->now_ns = now_ns;
 	for (size_t i = 0; i + 1 < n && i < LISTENER_CLIENTS_MAX; i++) {
 		struct client *client = &listener->clients[i];
 		const struct pollfd *pfd = &fds[i + 1];
@@ -377,6 +385,7 @@ void listener_dispatch(struct listener *listener, const struct pollfd *fds, unsi
 
 void listener_tick(struct listener *listener, uint64_t now_ns)
 {
+	listener->now_ns = now_ns;
 	listener->starved = false;
 	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
 		struct client *client = &listener->clients[i];

@@ -231,6 +231,33 @@ static void test_many(void **state)
 	listener_close(listener);
 }
 
+/* All have just come, and may be about to ask: the next waits a little, and has its turn. */
+static void test_rush(void **state)
+{
+	struct listener *listener = open_listener();
+	int fds[LISTENER_CLIENTS_MAX], more;
+
+	(void)state;
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
+		fds[i] = connect_client();
+		turn(listener);
+	}
+	more = connect_client();
+	say(more, "hello\n");
+	turn(listener);
+	assert_true(is_quiet(more));
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++)
+		assert_true(is_quiet(fds[i]));
+	now_ns += SECOND_NS;
+	listener_tick(listener, now_ns);
+	turn(listener);
+	expect(more, "hello\n");
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++)
+		close(fds[i]);
+	close(more);
+	listener_close(listener);
+}
+
 /* All places busy: the next waits, and has its turn. */
 static void test_all_busy(void **state)
 {
@@ -373,7 +400,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests), cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_slow),     cmocka_unit_test(test_many),
-		cmocka_unit_test(test_all_busy), cmocka_unit_test(test_total),
+		cmocka_unit_test(test_rush), cmocka_unit_test(test_all_busy), cmocka_unit_test(test_total),
 		cmocka_unit_test(test_path),     cmocka_unit_test(test_starved),
 	};
 	int failed;
