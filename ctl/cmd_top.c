@@ -134,12 +134,13 @@ static double growth(double now, double before, double seconds)
 static void rate_of(struct top_peer *rate, const struct top_peer *now,
                     const struct top_look *before, double seconds)
 {
-	const struct top_peer *old =
-		bsearch(now, before->peers, before->count, sizeof(*now), compare_keys);
+	const struct top_peer *old = NULL;
 
 	*rate = (struct top_peer){ .key = now->key,
 		                   .name = now->name,
 		                   .handshake_age_s = now->handshake_age_s };
+	if (before->count)
+		old = bsearch(now, before->peers, before->count, sizeof(*now), compare_keys);
 	/* Who was not there before has no rate yet. */
 	if (!old)
 		return;

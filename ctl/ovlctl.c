@@ -59,7 +59,7 @@ static const struct command commands[] = {
 	  "add and del change a peer's AllowedIPs until the next reload; get says where packets\n"
 	  "to ADDRESS go, and what the host's own routing table thinks of it.\n",
 	  cmd_route },
-	{ "show", "[--json] | drops [--all | --last] [--json] | neigh [--json]",
+	{ "show", "[--json] | drops [--all|--last] [--json] | neigh [--json]",
 	  "state of the device, its networks and peers",
 	  "show drops lists what was dropped, by reason; --all the counters that are 0 as well;\n"
 	  "--last what was dropped last for each reason: when, whose, and its headers.\n"

@@ -343,6 +343,53 @@ static void test_events(void **state)
 	running.events = NULL;
 }
 
+/* The next tick tells this of bob, and it is number @newest. */
+static void expect_event(uint64_t newest, const char *kind, const char *what)
+{
+	char request[64];
+	json_t *reply;
+
+	(void)snprintf(request, sizeof(request), "{\"do\":\"events\",\"after\":%u}\n",
+	               (unsigned int)newest - 1);
+	events_tick(&running);
+	reply = ask(request);
+	assert_int_equal(number(reply, "newest"), newest);
+	assert_string_equal(text(event(reply, 0), "kind"), kind);
+	assert_string_equal(text(event(reply, 0), "text"), what);
+	assert_string_equal(text(event(reply, 0), "peer"), "bob");
+	json_decref(reply);
+}
+
+static void test_events_of_peers(void **state)
+{
+	struct peer *bob = running.peers[1].peer;
+	struct endpoint endpoint;
+
+	(void)state;
+	running.events = events_open();
+	assert_non_null(running.events);
+	events_tick(&running);
+	assert_int_equal(endpoint_parse(&endpoint, "192.0.2.1:1000"), 0);
+	peer_set_endpoint(bob, &endpoint);
+	atomic_store(&bob->handshake_wall_ns, 5);
+	expect_event(1, "handshake", "done with 192.0.2.1:1000");
+	assert_int_equal(endpoint_parse(&endpoint, "[2001:db8::1]:7"), 0);
+	peer_set_endpoint(bob, &endpoint);
+	expect_event(2, "roam", "from 192.0.2.1:1000 to [2001:db8::1]:7");
+	atomic_store(&bob->timers.attempts, 3);
+	expect_event(3, "handshake-failed", "no answer from [2001:db8::1]:7 to 3 tries");
+	/* Once, until there is an answer. */
+	atomic_store(&bob->timers.attempts, 4);
+	events_tick(&running);
+	atomic_store(&bob->timers.attempts, 0);
+	atomic_store(&bob->handshake_wall_ns, 6);
+	expect_event(4, "handshake", "done with [2001:db8::1]:7");
+	atomic_store(&bob->timers.attempts, 3);
+	expect_event(5, "handshake-failed", "no answer from [2001:db8::1]:7 to 3 tries");
+	events_close(running.events);
+	running.events = NULL;
+}
+
 static void test_last_drops(void **state)
 {
 	json_t *reply = ask("{\"do\":\"drops-last\"}\n");
@@ -665,6 +712,7 @@ int main(void)
 		RUNNING(test_drops),
 		RUNNING(test_events),
 		RUNNING(test_last_drops),
+		RUNNING(test_events_of_peers),
 		RUNNING(test_traffic),
 		RUNNING(test_tap_queue),
 		RUNNING(test_peer_changes),
