@@ -420,6 +420,14 @@ int netlink_set_master(struct netlink *netlink, uint32_t index, uint32_t bridge)
 	return err;
 }
 
+int netlink_set_queue(struct netlink *netlink, uint32_t index, uint32_t length)
+{
+	struct nlmsghdr *nlh = link_request(netlink, RTM_NEWLINK, AF_UNSPEC, index);
+
+	mnl_attr_put_u32(nlh, IFLA_TXQLEN, length);
+	return transact(netlink, nlh, NULL, NULL);
+}
+
 int netlink_set_mtu(struct netlink *netlink, uint32_t index, uint32_t mtu)
 {
 	struct nlmsghdr *nlh = link_request(netlink, RTM_NEWLINK, AF_UNSPEC, index);

@@ -81,6 +81,7 @@ size_t netlink_addresses(const struct netlink *netlink, const struct netlink_add
  * Changes; each needs CAP_NET_ADMIN and is called by priv.c only. 0 or -errno
  * (-ENODEV: no such link). What was done stands in the cache at once.
  */
+int netlink_set_queue(struct netlink *netlink, uint32_t index, uint32_t length); /* frames */
 int netlink_set_master(struct netlink *netlink, uint32_t index, uint32_t bridge); /* 0: leave */
 int netlink_set_mtu(struct netlink *netlink, uint32_t index, uint32_t mtu);
 int netlink_set_up(struct netlink *netlink, uint32_t index, bool up);

@@ -48,7 +48,7 @@
 #define FILES_MIN        (FDS_MAX + 24) /* streams, lock, a few networks' TAPs */
 #define FILES_WORKER     (4 + RING_PORTS_MAX) /* ring, sockets, a queue of each TAP */
 #define FILES_WORKER_MIN 12
-#define TICK_MS          1000
+#define TICK_NS          STATE_SECOND_NS
 
 struct options {
 	const char *path;
@@ -526,7 +526,12 @@ static void show_life(struct daemon *daemon, uint64_t now_ns)
 		notify_alive();
 }
 
-static void tick(struct daemon *daemon, uint64_t *tick_ns)
+/* When what is due. */
+struct due {
+	uint64_t tick_ns, queues_ns;
+};
+
+static void tick(struct daemon *daemon, struct due *due)
 {
 	struct state *state = &daemon->state;
 	uint64_t now_ns = device_now(state->device);
@@ -537,34 +542,37 @@ static void tick(struct daemon *daemon, uint64_t *tick_ns)
 		upkeep_networks(state);
 	}
 	show_life(daemon, now_ns);
-	if (now_ns < *tick_ns)
+	if (now_ns >= due->queues_ns)
+		due->queues_ns = now_ns + (upkeep_queues(state) ? UPKEEP_QUEUES_NS : TICK_NS);
+	if (now_ns < due->tick_ns)
 		return;
-	*tick_ns = now_ns + TICK_MS * (STATE_SECOND_NS / 1000);
+	due->tick_ns = now_ns + TICK_NS;
 	upkeep_tick(state);
 	listener_tick(daemon->control, now_ns);
 	listener_tick(daemon->uapi, now_ns);
 }
 
-static int time_left_ms(const struct daemon *daemon, uint64_t tick_ns)
+static int time_left_ms(const struct daemon *daemon, const struct due *due)
 {
 	uint64_t now_ns = device_now(daemon->state.device);
+	uint64_t next_ns = due->queues_ns < due->tick_ns ? due->queues_ns : due->tick_ns;
 
 	/* Rounded up: waking a little early would mean a round for nothing. */
-	return now_ns < tick_ns ? (int)((tick_ns - now_ns) / 1000000 + 1) : 0;
+	return now_ns < next_ns ? (int)((next_ns - now_ns) / 1000000 + 1) : 0;
 }
 
 /* An exit status. */
 static int run(struct daemon *daemon)
 {
 	struct state *state = &daemon->state;
-	uint64_t tick_ns = 0;
+	struct due due = { 0 };
 
 	for (;;) {
 		struct pollfd fds[FDS_MAX];
 		unsigned int n = 0, stations, control, uapi, resolver;
 
-		tick(daemon, &tick_ns);
-		int timeout = time_left_ms(daemon, tick_ns);
+		tick(daemon, &due);
+		int timeout = time_left_ms(daemon, &due);
 
 		fds[n++] = (struct pollfd){ .fd = daemon->signal_fd, .events = POLLIN };
 		fds[n++] = (struct pollfd){ .fd = netlink_fd(state->netlink), .events = POLLIN };

@@ -15,6 +15,9 @@
 /* Of each UDP socket: what arrives while a worker handles a burst has to fit. */
 #define UDP_BUFFER (8 * 1024 * 1024)
 
+/* Of a TAP: each frame that waits may be 64 KiB of the host's memory. */
+#define QUEUE_MAX 10000u
+
 struct priv {
 	struct netlink *netlink;
 	uint32_t *taps;
@@ -155,6 +158,15 @@ int priv_set_link(struct priv *priv, uint32_t tap_index, uint32_t mtu,
 	if (!err && (!now || !(now->flags & IFF_UP)))
 		err = netlink_set_up(priv->netlink, tap_index, true);
 	return err;
+}
+
+int priv_set_queue(struct priv *priv, uint32_t tap_index, uint32_t length)
+{
+	if (!find_tap(priv, tap_index))
+		return -EPERM;
+	if (length == 0 || length > QUEUE_MAX)
+		return -EINVAL;
+	return netlink_set_queue(priv->netlink, tap_index, length);
 }
 
 int priv_set_port(struct priv *priv, uint32_t tap_index, const uint8_t *router_mac)

@@ -34,6 +34,8 @@ int priv_join_bridge(struct priv *priv, uint32_t tap_index, uint32_t bridge_inde
 /* And up. Only what differs is set. */
 int priv_set_link(struct priv *priv, uint32_t tap_index, uint32_t mtu,
                   const uint8_t mac[ETHER_ADDR_SIZE]);
+/* How many frames wait in it at the most; 1 to 10,000. */
+int priv_set_queue(struct priv *priv, uint32_t tap_index, uint32_t length);
 /* @router_mac, of routed networks, gets an FDB entry; NULL: a bridged network's port. */
 int priv_set_port(struct priv *priv, uint32_t tap_index, const uint8_t *router_mac);
 /* The bridge forgets what it has learned to be behind the TAP. */

@@ -74,6 +74,7 @@ static int open_tap(struct state *state, struct run_network *run,
 	char name[IFNAMSIZ];
 	int ret;
 
+	run->queue = TAP_QUEUE_NEW;
 	name_tap(config->bridge, name);
 	choose_free(state, name);
 	ret = priv_make_tap(state->priv, &run->tap, name, state_queues(state), &run->tap_index);
@@ -172,6 +173,20 @@ bool run_network_update(struct state *state, struct run_network *run,
 	report(run, config, changes);
 	run->was_attached = bridge_state(run->bridge)->attached;
 	return lost || changes & BRIDGE_VIEW;
+}
+
+bool run_network_look_at_queue(struct state *state, struct run_network *run)
+{
+	const uint64_t taken = stats_read(&run->network->taken) - run->queue.taken;
+	const uint64_t emptied = stats_read(&run->network->emptied);
+
+	if (run->tap.queues == 0)
+		return false;
+	/* A length that cannot be had is not worth a word: the queue then stays as it is. */
+	if (tap_queue_look(&run->queue, device_now(state->device), run->queue.taken + taken,
+	                   emptied, run->tap.queues))
+		(void)priv_set_queue(state->priv, run->tap_index, run->queue.length);
+	return taken > 0;
 }
 
 struct config_subnets run_network_subnets(const struct run_network *run,

@@ -25,6 +25,9 @@ int run_network_configure(struct run_network *network, const struct config_netwo
 bool run_network_update(struct state *state, struct run_network *network,
                         const struct config_network *config);
 
+/* By tap_queue.h. True: frames came since the last look, so that the next is due soon. */
+bool run_network_look_at_queue(struct state *state, struct run_network *network);
+
 /* Its own, or its bridge's as of the last update. */
 struct config_subnets run_network_subnets(const struct run_network *run,
                                           const struct config_network *config);

@@ -18,6 +18,7 @@
 #include "ctl/netlink.h"
 #include "ctl/priv.h"
 #include "ctl/resolve.h"
+#include "ctl/tap_queue.h"
 #include "dataplane/device.h"
 #include "dataplane/peer.h"
 #include "dataplane/tap.h"
@@ -57,6 +58,7 @@ struct run_network {
 	uint32_t tap_index;
 	struct bridge *bridge; /* the attachment to it; NULL: the TAP is lost */
 	int failed; /* the error that keeps the TAP from being made again */
+	struct tap_queue queue;
 	bool was_attached; /* what the log has been told */
 	bool seen_attached; /* what events.h has told */
 	char claims[2][RUN_CLAIM_MAX]; /* IPv4, IPv6: why the family is not served; "": it is */

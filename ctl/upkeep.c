@@ -254,6 +254,15 @@ void upkeep_networks(struct state *state)
 	stations_update(state, device_now(state->device));
 }
 
+bool upkeep_queues(struct state *state)
+{
+	bool busy = false;
+
+	for (size_t i = 0; i < state->config->network_count; i++)
+		busy |= run_network_look_at_queue(state, state->networks[i]);
+	return busy;
+}
+
 void upkeep_paths_changed(struct state *state)
 {
 	state->paths_changed = true;

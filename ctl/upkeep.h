@@ -18,6 +18,12 @@
 void upkeep_tick(struct state *state);
 /* After apply_config(), and whenever the bridges changed. */
 void upkeep_networks(struct state *state);
+/*
+ * How long the TAPs' queues are to be: once UPKEEP_QUEUES_NS while true is returned, which
+ * is while frames come; otherwise once a second.
+ */
+#define UPKEEP_QUEUES_NS 100000000ull
+bool upkeep_queues(struct state *state);
 /* After a reload: names are asked for anew, as at start. */
 void upkeep_resolve_again(struct state *state);
 /* The host's links or addresses changed: the paths to the peers may have, too. */

@@ -37,6 +37,7 @@ struct ring_event {
 	enum ring_event_type type;
 	uint16_t port;
 	uint8_t tos; /* datagrams: the outer header's, for ECN */
+	bool last; /* frames: the TAP's queue was empty behind it */
 	uint8_t *data;
 	uint32_t len;
 	uint32_t segment; /* datagrams: size of each but the last, which may be shorter; never 0 */

@@ -77,6 +77,8 @@ static void receive_frames(struct ring_base *base, unsigned int s, unsigned int 
 		if (len < 0) {
 			source->ready = false;
 			source->lost = !error_is_passing(errno);
+			if (taken && errno == EAGAIN)
+				base->batch[base->batch_count - 1].last = true;
 			break;
 		}
 		base->buffers_used++;

@@ -116,6 +116,19 @@ static void ask_neighbours(struct burst *burst)
 	burst->neigh_next_ns = earliest;
 }
 
+/* For whoever chooses the length of the TAP's queue. */
+static void count_frame(const struct burst *burst, const struct ring_event *event)
+{
+	const struct view_network *net =
+		event->port < RING_PORTS_MAX ? burst->view->by_port[event->port] : NULL;
+
+	if (!net)
+		return;
+	stats_add(&net->network->taken, 1);
+	if (event->last)
+		stats_add(&net->network->emptied, 1);
+}
+
 static void run_event(struct worker *worker, struct ring_event *event)
 {
 	struct burst *burst = worker->burst;
@@ -124,6 +137,7 @@ static void run_event(struct worker *worker, struct ring_event *event)
 	worker->packets++;
 	switch (event->type) {
 	case RING_FRAME:
+		count_frame(burst, event);
 		tx_frame(burst, event->port, event->data, event->len);
 		break;
 	case RING_DATAGRAM:

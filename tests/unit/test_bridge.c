@@ -533,6 +533,11 @@ static void only_own_taps_and_real_bridges_are_touched(void **state)
 	assert_int_equal(priv_join_bridge(priv, veth, bridge), -EPERM);
 	assert_int_equal(priv_set_link(priv, veth, 1400, tap_mac), -EPERM);
 	assert_int_equal(priv_set_port(priv, veth, router_mac), -EPERM);
+	assert_int_equal(priv_set_queue(priv, veth, 100), -EPERM);
+	assert_int_equal(priv_set_queue(priv, tap_index, 0), -EINVAL);
+	assert_int_equal(priv_set_queue(priv, tap_index, 10001), -EINVAL);
+	assert_int_equal(priv_set_queue(priv, tap_index, 123), 0);
+	assert_true(netns_prints("ip link show tap0", "qlen 123"));
 	assert_int_equal(priv_join_bridge(priv, tap_index, veth), -ENODEV);
 	assert_int_equal(priv_join_bridge(priv, tap_index, 4711), -ENODEV);
 	assert_int_equal(priv_set_link(priv, tap_index, 1400, group), -EINVAL);

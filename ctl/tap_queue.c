@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/tap_queue.h"
+
+/* Looks that follow each other at once tell nothing. */
+#define LOOK_NS 50000000ull
+/* A queue that runs empty at least once in so long does not stand. */
+#define OFTEN_NS       3000000ull
+#define SHORT_OFTEN_NS 1000000ull
+
+static uint32_t length_at(uint64_t taken, uint64_t passed_ns, unsigned int queues)
+{
+	uint64_t length = taken * (TAP_QUEUE_NS / 1000) / (passed_ns / 1000) / queues;
+
+	if (length < TAP_QUEUE_LEAST)
+		return TAP_QUEUE_LEAST;
+	return length < TAP_QUEUE_MOST ? (uint32_t)length : TAP_QUEUE_MOST;
+}
+
+/* Another by so little is the same: each change makes the kernel's queue anew. */
+static bool is_near(uint32_t a, uint32_t b)
+{
+	return a < b + b / 4 && b < a + a / 4;
+}
+
+/*
+ * Frames come in rounds of some, so a queue with little to do is empty behind every few of
+ * them. One that is kept short runs empty more often than it would if it were long.
+ */
+static bool stands(const struct tap_queue *queue, uint64_t taken, uint64_t emptied,
+                   uint64_t passed_ns)
+{
+	const uint64_t often_ns = queue->length < TAP_QUEUE_MOST ? SHORT_OFTEN_NS : OFTEN_NS;
+
+	return emptied * often_ns < passed_ns && emptied * 8 < taken;
+}
+
+bool tap_queue_look(struct tap_queue *queue, uint64_t now_ns, uint64_t taken, uint64_t emptied,
+                    unsigned int queues)
+{
+	const struct tap_queue old = *queue;
+	const uint64_t passed_ns = now_ns - old.at_ns;
+	uint32_t length = TAP_QUEUE_MOST;
+
+	if (old.at_ns && passed_ns < LOOK_NS)
+		return false;
+	queue->at_ns = now_ns;
+	queue->taken = taken;
+	queue->emptied = emptied;
+	if (!old.at_ns)
+		return false;
+	if (stands(&old, taken - old.taken, (emptied - old.emptied) / queues, passed_ns))
+		length = length_at(taken - old.taken, passed_ns, queues);
+	if (is_near(length, old.length))
+		return false;
+	queue->length = length;
+	return true;
+}
