@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,10 +28,47 @@ static struct {
 	const char *name;
 } selection;
 
+/* Where complaints go instead of stderr; NULL: nowhere else. */
+static struct {
+	char *text;
+	size_t size;
+} hushed;
+
+void client_hush(char *text, size_t size)
+{
+	hushed.text = text;
+	hushed.size = size;
+}
+
+__attribute__((format(printf, 1, 2))) static void complain(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (hushed.text)
+		(void)vsnprintf(hushed.text, hushed.size, format, args);
+	else
+		(void)vfprintf(stderr, format, args);
+	va_end(args);
+}
+
 void client_select(const char *socket_path, const char *name)
 {
 	selection.socket_path = socket_path;
 	selection.name = name;
+}
+
+const char *client_command(void)
+{
+	static char command[PATH_MAX + 32];
+
+	if (selection.socket_path)
+		(void)snprintf(command, sizeof(command), "ovlctl --socket %s",
+		               selection.socket_path);
+	else
+		(void)snprintf(command, sizeof(command), "ovlctl%s%s", selection.name ? " -i " : "",
+		               selection.name ? selection.name : "");
+	return command;
 }
 
 /* A descriptor, or -errno. */
@@ -62,14 +100,13 @@ static int connect_named(const char *path)
 	int fd = connect_to(path);
 
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
-		fprintf(stderr, "ovlctl: no ovltund listens on %s\n", path);
+		complain("ovlctl: no ovltund listens on %s\n", path);
 	else if (fd == -EACCES || fd == -EPERM)
-		fprintf(stderr,
-		        "ovlctl: %s: permission denied: it is for root and members of group "
-		        "ovltun\n",
-		        path);
+		complain("ovlctl: %s: permission denied: it is for root and members of group "
+		         "ovltun\n",
+		         path);
 	else if (fd < 0)
-		fprintf(stderr, "ovlctl: %s: %s\n", path, strerror(-fd));
+		complain("ovlctl: %s: %s\n", path, strerror(-fd));
 	return fd;
 }
 
@@ -114,11 +151,11 @@ static int connect_only(void)
 		return fd;
 	if (running) {
 		close(fd);
-		fprintf(stderr, "ovlctl: several daemons run (%s); choose one by -i NAME\n", names);
+		complain("ovlctl: several daemons run (%s); choose one by -i NAME\n", names);
 	} else if (denied) {
-		fputs("ovlctl: " RUN_DIR ": permission denied; are you root?\n", stderr);
+		complain("ovlctl: " RUN_DIR ": permission denied; are you root?\n");
 	} else {
-		fputs("ovlctl: no ovltund runs here (none listens in " RUN_DIR ")\n", stderr);
+		complain("ovlctl: no ovltund runs here (none listens in " RUN_DIR ")\n");
 	}
 	return -ENOENT;
 }
@@ -176,9 +213,9 @@ static int exchange(int fd, const struct buffer *request, struct buffer *line)
 	if (!ret)
 		ret = receive_line(fd, line);
 	if (ret == -ECONNRESET || ret == -EPIPE)
-		fputs("ovlctl: the daemon closed the connection\n", stderr);
+		complain("ovlctl: the daemon closed the connection\n");
 	else if (ret)
-		fprintf(stderr, "ovlctl: talking to the daemon: %s\n", strerror(-ret));
+		complain("ovlctl: talking to the daemon: %s\n", strerror(-ret));
 	return ret;
 }
 
@@ -191,7 +228,7 @@ static int judge(json_t *answer, json_t **reply)
 	const char *error = client_text(answer, "error");
 	json_int_t status = client_number(answer, "exit");
 
-	fprintf(stderr, "ovlctl: %s\n", *error ? error : "the daemon's reply makes no sense");
+	complain("ovlctl: %s\n", *error ? error : "the daemon's reply makes no sense");
 	json_decref(answer);
 	return status == OVLCTL_USAGE ? OVLCTL_USAGE : OVLCTL_FAILED;
 }
@@ -208,7 +245,7 @@ int client_call(json_t *request, json_t **reply)
 	json_decref(request);
 	if (!fits) {
 		/* jansson makes nothing of text that is not UTF-8. */
-		fputs("ovlctl: the arguments are too long, or not UTF-8 text\n", stderr);
+		complain("ovlctl: the arguments are too long, or not UTF-8 text\n");
 		status = OVLCTL_USAGE;
 		goto out;
 	}

@@ -11,6 +11,9 @@
  */
 void client_select(const char *socket_path, const char *name);
 
+/* "ovlctl" with what was selected, as it was typed, for commands that are told to people. */
+const char *client_command(void);
+
 /*
  * Sends @request, which is consumed, and waits for the reply. Returns an exit
  * status; *@reply is a new reference when that is OVLCTL_OK, and not set otherwise.
@@ -21,6 +24,12 @@ int client_do(json_t *request);
 
 /* The reply as it is, on stdout. Returns an exit status. */
 int client_print_json(const json_t *reply);
+
+/*
+ * Has what would be said on stderr put into @text instead, the last of it; NULL:
+ * on stderr again.
+ */
+void client_hush(char *text, size_t size);
 
 /* Of replies; what is not there is "" or 0. */
 const char *client_text(const json_t *object, const char *key);

@@ -7,13 +7,15 @@
 #include <netlink/route/link.h>
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct host {
 	struct nl_sock *sock;
 	struct nl_cache *links;
-	struct nl_cache *routes; /* both families */
+	struct nl_cache *routes; /* both families; this and what follows: when first asked for */
+	struct nl_cache *addresses;
 };
 
 struct host *host_open(void)
@@ -27,9 +29,23 @@ struct host *host_open(void)
 		return host;
 	if (rtnl_link_alloc_cache(host->sock, AF_UNSPEC, &host->links) < 0)
 		host->links = NULL;
-	if (rtnl_route_alloc_cache(host->sock, AF_UNSPEC, 0, &host->routes) < 0)
-		host->routes = NULL;
 	return host;
+}
+
+/* A router's routes are many, and most commands ask for none. NULL: not to be had. */
+static struct nl_cache *routes_of(struct host *host)
+{
+	if (host && !host->routes &&
+	    rtnl_route_alloc_cache(host->sock, AF_UNSPEC, 0, &host->routes) < 0)
+		host->routes = NULL;
+	return host ? host->routes : NULL;
+}
+
+static struct nl_cache *addresses_of(struct host *host)
+{
+	if (host && !host->addresses && rtnl_addr_alloc_cache(host->sock, &host->addresses) < 0)
+		host->addresses = NULL;
+	return host ? host->addresses : NULL;
 }
 
 void host_close(struct host *host)
@@ -40,8 +56,24 @@ void host_close(struct host *host)
 		nl_cache_free(host->links);
 	if (host->routes)
 		nl_cache_free(host->routes);
+	if (host->addresses)
+		nl_cache_free(host->addresses);
 	nl_socket_free(host->sock);
 	free(host);
+}
+
+static void describe_link(const struct host *host, struct rtnl_link *link, struct host_link *out)
+{
+	int master = rtnl_link_get_master(link);
+	const char *kind = rtnl_link_get_type(link);
+
+	memset(out, 0, sizeof(*out));
+	out->up = (rtnl_link_get_flags(link) & IFF_UP) != 0;
+	out->mtu = rtnl_link_get_mtu(link);
+	out->is_bridge = kind && strcmp(kind, "bridge") == 0;
+	(void)snprintf(out->name, sizeof(out->name), "%s", rtnl_link_get_name(link));
+	if (master > 0)
+		(void)rtnl_link_i2name(host->links, master, out->master, sizeof(out->master));
 }
 
 bool host_find_link(struct host *host, const char *name, struct host_link *out)
@@ -52,13 +84,7 @@ bool host_find_link(struct host *host, const char *name, struct host_link *out)
 
 	if (!link)
 		return false;
-	int master = rtnl_link_get_master(link);
-
-	memset(out, 0, sizeof(*out));
-	out->up = (rtnl_link_get_flags(link) & IFF_UP) != 0;
-	out->mtu = rtnl_link_get_mtu(link);
-	if (master > 0)
-		(void)rtnl_link_i2name(host->links, master, out->master, sizeof(out->master));
+	describe_link(host, link, out);
 	rtnl_link_put(link);
 	return true;
 }
@@ -107,6 +133,9 @@ static void describe(const struct host *host, struct rtnl_route *route, struct h
 		out->own = true;
 		return;
 	}
+	out->refuses = rtnl_route_get_type(route) == RTN_BLACKHOLE ||
+	               rtnl_route_get_type(route) == RTN_UNREACHABLE ||
+	               rtnl_route_get_type(route) == RTN_PROHIBIT;
 	if (hop && host->links)
 		(void)rtnl_link_i2name(host->links, rtnl_route_nh_get_ifindex(hop), out->device,
 		                       sizeof(out->device));
@@ -117,19 +146,76 @@ static void describe(const struct host *host, struct rtnl_route *route, struct h
 bool host_find_route(struct host *host, const char *text, struct host_route *out)
 {
 	static const uint32_t tables[] = { RT_TABLE_LOCAL, RT_TABLE_MAIN, RT_TABLE_DEFAULT };
+	struct nl_cache *routes = routes_of(host);
 	struct nl_addr *address;
 	bool found = false;
 
-	if (!host || !host->routes || nl_addr_parse(text, AF_UNSPEC, &address) < 0)
+	if (!routes || nl_addr_parse(text, AF_UNSPEC, &address) < 0)
 		return false;
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && !found; i++) {
 		struct search search = { .address = address, .table = tables[i] };
 
-		nl_cache_foreach(host->routes, consider, &search);
+		nl_cache_foreach(routes, consider, &search);
 		found = search.best != NULL;
 		if (found)
 			describe(host, search.best, out);
 	}
 	nl_addr_put(address);
 	return found;
+}
+
+void host_each_link(struct host *host, void (*each)(void *arg, const struct host_link *link),
+                    void *arg)
+{
+	if (!host || !host->links)
+		return;
+	for (struct nl_object *object = nl_cache_get_first(host->links); object;
+	     object = nl_cache_get_next(object)) {
+		struct host_link link;
+
+		describe_link(host, (struct rtnl_link *)object, &link);
+		each(arg, &link);
+	}
+}
+
+void host_each_address(struct host *host,
+                       void (*each)(void *arg, const struct host_address *address), void *arg)
+{
+	struct nl_cache *addresses = addresses_of(host);
+
+	if (!addresses)
+		return;
+	for (struct nl_object *object = nl_cache_get_first(addresses); object;
+	     object = nl_cache_get_next(object)) {
+		struct rtnl_addr *item = (struct rtnl_addr *)object;
+		struct host_address address = { .link_local = rtnl_addr_get_scope(item) ==
+			                                      RT_SCOPE_LINK };
+
+		if (!rtnl_addr_get_local(item))
+			continue;
+		nl_addr2str(rtnl_addr_get_local(item), address.text, sizeof(address.text));
+		if (host->links)
+			(void)rtnl_link_i2name(host->links, rtnl_addr_get_ifindex(item),
+			                       address.device, sizeof(address.device));
+		each(arg, &address);
+	}
+}
+
+void host_each_route(struct host *host, void (*each)(void *arg, const struct host_route *route),
+                     void *arg)
+{
+	struct nl_cache *routes = routes_of(host);
+
+	if (!routes)
+		return;
+	for (struct nl_object *object = nl_cache_get_first(routes); object;
+	     object = nl_cache_get_next(object)) {
+		struct rtnl_route *item = (struct rtnl_route *)object;
+		struct host_route route;
+
+		if (rtnl_route_get_table(item) != RT_TABLE_MAIN || !rtnl_route_get_dst(item))
+			continue;
+		describe(host, item, &route);
+		each(arg, &route);
+	}
 }

@@ -16,6 +16,8 @@ struct host;
 struct host_link {
 	bool up;
 	unsigned int mtu;
+	bool is_bridge;
+	char name[IFNAMSIZ];
 	char master[IFNAMSIZ]; /* the bridge it is a port of; empty: none */
 };
 
@@ -34,7 +36,21 @@ struct host_route {
 	char device[IFNAMSIZ];
 	char gateway[64]; /* empty: on the link */
 	bool own; /* an address of this host */
+	bool refuses; /* blackhole, unreachable, prohibit */
 };
 bool host_find_route(struct host *host, const char *address, struct host_route *route);
+
+struct host_address {
+	char text[64]; /* with "/len" */
+	char device[IFNAMSIZ];
+	bool link_local;
+};
+void host_each_link(struct host *host, void (*each)(void *arg, const struct host_link *link),
+                    void *arg);
+void host_each_address(struct host *host,
+                       void (*each)(void *arg, const struct host_address *address), void *arg);
+/* Of the main table. */
+void host_each_route(struct host *host, void (*each)(void *arg, const struct host_route *route),
+                     void *arg);
 
 #endif
