@@ -14,6 +14,13 @@ static const struct command commands[] = {
 	  "Reads FILE as ovltund does and says what it would do, or what is wrong with it.\n"
 	  "  --bridge NAME  for a file of wg's, which has no [Network]\n",
 	  cmd_check },
+	{ "doctor", "[-c FILE] [--json]", "find what is wrong with this host, and what mends it",
+	  "Looks at keys, file, clock, kernel, bridges, routes, packet filter, endpoints, peers and\n"
+	  "counters, and changes nothing. The likeliest cause comes first, with what it means and\n"
+	  "the command that mends it. Works without a daemon, too: by the file.\n"
+	  "Exit status 0: nothing wrong, 1: an error or a warning, 2: wrong use.\n"
+	  "  -c FILE  the configuration (default: the daemon's in /etc/ovltun)\n",
+	  cmd_doctor },
 	{ "events", "[--follow] [--json]", "what happened lately, and what happens now",
 	  "Handshakes, peers that do not answer or roam, peers and networks that come and go,\n"
 	  "reloads, and drops of one reason that rise over 100 a second. The last 512 are kept.\n"

@@ -32,6 +32,8 @@ int cmd_genpsk(int argc, char **argv);
 int cmd_pubkey(int argc, char **argv);
 /* cmd_check.c */
 int cmd_check(int argc, char **argv);
+/* cmd_doctor.c */
+int cmd_doctor(int argc, char **argv);
 /* cmd_events.c, cmd_fdb.c, cmd_peer.c, cmd_plan.c, cmd_reload.c, cmd_route.c, cmd_show.c, cmd_top.c */
 int cmd_events(int argc, char **argv);
 int cmd_fdb(int argc, char **argv);

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/* Checks of links, routes and addresses: bridges, MTUs, overlaps, duplicates. */
+#include "ctl/doctor.h"
+
+#include <stdio.h>
+#include <string.h>
+#include "ctl/client.h"
+
+#define IPV6_MTU_MIN 1280
+#define IPV4_UDP     28 /* headers of the outer packet */
+#define IPV6_UDP     48
+#define DATA_MESSAGE 32
+
+static void check_tap(struct doctor *d, const char *bridge, const char *tap)
+{
+	struct host_link link;
+
+	if (!host_find_link(d->host, tap, &link)) {
+		doctor_find(d, DOCTOR_ERROR, "the TAP %s is not in this network namespace", tap);
+		doctor_means(d, "ovltund runs in another one, or somebody removed its device");
+		doctor_advise(d,
+		              "ip -all netns exec ip link show %s finds it; or start ovltund again",
+		              tap);
+	} else if (strcmp(link.master, bridge) != 0) {
+		doctor_find(d, DOCTOR_ERROR, "the TAP %s is no port of the bridge %s", tap, bridge);
+		doctor_means(d, "frames of the containers do not come to the tunnel");
+		doctor_mend(d, "ip link set %s master %s", tap, bridge);
+	} else if (!link.up) {
+		doctor_find(d, DOCTOR_ERROR, "the TAP %s is down", tap);
+		doctor_means(d, "frames of the containers do not come to the tunnel");
+		doctor_mend(d, "ip link set %s up", tap);
+	}
+}
+
+/* The command that makes the bridge: Docker's, where that is known to be what makes it. */
+static void mend_missing(struct doctor *d, const json_t *network)
+{
+	const char *bridge = client_text(network, "bridge");
+	const json_t *subnets = json_object_get(network, "subnets");
+	const json_t *ranges = json_object_get(network, "ranges");
+	struct host_link link;
+
+	if (!host_find_link(d->host, "docker0", &link))
+		doctor_mend(d, "ip link add %s type bridge && ip link set %s up", bridge, bridge);
+	else if (json_array_size(subnets) && json_array_size(ranges))
+		doctor_mend(d,
+		            "docker network create --subnet %s --ip-range %s "
+		            "-o com.docker.network.bridge.name=%s %s",
+		            json_string_value(json_array_get(subnets, 0)),
+		            json_string_value(json_array_get(ranges, 0)), bridge, bridge);
+	else
+		doctor_mend(d, "docker network create -o com.docker.network.bridge.name=%s %s",
+		            bridge, bridge);
+	doctor_advise(d, "if it has another name: docker network inspect tells it; set Bridge to "
+	                 "that");
+}
+
+static void check_bridge(struct doctor *d, const json_t *network)
+{
+	const char *bridge = client_text(network, "bridge"), *name = client_text(network, "name");
+	const char *problem = client_text(network, "problem");
+	size_t before = json_array_size(d->findings);
+	struct host_link link;
+
+	if (!host_find_link(d->host, bridge, &link)) {
+		doctor_find(d, DOCTOR_ERROR, "network %s: there is no bridge %s", name, bridge);
+		doctor_means(d, "the network waits for its bridge; no container of it is served");
+		mend_missing(d, network);
+	} else if (!link.is_bridge) {
+		doctor_find(d, DOCTOR_ERROR, "network %s: %s is no bridge", name, bridge);
+		doctor_means(d, "the TAP joins bridges only");
+		doctor_advise(d, "set Bridge to one of: ip link show type bridge");
+	} else if (!link.up) {
+		doctor_find(d, DOCTOR_ERROR, "network %s: the bridge %s is down", name, bridge);
+		doctor_means(d, "no frame passes a bridge that is down");
+		doctor_mend(d, "ip link set %s up", bridge);
+	} else if (d->state) {
+		check_tap(d, bridge, client_text(network, "tap"));
+	}
+	if (json_array_size(d->findings) > before || !d->state)
+		return;
+	if (*problem || !json_is_true(json_object_get(network, "attached"))) {
+		doctor_find(d, DOCTOR_ERROR, "network %s is not attached%s%s", name,
+		            *problem ? ": " : "", problem);
+		doctor_means(d, "its containers are not served");
+		doctor_advise(d, "ovlctl show; the daemon's log tells when it began");
+	}
+}
+
+void doctor_check_bridges(struct doctor *d)
+{
+	json_t *network;
+	size_t i;
+
+	json_array_foreach (d->networks, i, network)
+		check_bridge(d, network);
+}
+
+/* Overlaps: another device with a route to a part of a network's Subnet. */
+
+struct overlap {
+	struct doctor *d;
+	const json_t *network;
+	const char *subnet;
+	struct prefix prefix;
+};
+
+/* "br-…" is what Docker calls a bridge that got no name. */
+static bool is_dockers(const char *device)
+{
+	return strncmp(device, "br-", 3) == 0 || strcmp(device, "docker0") == 0;
+}
+
+static void check_route(void *arg, const struct host_route *route)
+{
+	const struct overlap *o = arg;
+	const char *bridge = client_text(o->network, "bridge");
+	struct prefix prefix;
+
+	if (strcmp(route->device, bridge) == 0 || (!*route->device && !route->refuses) ||
+	    !prefix_parse(&prefix, route->prefix) || prefix.family != o->prefix.family ||
+	    !prefix_covers(&o->prefix, &prefix))
+		return;
+	doctor_find(o->d, DOCTOR_ERROR, "the range %s of %s overlaps network %s, Subnet %s",
+	            route->prefix, route->refuses ? "a route that refuses" : route->device,
+	            client_text(o->network, "name"), o->subnet);
+	doctor_means(o->d, "this host sends packets for these addresses there, past the overlay");
+	if (route->refuses)
+		doctor_mend(o->d, "ip route replace %s dev %s", route->prefix, bridge);
+	else if (is_dockers(route->device))
+		doctor_advise(o->d,
+		              "give that Docker network another range (docker network inspect, "
+		              "rm, create --subnet), and the daemon's default-address-pools one "
+		              "beside %s",
+		              o->subnet);
+	else
+		doctor_mend(o->d, "ip route del %s dev %s", route->prefix, route->device);
+	if (!is_dockers(route->device))
+		doctor_advise(o->d, "if that way is wanted, choose another Subnet");
+}
+
+void doctor_check_overlaps(struct doctor *d)
+{
+	json_t *network, *subnet;
+	size_t i, j;
+
+	json_array_foreach (d->networks, i, network) {
+		json_array_foreach (json_object_get(network, "subnets"), j, subnet) {
+			struct overlap o = { d, network, json_string_value(subnet), { 0 } };
+
+			if (prefix_parse(&o.prefix, o.subnet))
+				host_each_route(d->host, check_route, &o);
+		}
+	}
+}
+
+/* Duplicates: a bridge's address that a peer has as well. */
+
+struct owner {
+	struct doctor *d;
+	const json_t *network;
+};
+
+static void check_address(void *arg, const struct host_address *address)
+{
+	const struct owner *o = arg;
+	char text[sizeof(address->text)];
+	struct prefix prefix;
+	json_t *peer;
+	size_t i;
+
+	(void)snprintf(text, sizeof(text), "%s", address->text);
+	text[strcspn(text, "/")] = '\0';
+	if (strcmp(address->device, client_text(o->network, "bridge")) != 0 ||
+	    address->link_local || !prefix_parse(&prefix, text) ||
+	    doctor_covering(json_object_get(o->network, "ranges"), &prefix))
+		return;
+	json_array_foreach (o->d->peers, i, peer) {
+		const char *claim = doctor_covering(json_object_get(peer, "allowed_ips"), &prefix);
+
+		if (!claim)
+			continue;
+		doctor_find(o->d, DOCTOR_ERROR,
+		            "the bridge %s has the address %s, which belongs to peer %s (%s)",
+		            address->device, text, doctor_peer_name(peer), claim);
+		doctor_means(o->d, "two hosts have one address: what is meant for the peer's stays "
+		                   "here, and what the peer's says is dropped");
+		doctor_mend(o->d, "ip addr del %s dev %s", address->text, address->device);
+		doctor_advise(o->d, "if Docker gave it, make the network anew with a --gateway of "
+		                    "this host's Range; if it is right here, correct AllowedIPs");
+	}
+}
+
+static void check_contested(struct doctor *d)
+{
+	json_t *reply = NULL, *network, *entry;
+	size_t i, j;
+	char text[256];
+
+	client_hush(text, sizeof(text));
+	if (client_call(json_pack("{s:s}", "do", "neigh"), &reply))
+		reply = NULL;
+	client_hush(NULL, 0);
+	json_array_foreach (json_object_get(reply, "networks"), i, network) {
+		json_array_foreach (json_object_get(network, "neighbours"), j, entry) {
+			if (strcmp(client_text(entry, "state"), "contested") != 0)
+				continue;
+			doctor_find(d, DOCTOR_ERROR, "two containers here have the address %s",
+			            client_text(entry, "address"));
+			doctor_means(d, "packets to it go to whichever answered first");
+			doctor_advise(d, "docker network inspect tells who; give one another "
+			                 "address");
+		}
+	}
+	json_decref(reply);
+}
+
+void doctor_check_addresses(struct doctor *d)
+{
+	json_t *network;
+	size_t i;
+
+	json_array_foreach (d->networks, i, network) {
+		struct owner owner = { d, network };
+
+		if (!doctor_is_bridged(network))
+			host_each_address(d->host, check_address, &owner);
+	}
+	if (d->state)
+		check_contested(d);
+}
+
+/*
+ * MTUs: a bridge sends a frame to no port that it is too long for, and says nothing. Its
+ * own MTU is what this host sends by.
+ */
+
+struct ports {
+	struct doctor *d;
+	const json_t *network;
+	unsigned int mtu; /* the bridge's */
+	unsigned int largest; /* of its ports, but the TAP */
+};
+
+static bool is_port(const struct ports *p, const struct host_link *link)
+{
+	return strcmp(link->master, client_text(p->network, "bridge")) == 0;
+}
+
+static void find_largest(void *arg, const struct host_link *link)
+{
+	struct ports *p = arg;
+
+	if (is_port(p, link) && strcmp(link->name, client_text(p->network, "tap")) != 0 &&
+	    link->mtu > p->largest)
+		p->largest = link->mtu;
+}
+
+static void check_port_mtu(void *arg, const struct host_link *link)
+{
+	const struct ports *p = arg;
+
+	if (!is_port(p, link) || link->mtu >= p->largest)
+		return;
+	doctor_find(p->d, DOCTOR_ERROR,
+	            "MTU: the port %s of the bridge %s has one of %u, another port one of %u",
+	            link->name, client_text(p->network, "bridge"), link->mtu, p->largest);
+	doctor_means(p->d, "the bridge drops what is longer than a port takes, and tells nobody: "
+	                   "small packets pass, large ones vanish");
+	doctor_mend(p->d, "ip link set %s mtu %u", link->name, p->largest);
+	if (strcmp(link->name, client_text(p->network, "tap")) != 0)
+		doctor_advise(p->d,
+		              "and the container's end of it too; Docker's option for a whole "
+		              "network is com.docker.network.driver.mtu");
+}
+
+static void check_bridge_mtu(struct doctor *d, const json_t *network)
+{
+	const char *name = client_text(network, "bridge");
+	struct host_link bridge;
+
+	if (!host_find_link(d->host, name, &bridge))
+		return;
+	struct ports ports = { d, network, bridge.mtu, 0 };
+
+	host_each_link(d->host, find_largest, &ports);
+	host_each_link(d->host, check_port_mtu, &ports);
+	if (!ports.largest || bridge.mtu >= ports.largest)
+		return;
+	doctor_find(d, DOCTOR_WARNING, "MTU: the bridge %s has one of %u, its ports one of %u",
+	            name, bridge.mtu, ports.largest);
+	doctor_means(d, "this host itself sends to the containers in packets of that size only, "
+	                "and what routes or br_netfilter send by the bridge is cut or refused");
+	doctor_mend(d, "ip link set %s mtu %u", name, ports.largest);
+}
+
+static bool has_ipv6(const json_t *network)
+{
+	json_t *subnet;
+	size_t i;
+
+	json_array_foreach (json_object_get(network, "subnets"), i, subnet)
+		if (strchr(json_string_value(subnet), ':'))
+			return true;
+	return false;
+}
+
+static void check_tunnel_mtu(struct doctor *d, const json_t *network)
+{
+	json_int_t wanted = client_number(network, "mtu");
+	struct host_route route;
+	struct host_link link;
+	json_t *peer;
+	size_t i;
+
+	json_array_foreach (d->peers, i, peer) {
+		char address[DOCTOR_ADDRESS_MAX];
+		int port;
+
+		if (!doctor_split(doctor_endpoint(peer), address, &port) ||
+		    !host_find_route(d->host, address, &route) ||
+		    !host_find_link(d->host, route.device, &link))
+			continue;
+		json_int_t room = (json_int_t)link.mtu -
+		                  (strchr(address, ':') ? IPV6_UDP : IPV4_UDP) - DATA_MESSAGE;
+
+		if (wanted > room) {
+			doctor_find(d, DOCTOR_WARNING,
+			            "network %s: MTU = %lld, but %s towards peer %s takes %u",
+			            client_text(network, "name"), (long long)wanted, route.device,
+			            doctor_peer_name(peer), link.mtu);
+			doctor_means(d, "datagrams of full size do not fit the way to the peer");
+			doctor_advise(d, "set MTU = auto, or at most %lld", (long long)room);
+		} else if (room < IPV6_MTU_MIN && has_ipv6(network)) {
+			doctor_find(d, DOCTOR_ERROR,
+			            "the device %s towards peer %s has an MTU of %u: too small",
+			            route.device, doctor_peer_name(peer), link.mtu);
+			doctor_means(d,
+			             "IPv6 wants %d through the tunnel, and there is room for "
+			             "%lld",
+			             IPV6_MTU_MIN, (long long)room);
+			doctor_mend(d, "ip link set %s mtu 1500", route.device);
+		}
+	}
+}
+
+void doctor_check_mtu(struct doctor *d)
+{
+	json_t *network;
+	size_t i;
+
+	json_array_foreach (d->networks, i, network) {
+		check_bridge_mtu(d, network);
+		check_tunnel_mtu(d, network);
+	}
+}
