@@ -291,12 +291,15 @@ static int give_workers_udp(const struct state *state, struct udp_sockets *udp)
 	return workers_call(&state->workers, set_udp, udp);
 }
 
-static int set_fwmark(const struct state *state, uint32_t fwmark)
+/* All sockets get @fwmark, or keep @old. */
+static int set_fwmark(const struct state *state, uint32_t fwmark, uint32_t old)
 {
 	int ret = 0;
 
 	for (unsigned int i = 0; i < state_queues(state) && !ret; i++)
 		ret = priv_set_fwmark(state->priv, &state->udp[i], fwmark);
+	for (unsigned int i = 0; i < state_queues(state) && ret; i++)
+		(void)priv_set_fwmark(state->priv, &state->udp[i], old);
 	return ret;
 }
 
@@ -316,7 +319,7 @@ static int plan_udp(struct plan *plan)
 	    (new->listen_port == state->udp[0].port || new->listen_port == old->listen_port)) {
 		if (new->fwmark == old->fwmark)
 			return 0;
-		ret = set_fwmark(state, new->fwmark);
+		ret = set_fwmark(state, new->fwmark, old->fwmark);
 		return ret ? fail(plan, ret, "cannot set FwMark: %s", strerror(-ret)) : 0;
 	}
 

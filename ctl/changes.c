@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "ctl/differences.h"
 #include "ctl/state.h"
 
 struct listing {
@@ -43,6 +44,11 @@ static void list_device(struct listing *listing, const struct config *base,
 		say(listing, "ListenPort was set to %u", (unsigned int)active->listen_port);
 	if (active->fwmark != base->fwmark && active->fwmark != next->fwmark)
 		say(listing, "FwMark was set to 0x%x", active->fwmark);
+	if (active->busy_poll_us != base->busy_poll_us &&
+	    active->busy_poll_us != next->busy_poll_us)
+		say(listing, "BusyPoll was set to %u", active->busy_poll_us);
+	if (active->realtime != base->realtime && active->realtime != next->realtime)
+		say(listing, "Realtime was changed");
 }
 
 static bool has_prefix(const struct config_peer *peer, const struct prefix *prefix)
@@ -166,11 +172,22 @@ static void list_stations(struct listing *listing, const struct config_network *
 static void list_networks(struct listing *listing, const struct config *base,
                           const struct config *active, const struct config *next)
 {
+	for (size_t i = 0; i < base->network_count; i++) {
+		const struct config_network *network = &base->networks[i];
+
+		if (!find_network(active, network) && find_network(next, network))
+			say(listing, "network %s was removed", network->name);
+	}
 	for (size_t i = 0; i < active->network_count; i++) {
 		const struct config_network *network = &active->networks[i];
 		const struct config_network *was = find_network(base, network);
 		const struct config_network *will = find_network(next, network);
 
+		if (!was && !will)
+			say(listing, "network %s was added", network->name);
+		if (was && will && differences_in_settings(was, network) &&
+		    differences_in_settings(will, network))
+			say(listing, "network %s was changed", network->name);
 		/* A network that the file takes away means its entries, too. */
 		if (was && will)
 			list_stations(listing, was, network, will);

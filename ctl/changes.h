@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was changed at run time (by wg or ovlctl) and is dropped by a reload: one
+ * What was changed at run time (by wg, ovlctl or its sync) and is dropped by a reload: one
  * line for each thing that the configuration in force has otherwise than it was
  * loaded, and the new file does not have either.
  */

@@ -17,7 +17,7 @@
 #include "ctl/ovlctl.h"
 
 #define RUN_DIR     "/run/ovltun"
-#define REQUEST_MAX ((size_t)1 << 20)
+#define REQUEST_MAX ((size_t)16 << 20)
 #define REPLY_MAX   ((size_t)256 << 20)
 #define PIECE       (64u * 1024)
 #define PATIENCE_S  30 /* a daemon that says nothing for so long hangs */

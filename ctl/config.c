@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ctl/buffer.h"
 #include "ctl/text.h"
 
 #define FILE_SIZE_MAX (64U << 20)
@@ -99,6 +100,7 @@ static int read_key(struct config_parser *parser, struct slice name, struct slic
 			continue;
 		if (is_ignored(key)) {
 			warn_ignored(parser, i);
+			parser->kept.len = 0;
 			return 0;
 		}
 		if (!key->repeats && value.len > VALUE_LEN_MAX)
@@ -245,6 +247,7 @@ static int read_line(struct config_parser *parser, struct slice line)
 		return fail(parser, "a zero byte; expected text");
 	slice_split(&rest, '#', &line); /* a comment ends a line anywhere, as in wg */
 	line = slice_trim(line);
+	parser->kept = line;
 	if (line.len == 0)
 		return 0;
 	if (line.at[0] == '[') {
@@ -264,6 +267,25 @@ static int read_line(struct config_parser *parser, struct slice line)
 	return read_key(parser, slice_trim(name), slice_trim(rest));
 }
 
+/* The line for options->sent: as many lines, so that messages name the right ones. */
+static int send_line(struct config_parser *parser)
+{
+	struct buffer *sent = parser->options->sent;
+	char key[KEY_BASE64_LEN + 1];
+	bool fits;
+
+	if (parser->filed_key) {
+		secret_to_base64(key, parser->filed_key);
+		fits = buffer_printf(sent, "%s = %s\n", parser->filed_name, key);
+		secret_wipe(key, sizeof(key));
+		parser->filed_key = NULL;
+	} else {
+		fits = buffer_append(sent, parser->kept.at, parser->kept.len) &&
+		       buffer_append(sent, "\n", 1);
+	}
+	return fits ? 0 : fail(parser, "the file is too long to be sent");
+}
+
 static int read_lines(struct config_parser *parser, struct slice text)
 {
 	struct slice line;
@@ -272,6 +294,8 @@ static int read_lines(struct config_parser *parser, struct slice text)
 	while (!err && slice_split(&text, '\n', &line)) {
 		parser->line++;
 		err = read_line(parser, line);
+		if (!err && parser->options->sent)
+			err = send_line(parser);
 	}
 	return err ? err : end_section(parser);
 }
@@ -312,7 +336,7 @@ static int read_whole(struct config_parser *parser, struct slice text)
 	if (secret_is_zero(parser->config->private_key, KEY_SIZE)) /* wg's "no key" */
 		return config_fail(parser->error, parser->file, parser->interface_line,
 		                   "the private key is all zero; expected one from ovlctl genkey");
-	if (parser->config->network_count == 0)
+	if (parser->config->network_count == 0 && !parser->options->sent)
 		return config_fail(parser->error, parser->file, 0,
 		                   "there is no [Network]; add one, or give --bridge NAME");
 	err = config_resolve_members(parser->config, parser->error);

@@ -127,6 +127,7 @@ struct config_peer {
 	struct config *owner;
 };
 
+struct buffer;
 struct config_index;
 
 /* AUTO: when there are more processors than workers. */
@@ -165,12 +166,18 @@ void config_error_format(const struct config_error *error, char *out, size_t siz
  * PreUp, …), which are ignored. -EINVAL with @error filled; -ENOMEM.
  * @any_file: config_load() may wait for a pipe or a terminal; a daemon must not,
  * and takes regular files alone.
+ * @sent: config_load() puts there what another process is to parse in its place: the
+ * same lines without comments, with keys where the file names files of them. A
+ * [Network] may be missing then, as that process may have a @bridge.
+ * @no_key_files: the text is such a one, and may name no file.
  */
 struct config_options {
 	const char *bridge;
 	void (*warn)(void *arg, const struct config_error *warning);
 	void *warn_arg;
 	bool any_file;
+	struct buffer *sent;
+	bool no_key_files;
 };
 int config_load(const char *path, const struct config_options *options, struct config **config,
                 struct config_error *error);

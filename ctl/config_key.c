@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,14 +76,18 @@ static const char *key_file_problem(int fd)
 	return NULL;
 }
 
-static int read_key_file(struct config_parser *parser, const char *name, struct slice value,
+/* @plain: the name of the key that has the value itself; with a file it is "…File". */
+static int read_key_file(struct config_parser *parser, const char *plain, struct slice value,
                          uint8_t key[KEY_SIZE])
 {
-	char path[PATH_MAX], text[KEY_FILE_MAX];
+	char path[PATH_MAX], text[KEY_FILE_MAX], name[32];
 	const char *problem;
 	ssize_t n = 0;
 	int fd;
 
+	(void)snprintf(name, sizeof(name), "%sFile", plain);
+	if (parser->options->no_key_files)
+		return fail_value(parser, name, value, "expected no file here, but the key");
 	if (value.len == 0 || !key_file_path(parser, value, path))
 		return fail_value(parser, name, value, "expected the path of a file");
 	/* Does not block on a FIFO, nor become the terminal of this process. */
@@ -99,6 +104,8 @@ static int read_key_file(struct config_parser *parser, const char *name, struct 
 		secret_wipe(text, sizeof(text));
 	}
 	close(fd);
+	parser->filed_name = plain;
+	parser->filed_key = key;
 	return problem ? fail_value(parser, name, value, problem) : 0;
 }
 
@@ -126,7 +133,7 @@ static int read_private_key_file(struct config_parser *parser, struct slice valu
 {
 	if (set_private_key(parser))
 		return -EINVAL;
-	return read_key_file(parser, "PrivateKeyFile", value, parser->config->private_key);
+	return read_key_file(parser, "PrivateKey", value, parser->config->private_key);
 }
 
 static int read_listen_port(struct config_parser *parser, struct slice value)
@@ -301,7 +308,7 @@ static int read_psk_file(struct config_parser *parser, struct slice value)
 {
 	if (set_psk(parser))
 		return -EINVAL;
-	return read_key_file(parser, "PresharedKeyFile", value, parser->draft.psk);
+	return read_key_file(parser, "PresharedKey", value, parser->draft.psk);
 }
 
 static int read_allowed(struct config_parser *parser, struct slice value)

@@ -35,6 +35,9 @@ struct config_parser {
 	bool has_public_key;
 	const char *secret_key; /* the first key that puts a secret into the file itself */
 	unsigned int secret_line;
+	struct slice kept; /* of the line: what counts */
+	const uint8_t *filed_key; /* that the line's key file held, and the key to write it with */
+	const char *filed_name;
 	uint64_t warned; /* bits: numbers of wg-quick's keys that were warned about */
 };
 

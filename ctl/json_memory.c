@@ -54,3 +54,19 @@ void json_memory_init(void)
 {
 	json_set_alloc_funcs(get, put);
 }
+
+size_t json_memory_count(const char *text, size_t len)
+{
+	bool within = false; /* a string */
+	size_t count = 1;
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '"')
+			within = !within;
+		else if (within && text[i] == '\\')
+			i++;
+		else if (!within)
+			count += text[i] == ',' || text[i] == '[' || text[i] == '{';
+	}
+	return count;
+}

@@ -17,4 +17,7 @@ bool json_memory_put(const json_t *object, struct buffer *out);
 /* What is in @object, an object or array, without its brackets and the line's end. */
 bool json_memory_put_inner(const json_t *object, struct buffer *out);
 
+/* How many values @text has at the most, whatever it is. */
+size_t json_memory_count(const char *text, size_t len);
+
 #endif

@@ -259,7 +259,8 @@ static void accept_client(struct listener *listener, uint64_t now_ns)
 	}
 	drop_client(listener, client);
 	*client = (struct client){ .fd = fd, .right = right, .since_ns = now_ns };
-	buffer_init(&client->in, listener->ops->request_max);
+	buffer_init(&client->in, right == RIGHT_CHANGE ? listener->ops->request_max
+	                                               : listener->ops->reader_request_max);
 	buffer_init(&client->out, listener->ops->reply_max);
 }
 
@@ -328,7 +329,7 @@ static void answer_requests(struct listener *listener, struct client *client, ui
 static void read_request(struct listener *listener, struct client *client, uint64_t now_ns)
 {
 	const struct listener_ops *ops = listener->ops;
-	size_t room = ops->request_max - client->in.len;
+	size_t room = client->in.max - client->in.len;
 	size_t total_room = ops->total_max - listener->total;
 
 	if (room > total_room)

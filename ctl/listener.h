@@ -37,6 +37,7 @@ struct listener_ops {
 	bool (*answer_reader)(void *arg, char *request, size_t len, struct buffer *reply);
 	/* Said to who sent more than request_max; may be NULL. */
 	void (*refuse)(struct buffer *reply);
+	size_t reader_request_max; /* of theirs: they need no long ones, and share total_max */
 	/* With answer_reader: whose members may look. May be missing on the host. */
 	const char *readers;
 };

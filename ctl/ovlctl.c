@@ -72,6 +72,15 @@ static const struct command commands[] = {
 	  "--last what was dropped last for each reason: when, whose, and its headers.\n"
 	  "show neigh lists where local containers were found.\n",
 	  cmd_show },
+	{ "sync", "FILE [--dry-run] [--json]", "make the running state what FILE says",
+	  "All of FILE or, if anything in it is wrong, nothing. What FILE leaves as it is goes on\n"
+	  "undisturbed. Key files that FILE names are read here and need be readable here alone.\n"
+	  "  --dry-run  change nothing, list what would change; exit status 0: nothing would,\n"
+	  "             3: something would\n"
+	  "  --json     all that changed, for programs\n"
+	  "The daemon's own file stays what it reads at its next start and at reload, which lists\n"
+	  "what of FILE it drops.\n",
+	  cmd_sync },
 	{ "top", "[-d SECONDS] [-n LOOKS] [--batch]", "what goes to and from each peer now",
 	  "The busiest first; keys: q ends it, arrows, Page and Home move.\n"
 	  "  -d SECONDS  between two looks, 0.1 to 3600; 1 if not given\n"

@@ -12,6 +12,7 @@ enum ovlctl_status {
 	OVLCTL_OK = 0,
 	OVLCTL_FAILED = 1, /* it could not be done now */
 	OVLCTL_USAGE = 2, /* the arguments or a file are wrong */
+	OVLCTL_DIFFERS = 3, /* sync --dry-run: there are differences */
 };
 
 struct command {
@@ -34,7 +35,8 @@ int cmd_pubkey(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 /* cmd_doctor.c */
 int cmd_doctor(int argc, char **argv);
-/* cmd_events.c, cmd_fdb.c, cmd_peer.c, cmd_plan.c, cmd_reload.c, cmd_route.c, cmd_show.c, cmd_top.c */
+/* cmd_events.c, cmd_fdb.c, cmd_peer.c, cmd_plan.c, cmd_reload.c, cmd_route.c, cmd_show.c, */
+/* cmd_sync.c, cmd_top.c */
 int cmd_events(int argc, char **argv);
 int cmd_fdb(int argc, char **argv);
 int cmd_peer(int argc, char **argv);
@@ -42,6 +44,7 @@ int cmd_plan(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_route(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_sync(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 /* cmd_show_last.c */
 int cmd_show_last(bool json);

@@ -2,7 +2,9 @@
 #include "ctl/reload.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "ctl/changes.h"
 #include "ctl/events.h"
@@ -31,6 +33,23 @@ void reload_warn(void *arg, const struct config_error *warning)
 	(void)arg;
 	config_error_format(warning, text, sizeof(text));
 	log_line("%s", text);
+}
+
+/* Behind a new configuration: what may wait for it. */
+static void look_after(struct state *state, struct reload_result *result)
+{
+	if (state->config->workers != state->workers.count) {
+		result->workers = state->config->workers;
+		log_line("Workers = %u is for the next start: %u run until then", result->workers,
+		         state->workers.count);
+	}
+	upkeep_tick(state);
+}
+
+static void fill_error(int ret, struct config_error *error)
+{
+	if (ret && !error->text[0])
+		(void)snprintf(error->text, sizeof(error->text), "%s", strerror(-ret));
 }
 
 int reload_config(struct state *state, struct reload_result *result,
@@ -77,17 +96,12 @@ int reload_config(struct state *state, struct reload_result *result,
 	           result->summary.peers_added, result->summary.peers_removed,
 	           result->summary.peers_changed, result->summary.networks_added,
 	           result->summary.networks_removed);
-	if (state->config->workers != state->workers.count) {
-		result->workers = state->config->workers;
-		log_line("Workers = %u is for the next start: %u run until then", result->workers,
-		         state->workers.count);
-	}
+	/* Whoever reloads wants all looked at once more, what did not change, too. */
 	upkeep_resolve_again(state);
 	upkeep_paths_changed(state);
-	upkeep_tick(state);
+	look_after(state, result);
 out:
-	if (ret && !error->text[0])
-		(void)snprintf(error->text, sizeof(error->text), "%s", strerror(-ret));
+	fill_error(ret, error);
 	if (ret) {
 		char text[EVENTS_TEXT];
 
@@ -98,5 +112,72 @@ out:
 	config_free(base);
 	config_free(before);
 	notify_ready();
+	return ret;
+}
+
+/* The file that the next reload will read, too. */
+static bool is_own_file(const struct state *state, const char *path)
+{
+	char own[PATH_MAX];
+
+	return path && strcmp(path, realpath(state->path, own) ? own : state->path) == 0;
+}
+
+static void log_sync(const struct reload_text *text, const struct difference_counts *counts)
+{
+	log_line("synced with %s: peers %u added, %u removed, %u changed; networks %u added, %u "
+	         "removed, %u changed%s",
+	         text->path ? text->path : text->file, counts->peers_added, counts->peers_removed,
+	         counts->peers_changed, counts->networks_added, counts->networks_removed,
+	         counts->networks_changed,
+	         counts->interface_changed ? "; [Interface] changed" : "");
+}
+
+int reload_sync(struct state *state, const struct reload_text *text, struct reload_result *result,
+                const struct difference_ops *ops, void *arg, struct config_error *error)
+{
+	const struct config_options options = { .bridge = state->bridge_option,
+		                                .warn = reload_warn,
+		                                .no_key_files = true };
+	struct config *next = NULL, *base = NULL;
+	int ret;
+
+	memset(error, 0, sizeof(*error));
+	memset(result, 0, sizeof(*result));
+	ret = config_parse(text->text, text->len, text->file, &options, &next, error);
+	if (ret)
+		goto out;
+	ret = -ENOMEM;
+	result->own_file = is_own_file(state, text->path);
+	if (result->own_file && !text->dry_run) {
+		base = config_copy(next);
+		if (!base)
+			goto out;
+	}
+	differences_list(state->config, next, ops, arg, &result->counts);
+	ret = 0;
+	if (text->dry_run)
+		goto out;
+	ret = apply_config(state, next, &result->summary, error);
+	if (ret)
+		goto out;
+	next = NULL;
+	if (base) {
+		config_free(state->base);
+		state->base = base;
+		base = NULL;
+	}
+	log_sync(text, &result->counts);
+	events_add(state, EVENTS_RELOADED, NULL, NULL,
+	           "sync: peers %u added, %u removed, %u changed; networks %u added, %u removed",
+	           result->counts.peers_added, result->counts.peers_removed,
+	           result->counts.peers_changed, result->counts.networks_added,
+	           result->counts.networks_removed);
+	/* Not as a reload: a name asked for again may take an unchanged peer elsewhere. */
+	look_after(state, result);
+out:
+	fill_error(ret, error);
+	config_free(next);
+	config_free(base);
 	return ret;
 }

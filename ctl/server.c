@@ -28,9 +28,17 @@
  *	reload       →  dropped: texts; dropped_count, peers_added, peers_removed,
  *	             peers_changed, networks_added, networks_removed;
  *	             workers_next, when the next start will have another number
+ *	sync         text (a configuration without key files); file, its name in
+ *	             messages; path, where it lies; dry_run; list  →  the counts of
+ *	             reload and networks_changed, interface_changed; workers_next;
+ *	             dry_run; own_file, the path of what the next reload will read,
+ *	             when that is another file; with list differences: kind
+ *	             ("interface", "network", "peer"), change ("added", "removed",
+ *	             "changed"), name, of a peer public_key, of what changed details:
+ *	             texts
  *
  * Root may ask for all of it, members of the group "ovltun" for what is marked →
- * above, but for reload: what only looks.
+ * above, but for reload and sync: what only looks.
  *
  * "peer" is a name, a key, or the unambiguous beginning of a key. A reply to what
  * failed is {"ok": false, "error": one line, "exit": the tool's exit status: 2
@@ -51,22 +59,6 @@
 #include "ctl/text.h"
 #include "ctl/upkeep.h"
 #include "dataplane/fdb.h"
-
-json_t *server_error(int exit_status, const char *format, ...)
-{
-	char text[1024];
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	/* A name that was cut off within a character is no valid text any more. */
-	json_t *string = json_string(text);
-
-	if (!string)
-		string = json_string("the request holds text that is not UTF-8");
-	return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", string, "exit", exit_status);
-}
 
 static json_t *usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -639,15 +631,11 @@ static const struct {
 	bool (*put)(struct state *state, struct buffer *out); /* instead, for long ones */
 	bool reads; /* and changes nothing, tells no secret: for the group, too */
 } commands[] = {
-	{ "show", NULL, show_put_state, true },
-	{ "drops", drops, NULL, true },
-	{ "drops-last", drops_last, NULL, true },
-	{ "events", events, NULL, true },
-	{ "neigh", neigh, NULL, true },
-	{ "traffic", NULL, show_put_traffic, true },
-	{ "route-get", route_get, NULL, true },
-	{ "route-list", NULL, show_put_routes, true },
-	{ "reload", reload, NULL, false },
+	{ "show", NULL, show_put_state, true },   { "drops", drops, NULL, true },
+	{ "drops-last", drops_last, NULL, true }, { "events", events, NULL, true },
+	{ "neigh", neigh, NULL, true },           { "traffic", NULL, show_put_traffic, true },
+	{ "route-get", route_get, NULL, true },   { "route-list", NULL, show_put_routes, true },
+	{ "reload", reload, NULL, false },        { "sync", server_sync, NULL, false },
 	{ "fdb-list", fdb_show, NULL, true },
 };
 
@@ -697,9 +685,13 @@ static bool reply_text(struct state *state, const char *text, size_t len, bool r
                        struct buffer *out)
 {
 	json_error_t error;
-	json_t *request = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	json_t *request;
 	bool fits;
 
+	/* A value takes a hundred times the bytes that it has there. */
+	if (json_memory_count(text, len) > SERVER_VALUES_MAX)
+		return put_reply(usage("a request has at most %u values", SERVER_VALUES_MAX), out);
+	request = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
 	if (!request)
 		/* Not jansson's own words: they quote the request, keys and all. */
 		return put_reply(usage("not a request: no JSON from byte %d on", error.position),
@@ -726,16 +718,19 @@ static bool answer(void *arg, char *request, size_t len, struct buffer *reply)
 
 static void refuse(struct buffer *reply)
 {
-	(void)put_reply(usage("a request has at most %u bytes", SERVER_REQUEST_MAX), reply);
+	(void)put_reply(usage("a request has at most %u bytes, of who may only look %u",
+	                      SERVER_REQUEST_MAX, SERVER_READER_REQUEST_MAX),
+	                reply);
 }
 
 const struct listener_ops server_ops = {
 	.end = "\n",
 	.request_max = SERVER_REQUEST_MAX,
-	.total_max = 8 * (size_t)SERVER_REQUEST_MAX,
+	.total_max = 2 * (size_t)SERVER_REQUEST_MAX,
 	.reply_max = SERVER_REPLY_MAX,
 	.answer = answer,
 	.answer_reader = answer_reader,
+	.reader_request_max = SERVER_READER_REQUEST_MAX,
 	.refuse = refuse,
 	.readers = "ovltun",
 };

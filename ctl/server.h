@@ -13,8 +13,10 @@
 #include "ctl/listener.h"
 #include "ctl/state.h"
 
-#define SERVER_REQUEST_MAX (1u << 20)
-#define SERVER_REPLY_MAX   (64u << 20)
+#define SERVER_REQUEST_MAX        (16u << 20) /* a configuration of 10,000 peers has 2 or 3 MB */
+#define SERVER_READER_REQUEST_MAX (1u << 16)
+#define SERVER_VALUES_MAX         (1u << 18) /* in a request: as many prefixes as fit in a peer's */
+#define SERVER_REPLY_MAX          (64u << 20)
 
 extern const struct listener_ops server_ops; /* its argument is the struct state */
 
@@ -29,6 +31,8 @@ extern const struct listener_ops server_ops; /* its argument is the struct state
 json_t *server_edit(struct config *config, const json_t *request);
 /* Puts the reply to any request. False: out of memory, or it does not fit. */
 bool server_reply(struct state *state, const char *text, size_t len, struct buffer *out);
+
+json_t *server_sync(struct state *state, const json_t *request);
 
 json_t *server_error(int exit_status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

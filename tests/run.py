@@ -174,7 +174,8 @@ def whole_daemons(folder, seconds):
     if problem:
         print("    " + problem)
         return Outcome(failed=1)
-    return pytest(["tests/system/test_workers.py"], seconds, "-k", "everything_at_once", "-n2",
+    return pytest(["tests/system/test_workers.py", "tests/system/test_sync.py"], seconds,
+                  "-k", "everything_at_once or unchanged_peers_lose_nothing", "-n2",
                   environment={"OVLTUN_BUILD": str(folder)})
 
 

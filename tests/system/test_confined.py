@@ -59,7 +59,12 @@ def test_the_group_looks_and_root_changes(grouped):
     for command in (["show"], ["show", "--json"], ["show", "drops"], ["show", "neigh"], ["route", "list"]):
         assert ask(grouped, *command, groups=[GROUP])[0] == 0, command
     before = grouped.show()["peers"]
-    for command in (["reload"], ["peer", "remove", before[0]["public_key"]],
+    # A file that whoever asks may read; who may not change is refused whatever it says.
+    (grouped.folder / "sent.conf").write_text(grouped.config.read_text())
+    shutil.chown(grouped.folder / "sent.conf", STRANGER)
+    (grouped.folder / "sent.conf").chmod(0o600)
+    for command in (["reload"], ["sync", grouped.folder / "sent.conf"],
+                    ["peer", "remove", before[0]["public_key"]],
                     ["route", "add", "172.20.200.0/24", before[0]["public_key"]]):
         code, said = ask(grouped, *command, groups=[GROUP])
         assert code == 1 and said.count("\n") == 1, (command, said)

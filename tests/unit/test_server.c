@@ -703,6 +703,140 @@ static void test_reload_endpoint(void **state)
 	expect_endpoint("192.0.2.77:99");
 }
 
+/* Puts @content in the place of the state; the reply. */
+static json_t *sync_with(const char *content, const char *path, bool dry_run)
+{
+	json_t *request =
+		json_pack("{s:s, s:s, s:s, s:b, s:b, s:s*}", "do", "sync", "text", content, "file",
+	                  "new.conf", "dry_run", dry_run, "list", 1, "path", path);
+	char *line = json_dumps(request, 0);
+	json_t *reply = ask(line);
+
+	json_free_t release;
+
+	json_get_alloc_funcs(NULL, &release);
+	release(line);
+	json_decref(request);
+	return reply;
+}
+
+static void test_sync(void **state)
+{
+	static const char next[] =
+		HEAD "Subnet = 172.20.0.0/16\n" BRIDGED A_FULL
+		     "VNIs = 7\nEndpoint = 192.0.2.1:1\n[Peer]\nPublicKey = " KEY_C "\n";
+	const struct config *before = running.config;
+	struct peer *alice = running_peer(KEY_A)->peer;
+	json_t *reply = sync_with(next, "/elsewhere/new.conf", true), *other;
+
+	(void)state;
+	assert_int_equal(number(reply, "peers_added"), 1);
+	assert_int_equal(number(reply, "peers_removed"), 1);
+	assert_int_equal(number(reply, "peers_changed"), 1);
+	assert_ptr_equal(running.config, before);
+	assert_string_equal(text(reply, "own_file"), file_path);
+	/* What it says is what comes about. */
+	other = sync_with(next, "/elsewhere/new.conf", false);
+	assert_true(json_equal(json_object_get(reply, "differences"),
+	                       json_object_get(other, "differences")));
+	json_decref(reply);
+	json_decref(other);
+	assert_ptr_not_equal(running.config, before);
+	assert_ptr_equal(running_peer(KEY_A)->peer, alice);
+	assert_null(running_peer(KEY_B));
+	assert_non_null(running_peer(KEY_C));
+	reply = sync_with(next, NULL, true);
+	assert_int_equal(json_array_size(json_object_get(reply, "differences")), 0);
+	json_decref(reply);
+	/* The daemon's own file counts at a reload, which says what ends: B's going, C's coming. */
+	reply = ask("{\"do\":\"reload\"}");
+	assert_int_equal(number(reply, "dropped_count"), 2);
+	json_decref(reply);
+	assert_null(running_peer(KEY_C));
+}
+
+/* Who does not ask for the list gets the same counts. */
+static void test_sync_counts(void **state)
+{
+	static const char request[] = "{\"do\":\"sync\",\"file\":\"x\",\"text\":"
+				      "\"[Interface]\\nPrivateKey = " KEY_B "\\nFwMark = 9\\n"
+				      "[Network]\\nBridge = ovl0\\n\"}";
+	json_t *reply = ask(request);
+
+	(void)state;
+	assert_true(json_is_true(json_object_get(reply, "ok")));
+	assert_null(json_object_get(reply, "differences"));
+	assert_true(json_is_true(json_object_get(reply, "interface_changed")));
+	assert_int_equal(number(reply, "peers_removed"), 2);
+	json_decref(reply);
+}
+
+/* A text of the daemon's own file is as good as a reload: nothing of it is a run-time change. */
+static void test_sync_own_file(void **state)
+{
+	json_t *reply;
+
+	(void)state;
+	reply = sync_with(HEAD A_FULL "PersistentKeepalive = 5\n", file_path, false);
+	assert_null(json_object_get(reply, "own_file"));
+	json_decref(reply);
+	write_file(HEAD A_FULL "PersistentKeepalive = 6\n");
+	reply = ask("{\"do\":\"reload\"}");
+	assert_int_equal(number(reply, "dropped_count"), 0);
+	json_decref(reply);
+	json_decref(sync_with(HEAD A_FULL "PersistentKeepalive = 5\n", "/run/other.conf", false));
+	reply = ask("{\"do\":\"reload\"}");
+	assert_int_equal(number(reply, "dropped_count"), 1);
+	json_decref(reply);
+}
+
+static void expect_sync_refused(const char *content, const char *what)
+{
+	const struct config *before = running.config;
+	json_t *reply = sync_with(content, NULL, false);
+
+	assert_true(json_is_false(json_object_get(reply, "ok")));
+	assert_int_equal(number(reply, "exit"), 2);
+	if (!strstr(text(reply, "error"), what))
+		fail_msg("%s: %s", what, text(reply, "error"));
+	assert_ptr_equal(running.config, before);
+	json_decref(reply);
+}
+
+static void test_sync_refused(void **state)
+{
+	(void)state;
+	expect_sync_refused(HEAD "Nonsense = 1\n", "new.conf:5: ");
+	expect_sync_refused(HEAD PEER_A PEER_A, "new.conf:8: ");
+	expect_sync_refused("", "[Interface]");
+	/* No file is opened for who may not open it. */
+	expect_sync_refused("[Interface]\nPrivateKeyFile = /run/test.conf\n", "new.conf:2: ");
+	expect_sync_refused(HEAD PEER_A "PresharedKeyFile = /run/test.conf\n",
+	                    "PresharedKeyFile \"/run/test.conf\": expected no file here");
+	expect_refused("{\"do\":\"sync\",\"file\":\"x\"}", "expected text, file");
+	expect_refused("{\"do\":\"sync\",\"text\":\"\",\"file\":7}", "expected text, file");
+	expect_refused("{\"do\":\"sync\",\"text\":\"\",\"file\":\"x\",\"path\":1}",
+	               "all of them texts");
+	expect_refused("{\"do\":\"sync\",\"text\":\"\",\"file\":\"x\",\"dry_run\":1}",
+	               "expected dry_run and list true, false");
+}
+
+/* Small as a request, large as values. */
+static void test_many_values(void **state)
+{
+	enum { VALUES = SERVER_VALUES_MAX };
+	static char request[2 * VALUES + 64] = "{\"do\":\"drops\",\"x\":[";
+	char *at = request + strlen(request);
+
+	(void)state;
+	for (size_t i = 0; i < VALUES - 4; i++, at += 2)
+		memcpy(at, "7,", 2);
+	strcpy(at, "7],\"y\":\",,\\\",,,\"}");
+	json_decref(ask(request));
+	strcpy(at, "7,7],\"y\":1}");
+	expect_refused(request, "at most 262144 values");
+}
+
 #define RUNNING(test) cmocka_unit_test_setup_teardown(test, start, running_close)
 
 int main(void)
@@ -723,6 +857,11 @@ int main(void)
 		RUNNING(test_show_bridged),
 		RUNNING(test_fdb),
 		RUNNING(test_fdb_refused),
+		RUNNING(test_sync),
+		RUNNING(test_sync_counts),
+		RUNNING(test_sync_own_file),
+		RUNNING(test_sync_refused),
+		RUNNING(test_many_values),
 	};
 
 	json_memory_init();

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* The reply to what failed, for all that answers. */
+#include "ctl/server.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+json_t *server_error(int exit_status, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	/* A name that was cut off within a character is no valid text any more. */
+	json_t *string = json_string(text);
+
+	if (!string)
+		string = json_string("the request holds text that is not UTF-8");
+	return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", string, "exit", exit_status);
+}
