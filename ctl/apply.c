@@ -483,14 +483,12 @@ static void commit_network(const struct plan *plan, size_t i)
 {
 	const struct config_network *config = &plan->config->networks[i];
 	struct network *network = plan->networks[i]->network;
-	size_t from = plan->network_from[i];
 
 	members_permit(&plan->members[i], config, network);
-	if (network->fdb)
-		fdb_set_quota(network->fdb, config->macs);
-	members_fix_stations(&plan->members[i], config,
-	                     from == NOT_THERE ? NULL : &plan->state->config->networks[from],
-	                     network);
+	if (!network->fdb)
+		return;
+	fdb_set_quota(network->fdb, config->macs);
+	members_fix_stations(&plan->members[i], plan->config, i, plan->peers, network);
 }
 
 /* Behind the view: what the old one's members held is let go of. */
@@ -499,8 +497,12 @@ static void commit_members(struct plan *plan)
 	struct state *state = plan->state;
 
 	for (size_t i = 0; i < plan->config->network_count; i++) {
+		struct network *network = plan->networks[i]->network;
 		size_t from = plan->network_from[i];
 
+		if (from != NOT_THERE && network->fdb)
+			members_free_stations(&plan->members[i], &plan->config->networks[i],
+			                      &state->config->networks[from], network);
 		if (from != NOT_THERE)
 			members_end(&state->members[from], &plan->members[i]);
 		commit_network(plan, i);

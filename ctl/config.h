@@ -54,7 +54,7 @@ struct config_who {
 struct config_members {
 	bool all;
 	bool local; /* this host's containers */
-	struct config_who *peers;
+	struct config_who *peers; /* sorted by their keys */
 	size_t count;
 };
 
@@ -81,7 +81,7 @@ struct config_network {
 	struct guards guards; /* all but any_router and any_dhcp */
 	struct config_members routers, dhcp_servers;
 	uint32_t macs; /* a member's, at most */
-	struct config_station *stations;
+	struct config_station *stations; /* sorted by their keys */
 	size_t station_count;
 
 	unsigned int line;

@@ -337,15 +337,16 @@ int config_read_station(const struct config_place *place, struct config_network 
 	if (station.key.kind == FDB_NONE)
 		station.key = fdb_key_mac(station.mac);
 	station.local = slice_equals(slice_of(station.who.text), "local");
-	return config_add_station(network, &station) ? fail_memory(place) : 0;
+	return config_append_station(network, &station) ? fail_memory(place) : 0;
 }
 
 /* --- who is meant --- */
 
-static int resolve_who(const struct config *config, const struct config_network *network,
+static int resolve_who(const struct config_names *names, const struct config_network *network,
                        const char *key, struct config_who *who, struct config_error *error)
 {
-	const struct config_peer *peer = config_find_peer_text(config, who->text, error);
+	const struct config_peer *peer = config_names_find(names, who->text, error);
+	const struct config *config = names->config;
 	char quoted[CONFIG_QUOTE_MAX], text[sizeof(error->text)];
 
 	if (!peer) {
@@ -360,35 +361,52 @@ static int resolve_who(const struct config *config, const struct config_network 
 	                   config_quote(slice_of(who->text), quoted), network->name, network->vni);
 }
 
-static int resolve_list(const struct config *config, const struct config_network *network,
+static int compare_who(const void *a, const void *b)
+{
+	const struct config_who *x = a, *y = b;
+
+	return memcmp(x->key, y->key, KEY_SIZE);
+}
+
+static int resolve_list(const struct config_names *names, const struct config_network *network,
                         const char *key, struct config_members *members, struct config_error *error)
 {
 	int err = 0;
 
 	for (size_t i = 0; !err && i < members->count; i++)
-		err = resolve_who(config, network, key, &members->peers[i], error);
+		err = resolve_who(names, network, key, &members->peers[i], error);
+	if (members->count)
+		qsort(members->peers, members->count, sizeof(*members->peers), compare_who);
+	return err;
+}
+
+static int resolve_network(const struct config_names *names, struct config_network *network,
+                           struct config_error *error)
+{
+	int err = resolve_list(names, network, "RouterAdverts", &network->routers, error);
+
+	if (!err)
+		err = resolve_list(names, network, "DHCPServers", &network->dhcp_servers, error);
+	for (size_t i = 0; !err && i < network->station_count; i++)
+		if (!network->stations[i].local)
+			err = resolve_who(names, network, "FDB", &network->stations[i].who, error);
+	config_sort_stations(network);
 	return err;
 }
 
 int config_resolve_members(struct config *config, struct config_error *error)
 {
-	int err = 0;
+	struct config_names names;
+	int err = config_names_init(&names, config);
 
+	if (err)
+		return config_fail_memory(error, config->file);
 	for (size_t i = 0; !err && i < config->network_count; i++) {
-		struct config_network *network = &config->networks[i];
-
 		/* One that is not bridged is refused by config_check(), with a better reason. */
-		if (!network->bridged || network->vni == 0)
-			continue;
-		err = resolve_list(config, network, "RouterAdverts", &network->routers, error);
-		if (!err)
-			err = resolve_list(config, network, "DHCPServers", &network->dhcp_servers,
-			                   error);
-		for (size_t j = 0; !err && j < network->station_count; j++)
-			if (!network->stations[j].local)
-				err = resolve_who(config, network, "FDB", &network->stations[j].who,
-				                  error);
+		if (config->networks[i].bridged && config->networks[i].vni != 0)
+			err = resolve_network(&names, &config->networks[i], error);
 	}
+	config_names_fini(&names);
 	return err;
 }
 

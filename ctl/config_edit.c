@@ -465,7 +465,7 @@ void config_peer_clear_vnis(struct config_peer *peer)
 	peer->vni_count = 0;
 }
 
-int config_add_station(struct config_network *network, const struct config_station *station)
+int config_append_station(struct config_network *network, const struct config_station *station)
 {
 	struct config_station *stations =
 		config_grow(network->stations, network->station_count, sizeof(*stations));
@@ -477,18 +477,65 @@ int config_add_station(struct config_network *network, const struct config_stati
 	return 0;
 }
 
+static int compare_stations(const void *a, const void *b)
+{
+	const struct config_station *x = a, *y = b;
+
+	return memcmp(&x->key, &y->key, sizeof(x->key));
+}
+
+void config_sort_stations(struct config_network *network)
+{
+	if (network->station_count)
+		qsort(network->stations, network->station_count, sizeof(*network->stations),
+		      compare_stations);
+}
+
+/* Of the first that is not before @key. */
+static size_t station_place(const struct config_network *network, const struct fdb_key *key)
+{
+	size_t low = 0, high = network->station_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (memcmp(&network->stations[middle].key, key, sizeof(*key)) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+int config_add_station(struct config_network *network, const struct config_station *station)
+{
+	struct config_station new = *station;
+	size_t place = station_place(network, &new.key), behind = network->station_count - place;
+
+	if (config_append_station(network, &new))
+		return -ENOMEM;
+	memmove(&network->stations[place + 1], &network->stations[place],
+	        behind * sizeof(*network->stations));
+	network->stations[place] = new;
+	return 0;
+}
+
 void config_remove_station(struct config_network *network, struct config_station *station)
 {
-	*station = network->stations[--network->station_count];
+	size_t behind = (size_t)(&network->stations[--network->station_count] - station);
+
+	memmove(station, station + 1, behind * sizeof(*station));
 }
 
 struct config_station *config_find_station(const struct config_network *network,
                                            const struct fdb_key *key)
 {
-	for (size_t i = 0; i < network->station_count; i++)
-		if (memcmp(&network->stations[i].key, key, sizeof(*key)) == 0)
-			return &network->stations[i];
-	return NULL;
+	size_t place = station_place(network, key);
+
+	if (place == network->station_count ||
+	    memcmp(&network->stations[place].key, key, sizeof(*key)) != 0)
+		return NULL;
+	return &network->stations[place];
 }
 
 /* --- peers --- */

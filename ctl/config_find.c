@@ -2,6 +2,8 @@
 /* Peers by what people type: a name, a key, the beginning of a key. */
 #include "ctl/config_private.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctl/text.h"
@@ -77,4 +79,50 @@ struct config_peer *config_find_peer_text(const struct config *config, const cha
 		peer = NULL;
 	}
 	return peer;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct config_peer *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+int config_names_init(struct config_names *names, const struct config *config)
+{
+	*names = (struct config_names){ .config = config };
+	names->list = calloc(config->peer_count + 1, sizeof(*names->list));
+	if (!names->list)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->peer_count; i++)
+		if (config->peers[i].name[0])
+			names->list[names->count++] = &config->peers[i];
+	qsort(names->list, names->count, sizeof(*names->list), compare_names);
+	return 0;
+}
+
+void config_names_fini(struct config_names *names)
+{
+	free(names->list);
+}
+
+static int compare_to_name(const void *text, const void *peer)
+{
+	return strcmp(text, (*(const struct config_peer *const *)peer)->name);
+}
+
+const struct config_peer *config_names_find(const struct config_names *names, const char *text,
+                                            struct config_error *error)
+{
+	const struct config_peer *const *named =
+		bsearch(text, names->list, names->count, sizeof(*names->list), compare_to_name);
+	const struct config_peer *peer;
+	uint8_t key[KEY_SIZE];
+
+	if (named)
+		return *named;
+	peer = secret_from_base64(key, text, strlen(text)) ? config_find_peer(names->config, key)
+	                                                   : NULL;
+	/* The beginning of a key, or nobody. */
+	return peer ? peer : config_find_peer_text(names->config, text, error);
 }

@@ -57,12 +57,30 @@ int config_append_prefix(struct prefix **list, unsigned int **lines, size_t *cou
                          const struct prefix *prefix, unsigned int line);
 /* Likewise for a list of any kind: room for one more element of @size. NULL: out of memory. */
 void *config_grow(void *list, size_t count, size_t size);
+/* A network that is being read has its stations in the file's order until they are sorted. */
+int config_append_station(struct config_network *network, const struct config_station *station);
+void config_sort_stations(struct config_network *network);
 int config_add_vni_at(struct config_peer *peer, uint32_t vni, unsigned int line);
 int config_add_allowed_at(struct config_peer *peer, const struct prefix *prefix, unsigned int line);
 /* A peer of lower index than @peer that claims @prefix too, and the line where; or NULL. */
 const struct config_peer *config_find_earlier_claim(const struct config_peer *peer,
                                                     const struct prefix *prefix,
                                                     unsigned int *line);
+
+/* --- config_find.c --- */
+
+/* Peers in the order of their names, for who has many names to look up. */
+struct config_names {
+	const struct config *config;
+	const struct config_peer **list;
+	size_t count;
+};
+
+int config_names_init(struct config_names *names, const struct config *config); /* -ENOMEM */
+void config_names_fini(struct config_names *names);
+/* As config_find_peer_text(). */
+const struct config_peer *config_names_find(const struct config_names *names, const char *text,
+                                            struct config_error *error);
 
 /* --- config_bridged.c --- */
 

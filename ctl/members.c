@@ -15,6 +15,25 @@ static int compare_members(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static int compare_macs(const void *a, const void *b)
+{
+	const struct config_station *x = *(const struct config_station *const *)a;
+	const struct config_station *y = *(const struct config_station *const *)b;
+
+	return memcmp(x->mac, y->mac, ETHER_ADDR_SIZE);
+}
+
+static const struct config_station **sort_stations(const struct config_network *network)
+{
+	const struct config_station **list = calloc(network->station_count + 1, sizeof(*list));
+
+	for (size_t i = 0; list && i < network->station_count; i++)
+		list[i] = &network->stations[i];
+	if (list && network->station_count)
+		qsort(list, network->station_count, sizeof(*list), compare_macs);
+	return list;
+}
+
 static struct member *find(const struct run_members *members, const struct peer *peer)
 {
 	size_t low = 0, high = members ? members->count : 0;
@@ -40,8 +59,9 @@ int members_plan(struct run_members *members, const struct config *config, size_
 	uint32_t vni = config->networks[place].vni;
 
 	members->list = calloc(config->peer_count + 1, sizeof(struct member *));
+	members->by_mac = sort_stations(&config->networks[place]);
 	members->count = 0;
-	if (!members->list)
+	if (!members->list || !members->by_mac)
 		return -ENOMEM;
 	for (size_t i = 0; config->networks[place].bridged && i < config->peer_count; i++) {
 		struct member *member;
@@ -66,16 +86,21 @@ void members_end(struct run_members *members, const struct run_members *kept)
 		if (find(kept, members->list[i]->peer) != members->list[i])
 			member_retire(members->list[i]);
 	free(members->list);
+	free(members->by_mac);
 	members->list = NULL;
+	members->by_mac = NULL;
 	members->count = 0;
+}
+
+static int compare_to_who(const void *key, const void *who)
+{
+	return memcmp(key, ((const struct config_who *)who)->key, KEY_SIZE);
 }
 
 static bool is_named(const struct config_members *who, const struct peer *peer)
 {
-	for (size_t i = 0; i < who->count; i++)
-		if (memcmp(who->peers[i].key, peer->public_key, KEY_SIZE) == 0)
-			return true;
-	return false;
+	return who->count && bsearch(peer->public_key, who->peers, who->count, sizeof(*who->peers),
+	                             compare_to_who);
 }
 
 static void permit(struct member *member, bool may_route, bool may_serve_dhcp)
@@ -100,66 +125,72 @@ void members_permit(const struct run_members *members, const struct config_netwo
 
 /* --- static entries --- */
 
-struct member *members_find(const struct run_members *members, const uint8_t key[KEY_SIZE])
-{
-	for (size_t i = 0; i < members->count; i++)
-		if (memcmp(members->list[i]->peer->public_key, key, KEY_SIZE) == 0)
-			return members->list[i];
-	return NULL;
-}
-
 static bool same_owner(const struct config_station *a, const struct config_station *b)
 {
 	return a->local == b->local && (a->local || memcmp(a->who.key, b->who.key, KEY_SIZE) == 0);
 }
 
-/* Whether @network's configuration has @key at this MAC and with the owner of @like. */
-static bool is_fixed(const struct config_network *network, const struct fdb_key *key,
-                     const struct config_station *like)
+/* Whether @network's configuration has @address at this MAC and with the owner of @like. */
+static bool is_fixed(const struct config_network *network, const struct config_station *like)
 {
-	for (size_t i = 0; i < network->station_count; i++) {
-		const struct config_station *station = &network->stations[i];
+	const struct config_station *station = config_find_station(network, &like->key);
 
-		/* An entry of an address fixes its MAC as well. */
-		if ((key->kind == FDB_MAC || memcmp(&station->key, key, sizeof(*key)) == 0) &&
-		    memcmp(station->mac, like->mac, ETHER_ADDR_SIZE) == 0 &&
-		    same_owner(station, like))
-			return true;
-	}
-	return false;
+	return station && memcmp(station->mac, like->mac, ETHER_ADDR_SIZE) == 0 &&
+	       same_owner(station, like);
+}
+
+/* Likewise the MAC itself, which an entry of an address fixes as well: they have one owner. */
+static bool is_mac_fixed(const struct run_members *members, const struct config_network *network,
+                         const struct config_station *like)
+{
+	const struct config_station *const *found = NULL;
+
+	if (network->station_count)
+		found = bsearch(&like, members->by_mac, network->station_count,
+		                sizeof(*members->by_mac), compare_macs);
+	return found && same_owner(*found, like);
 }
 
 /* Addresses before their MACs. */
-static void remove_old(struct fdb *fdb, const struct config_network *now,
-                       const struct config_network *before, uint64_t now_ns)
+void members_free_stations(const struct run_members *members, const struct config_network *now,
+                           const struct config_network *before, struct network *network)
 {
+	uint64_t now_ns = device_now(network->device);
+
 	for (size_t i = 0; i < before->station_count; i++) {
 		const struct config_station *station = &before->stations[i];
 
-		if (station->key.kind != FDB_MAC && !is_fixed(now, &station->key, station))
-			(void)fdb_remove_static(fdb, &station->key, now_ns);
+		if (station->key.kind != FDB_MAC && !is_fixed(now, station))
+			(void)fdb_remove_static(network->fdb, &station->key, now_ns);
 	}
 	for (size_t i = 0; i < before->station_count; i++) {
 		struct fdb_key mac = fdb_key_mac(before->stations[i].mac);
 
-		if (!is_fixed(now, &mac, &before->stations[i]))
-			(void)fdb_remove_static(fdb, &mac, now_ns);
+		if (!is_mac_fixed(members, now, &before->stations[i]))
+			(void)fdb_remove_static(network->fdb, &mac, now_ns);
 	}
 }
 
-void members_fix_stations(const struct run_members *members, const struct config_network *now,
-                          const struct config_network *before, struct network *network)
+/* NULL: nobody who is a member. */
+static struct member *find_owner(const struct run_members *members, const struct config *config,
+                                 const struct run_peer *peers, const uint8_t key[KEY_SIZE])
 {
+	const struct config_peer *peer = config_find_peer(config, key);
+
+	return peer ? find(members, peers[peer - config->peers].peer) : NULL;
+}
+
+void members_fix_stations(const struct run_members *members, const struct config *config,
+                          size_t place, const struct run_peer *peers, struct network *network)
+{
+	const struct config_network *now = &config->networks[place];
 	uint64_t now_ns = device_now(network->device);
 
-	if (!network->fdb)
-		return;
-	if (before)
-		remove_old(network->fdb, now, before, now_ns);
 	for (size_t i = 0; i < now->station_count; i++) {
 		const struct config_station *station = &now->stations[i];
 		struct member *owner =
-			station->local ? &network->local : members_find(members, station->who.key);
+			station->local ? &network->local
+				       : find_owner(members, config, peers, station->who.key);
 		struct fdb_key mac = fdb_key_mac(station->mac);
 		int err;
 

@@ -28,14 +28,15 @@ void members_end(struct run_members *members, const struct run_members *kept);
 void members_permit(const struct run_members *members, const struct config_network *config,
                     struct network *network);
 
-/* Whom a key of the configuration means; NULL: nobody who is a member. */
-struct member *members_find(const struct run_members *members, const uint8_t key[KEY_SIZE]);
-
 /*
- * Makes the static entries of @network's FDB those of @now; @before: of the
- * configuration that was in force, NULL when the network is new.
+ * The static entries of a bridged @network's FDB that @before had, the configuration that
+ * was in force, and @now has not, go; and those of the configuration's network at @place are
+ * made. @members, @peers: of the new configuration. The first before members_end() of the
+ * old ones, so that there is little left to look for.
  */
-void members_fix_stations(const struct run_members *members, const struct config_network *now,
-                          const struct config_network *before, struct network *network);
+void members_free_stations(const struct run_members *members, const struct config_network *now,
+                           const struct config_network *before, struct network *network);
+void members_fix_stations(const struct run_members *members, const struct config *config,
+                          size_t place, const struct run_peer *peers, struct network *network);
 
 #endif

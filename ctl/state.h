@@ -73,6 +73,7 @@ struct run_network {
 struct run_members {
 	struct member **list; /* sorted by their peers' addresses */
 	size_t count;
+	const struct config_station **by_mac; /* the configuration's, sorted so */
 };
 
 struct state {

@@ -195,14 +195,16 @@ static uint32_t *owner_chain(struct fdb *fdb, const struct fdb_entry *entry)
 	return entry->source == FDB_STATIC ? &fdb->statics : &entry->owner->first;
 }
 
-/* Static ones do not count. */
+/* Static ones count apart: no limit is theirs. */
 static void count(struct fdb *fdb, const struct fdb_entry *entry, uint32_t more)
 {
 	struct fdb_port *port = &fdb->ports[entry->port];
 	bool mac = fdb_is_mac(entry);
 
-	if (entry->source == FDB_STATIC)
+	if (entry->source == FDB_STATIC) {
+		entry->owner->statics += more;
 		return;
+	}
 	*(mac ? &entry->owner->macs : &entry->owner->addrs) += more;
 	if (entry->owner == fdb->local)
 		*(mac ? &port->macs : &port->addrs) += more;
@@ -440,6 +442,7 @@ static int add_static(struct fdb *fdb, struct member *owner, const struct fdb_ke
 	fdb_chain_remove(fdb, owner_chain(fdb, entry), NULL, FDB_LINK_OWNER, entry);
 	entry->source = FDB_STATIC;
 	fdb_chain_add(fdb, owner_chain(fdb, entry), NULL, FDB_LINK_OWNER, entry);
+	count(fdb, entry, ONE_MORE);
 	return 0;
 }
 

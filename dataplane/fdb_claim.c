@@ -475,7 +475,8 @@ static void remove_statics(struct fdb *fdb, const struct member *member, uint64_
 {
 	uint32_t next;
 
-	for (uint32_t number = fdb->statics; number; number = next) {
+	/* Most members have none, and there may be thousands of both. */
+	for (uint32_t number = fdb->statics; number && member->statics; number = next) {
 		struct fdb_entry *entry = fdb_at(fdb, number);
 
 		next = entry->links[FDB_LINK_OWNER].next;

@@ -60,6 +60,7 @@ struct member {
 	bool gone; /* retired: what it claims is refused */
 	uint32_t first; /* its stations but the static ones: FDB entries, chained; 0: none */
 	uint32_t macs, addrs; /* how many of them */
+	uint32_t statics; /* how many static ones it has */
 	uint32_t generation; /* of what it announced: fdb_begin_whole() */
 	struct bucket begun, asked; /* contests: as the claimant, and as the owner */
 	struct member_news news;

@@ -485,6 +485,8 @@ static void test_static_entries(void **state)
 	assert_true(is_fixed_at(&mac5, local));
 	assert_true(is_fixed_at(&mac6, a) && is_fixed_at(&ip6, a));
 	assert_int_equal(entries(), 3);
+	assert_int_equal(local->statics, 1);
+	assert_int_equal(a->statics, 2);
 
 	/* To another owner; an address goes, and its MAC stays for another's sake. */
 	assert_int_equal(running_apply(PORT BRIDGED "FDB = 2:0:0:0:0:5 AQEB\n"
@@ -495,6 +497,8 @@ static void test_static_entries(void **state)
 	assert_true(is_fixed_at(&mac5, member_of(7, KEY_B)));
 	assert_true(is_fixed_at(&mac6, a) && !is_fixed_at(&ip6, a));
 	assert_int_equal(entries(), 2);
+	assert_int_equal(local->statics, 0);
+	assert_int_equal(a->statics, 1);
 
 	/* Who has it is removed at run time, and comes back. */
 	config = config_copy(running.config);

@@ -83,11 +83,15 @@ static void check_everything(const struct config *config)
 	assert_true(station->local);
 	assert_int_equal(station->mac[5], 6);
 	store_be16(key.vlans.tag[0].b, 10);
-	assert_ptr_equal(config_find_station(network, &key), &network->stations[2]);
-	assert_int_equal(network->stations[3].key.kind, FDB_IPV6);
-	assert_memory_equal(&network->stations[3].key.vlans, "\x80\x64\0\x14", 4);
-	assert_int_equal(network->stations[4].key.kind, FDB_IPV6);
-	assert_memory_equal(&network->stations[4].key.vlans, "\0\0\0\0", 4);
+	station = config_find_station(network, &key);
+	assert_non_null(station);
+	assert_false(station->local);
+	key = fdb_key_ip(6, prefix_of("fd00::6").addr);
+	station = config_find_station(network, &key);
+	assert_non_null(station);
+	assert_memory_equal(station->who.key, a->public_key, KEY_SIZE); /* named by it */
+	memcpy(&key.vlans, "\x80\x64\0\x14", 4);
+	assert_non_null(config_find_station(network, &key));
 
 	assert_int_equal(a->vni_count, 2);
 	assert_true(config_peer_has_vni(a, 7) && config_peer_has_vni(a, 42));
@@ -335,13 +339,15 @@ static void test_edits(void **state)
 
 	for (uint8_t i = 1; i <= 100; i++) {
 		station.key = mac_key("02:00:00:00:00:00");
-		station.key.addr[5] = i;
+		station.key.addr[5] = (uint8_t)(i * 37 % 101); /* in no order */
 		memcpy(station.mac, station.key.addr, ETHER_ADDR_SIZE);
 		assert_int_equal(config_add_station(network, &station), 0);
 	}
 	assert_int_equal(config_check(config, &error), 0);
-	for (uint8_t i = 1; i <= 100; i++) {
-		station.key.addr[5] = i;
+	for (size_t i = 0; i < 100; i++)
+		assert_int_equal(network->stations[i].mac[5], i + 1);
+	for (uint8_t i = 100; i > 0; i--) {
+		station.key.addr[5] = (uint8_t)(i * 37 % 101);
 		found = config_find_station(network, &station.key);
 		assert_non_null(found);
 		config_remove_station(network, found);
@@ -351,12 +357,48 @@ static void test_edits(void **state)
 	config_free(config);
 }
 
+/* Whoever is named is found among many, by name, by key and by its beginning. */
+static void test_many_names(void **state)
+{
+	static const char named[] =
+		BRIDGED "DHCPServers = p7, p93, " KEY_A ", 3p7b\n"
+			"FDB = 02:0:0:0:0:1 p50\nFDB = 02:0:0:0:0:2 " KEY_A "\n" MEMBER_A;
+	size_t used = strlen(named);
+	char text[16384], base64[KEY_BASE64_LEN + 1];
+	const struct config_network *network;
+	struct config *config;
+
+	(void)state;
+	strcpy(text, named);
+	for (uint8_t i = 0; i < 100; i++) {
+		uint8_t key[KEY_SIZE] = { i, 9 };
+
+		secret_to_base64(base64, key);
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+		                         "[Peer]\nName = p%u\nPublicKey = %s\nVNIs = 7\n", i,
+		                         base64);
+	}
+	config = parse(text);
+	network = &config->networks[0];
+	assert_int_equal(network->dhcp_servers.count, 4);
+	assert_int_equal(network->dhcp_servers.peers[0].key[0], 7); /* by their keys */
+	assert_int_equal(network->dhcp_servers.peers[1].key[0], 93);
+	assert_memory_equal(network->dhcp_servers.peers[2].key, peer_of(config, KEY_A)->public_key,
+	                    KEY_SIZE);
+	assert_int_equal(network->stations[0].who.key[0], 50);
+	config_free(config);
+	memcpy(strstr(text, "p50"), "q50", 3);
+	assert_null(parse_with(text, strlen(text), NULL));
+	assert_non_null(strstr(last_error, "did you mean"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults), cmocka_unit_test(test_everything),
-		cmocka_unit_test(test_good),     cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_macs),     cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_good),       cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_macs),       cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_many_names),
 	};
 
 	if (secret_init())

@@ -252,7 +252,7 @@ static void test_fdb(void **state)
 	reply = ask("{\"do\":\"reload\"}");
 	assert_int_equal(number(reply, "dropped_count"), 2);
 	assert_non_null(
-		strstr(json_string_value(json_array_get(json_object_get(reply, "dropped"), 1)),
+		strstr(json_string_value(json_array_get(json_object_get(reply, "dropped"), 0)),
 	               "network seven: the FDB's static entry of fd00::6 was added"));
 	json_decref(reply);
 	expect_no_station("fd00::6");
