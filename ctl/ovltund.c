@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon: parse, open, run, stop. This is the control thread; packets are
+ * The daemon: parse, open, isolate, run, stop. This is the control thread; packets are
  * the workers'. It waits in one poll(2) for signals, changes of the host's links,
  * requests on its two sockets, answers of the resolver and a tick a second.
  *
@@ -27,6 +27,7 @@
 #include "crypto/aead.h"
 #include "ctl/apply.h"
 #include "ctl/events.h"
+#include "ctl/isolate.h"
 #include "ctl/json_memory.h"
 #include "ctl/log.h"
 #include "ctl/notify.h"
@@ -67,6 +68,7 @@ struct daemon {
 	char io_refused[160]; /* why io_uring is not used */
 	int lock_fd;
 	int signal_fd;
+	int calls_error; /* why all system calls stay open */
 	bool bridges_changed;
 	uint64_t alive_interval_ns; /* 0: nobody waits for signs of life */
 	uint64_t alive_ns; /* when the next is due */
@@ -362,6 +364,13 @@ static int open_device(struct daemon *daemon, const struct config *config)
 	return -1;
 }
 
+static int drop_capabilities(void)
+{
+	int ret = isolate_drop_capabilities();
+
+	return ret ? cannot("give up privileges", ret) : 0;
+}
+
 /* poll(2) refuses to wait for more descriptors than may be open. False: too few, and said. */
 static bool raise_limit(unsigned int workers)
 {
@@ -390,6 +399,9 @@ static int start(struct daemon *daemon, struct config *config)
 	               daemon->options.run_dir, daemon->name);
 	if (!raise_limit(config->workers) || make_dir(daemon->options.run_dir) || take_lock(daemon))
 		goto fail;
+	/* The sockets first: to give one to a group is a privilege. Who asks by now waits. */
+	if (open_sockets(daemon) || drop_capabilities())
+		goto fail;
 	if (open_signals(daemon) || open_host(daemon) || open_device(daemon, config))
 		goto fail;
 	state->base = config_copy(config);
@@ -401,7 +413,7 @@ static int start(struct daemon *daemon, struct config *config)
 		log_line("%s", error.text);
 		goto fail;
 	}
-	return open_sockets(daemon);
+	return 0;
 fail:
 	config_free(config);
 	return -1;
@@ -472,6 +484,9 @@ static void announce(const struct daemon *daemon)
 	}
 	if (!config->network_count)
 		buffer_printf(&line, ", no network");
+	if (daemon->calls_error)
+		buffer_printf(&line, ", system calls not restricted (%s)",
+		              strerror(-daemon->calls_error));
 	/* A long list of networks may not fit; what fits is said. */
 	log_plain("ovltund %s: %.*s", OVLTUN_VERSION, (int)line.len, line.len ? line.data : "");
 	buffer_fini(&line);
@@ -678,6 +693,7 @@ int main(int argc, char **argv)
 	daemon.state.bridge_option = daemon.options.bridge;
 	ret = EXIT_RUNTIME;
 	if (start(&daemon, config) == 0) {
+		daemon.calls_error = isolate_close_calls();
 		announce(&daemon);
 		upkeep_tick(&daemon.state);
 		daemon.alive_interval_ns = notify_alive_interval_ns();

@@ -7,8 +7,9 @@ import subprocess
 import pytest
 
 from conftest import Overlay
+from lab import keypair
 from lab.daemon import build_folder
-from lab.net import new_folder
+from lab.net import new_folder, wait_for
 
 GROUP = 54321
 STRANGER = 65534
@@ -94,3 +95,58 @@ def test_without_the_group_it_is_root_alone(overlay):
 
 def test_nothing_it_executes_gains_privileges(overlay):
     assert status(overlay.daemons[0].process.pid, "NoNewPrivs") == ["1"]
+
+
+NET_BIND_SERVICE, NET_ADMIN, IPC_LOCK, SYS_NICE, SYS_RESOURCE = (1 << n for n in (10, 12, 14, 23, 24))
+
+
+def tasks(pid):
+    return [int(path.name) for path in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+
+
+@pytest.mark.parametrize("io", ["uring", "poll"])
+def test_the_daemon_keeps_nothing(lab, io):
+    daemon = Overlay(lab, io).daemons[0]
+    for task in tasks(daemon.process.pid):
+        assert status(task, "NoNewPrivs") == ["1"]
+        for kind in ("CapEff", "CapPrm"):
+            left = int(status(task, kind)[0], 16)
+            if not int(status("self", "CapEff")[0], 16) & SYS_RESOURCE:
+                left &= ~(IPC_LOCK | SYS_NICE)  # limits cannot be raised here, so they are kept
+            assert left == NET_BIND_SERVICE | NET_ADMIN
+        for kind in ("CapInh", "CapAmb", "CapBnd"):
+            assert int(status(task, kind)[0], 16) == 0
+        if "system calls not restricted (Operation not supported)" in daemon.log:
+            continue  # a build with a sanitizer
+        assert status(task, "Seccomp") == ["2"], daemon.log
+    assert "system calls not restricted" not in daemon.log or "not supported" in daemon.log
+
+
+@pytest.mark.parametrize("io", ["uring", "poll"])
+def test_a_confined_daemon_does_all_it_did(lab, io):
+    """What needs privilege or a file after the start: port, mark, TAP, route, key file, names."""
+    overlay = Overlay(lab, io)
+    daemon, host = overlay.daemons[0], lab[0]
+    a, b = overlay.containers
+    assert a.ping(b.address)
+    text = daemon.config.read_text()
+    key = next(line for line in text.splitlines() if line.startswith("PrivateKey"))
+    private = daemon.folder / "key"
+    private.write_text(key.split("=", 1)[1].strip() + "\n")
+    private.chmod(0o600)
+    host.bridge("ovl9", address="172.29.1.1/24")
+    port = next(line for line in text.splitlines() if line.startswith("ListenPort"))
+    daemon.write(text.replace(key, "PrivateKeyFile = key\nFwMark = 77").replace(port, "ListenPort = 900")
+                 + "\n[Network]\nName = second\nBridge = ovl9\n[Peer]\nPublicKey = " + keypair()[1]
+                 + "\nEndpoint = localhost:5\nAllowedIPs = 172.29.2.0/24\n")
+    daemon.ctl("reload")
+    assert daemon.show()["device"]["listen_port"] == 900
+    daemon.attached(1)
+    wait_for(lambda: overlay.daemons[1].ctl("show") and a.ping(b.address), 20, "traffic from the new port")
+    daemon.write(text)
+    daemon.ctl("reload")
+    assert "ovl9" not in daemon.ctl("show")
+    assert a.ping(b.address)
+    assert daemon.stop() == 0
+    assert not daemon.socket.exists() and not daemon.uapi.exists()
+    assert not list(daemon.folder.glob("*.lock"))

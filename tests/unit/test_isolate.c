@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is left to who takes the daemon over: a child of the test's gives its
+ * privileges up as the daemon does, with a second thread that runs already, and then
+ * tries things from both.
+ */
+#include "unit.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/if_packet.h>
+#include <linux/io_uring.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "ctl/isolate.h"
+
+/* Exit statuses of the child. */
+#define GOOD          0
+#define NOT_SUPPORTED 1
+#define FAILED        2
+
+static int write_file(void)
+{
+	return open("/tmp/test_isolate.made", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+
+static int cut_file(void)
+{
+	return open("/etc/hostname", O_RDWR | O_TRUNC | O_CLOEXEC);
+}
+
+static int nameless_file(void)
+{
+	return open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+}
+
+static int make_folder(void)
+{
+	return mkdir("/tmp/test_isolate.folder", 0700);
+}
+
+static int move_file(void)
+{
+	return rename("/tmp/test_isolate.none", "/tmp/test_isolate.other");
+}
+
+static int change_mode(void)
+{
+	return chmod("/etc/hostname", 0666);
+}
+
+static int execute(void)
+{
+	char *const none[] = { NULL };
+
+	return execve("/bin/sh", none, none);
+}
+
+static int execute_open(void)
+{
+	return (int)syscall(SYS_execveat, 0, "/bin/sh", NULL, NULL, 0);
+}
+
+static int fork_off(void)
+{
+	return (int)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+
+static int raw_socket(void)
+{
+	return socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+}
+
+static int packet_socket(void)
+{
+	return socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+}
+
+static int netfilter_socket(void)
+{
+	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+}
+
+static int crypto_socket(void)
+{
+	return socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+}
+
+static int load_module(void)
+{
+	return (int)syscall(SYS_init_module, NULL, 0, "");
+}
+
+static int load_open_module(void)
+{
+	return (int)syscall(SYS_finit_module, 0, "", 0);
+}
+
+static int load_program(void)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+}
+
+static int trace_parent(void)
+{
+	return (int)ptrace(PTRACE_SEIZE, getppid(), NULL, NULL);
+}
+
+static int read_parent(void)
+{
+	return (int)syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0);
+}
+
+static int kill_parent(void)
+{
+	return kill(getppid(), 0);
+}
+
+static int limit_parent(void)
+{
+	struct rlimit limit;
+
+	return prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit);
+}
+
+static int make_ring(void)
+{
+	struct io_uring_params params;
+
+	memset(&params, 0, sizeof(params));
+	return (int)syscall(SYS_io_uring_setup, 1, &params);
+}
+
+static int register_with_ring(void)
+{
+	return (int)syscall(SYS_io_uring_register, 0, IORING_REGISTER_PERSONALITY, NULL, 0);
+}
+
+static int make_code(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+	            0) == MAP_FAILED
+	               ? -1
+	               : 0;
+}
+
+static int turn_into_code(void)
+{
+	static char page[8192] __attribute__((aligned(4096)));
+
+	return mprotect(page, 4096, PROT_READ | PROT_EXEC);
+}
+
+static int mount_something(void)
+{
+	return mount("none", "/tmp", "tmpfs", 0, NULL);
+}
+
+static int enter_namespace(void)
+{
+	return unshare(CLONE_NEWUSER);
+}
+
+static int change_user(void)
+{
+	return (int)syscall(SYS_setuid, 1);
+}
+
+static int steal_input(void)
+{
+	char byte = 'x';
+
+	return ioctl(0, TIOCSTI, &byte);
+}
+
+/* Each has to fail, by EPERM. */
+static const struct {
+	const char *name;
+	int (*try)(void);
+} attempts[] = {
+	{ "create a file", write_file },
+	{ "cut a file off", cut_file },
+	{ "make a nameless file", nameless_file },
+	{ "make a folder", make_folder },
+	{ "move a file", move_file },
+	{ "change a file's mode", change_mode },
+	{ "execute a program", execute },
+	{ "execute an open program", execute_open },
+	{ "fork", fork_off },
+	{ "make a raw socket", raw_socket },
+	{ "make a packet socket", packet_socket },
+	{ "make a netfilter socket", netfilter_socket },
+	{ "make a crypto socket", crypto_socket },
+	{ "load a module", load_module },
+	{ "load an open module", load_open_module },
+	{ "load a BPF program", load_program },
+	{ "trace another process", trace_parent },
+	{ "read another process", read_parent },
+	{ "signal another process", kill_parent },
+	{ "look at another's limits", limit_parent },
+	{ "make an io_uring", make_ring },
+	{ "register with an io_uring", register_with_ring },
+	{ "map memory to execute", make_code },
+	{ "make memory executable", turn_into_code },
+	{ "mount", mount_something },
+	{ "enter a namespace", enter_namespace },
+	{ "change the user", change_user },
+	{ "put words into a terminal", steal_input },
+};
+#define ATTEMPTS (sizeof(attempts) / sizeof(attempts[0]))
+
+static int try_all(void)
+{
+	int status = GOOD;
+
+	for (size_t i = 0; i < ATTEMPTS; i++) {
+		errno = 0;
+		if (attempts[i].try() >= 0 || errno != EPERM) {
+			fprintf(stderr, "not refused: to %s (errno %d)\n", attempts[i].name, errno);
+			status = FAILED;
+		}
+	}
+	return status;
+}
+
+/* A thread that ran before the calls were closed: it waits for a byte, then tries as well. */
+static void *other_thread(void *arg)
+{
+	char byte;
+	const int *from = arg;
+
+	if (read(*from, &byte, 1) != 1)
+		return (void *)1;
+	return try_all() == GOOD ? NULL : (void *)1;
+}
+
+/* What the daemon goes on doing. */
+static bool works(void)
+{
+	char text[64];
+	int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC), udp, netlink;
+	void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	return file >= 0 && read(file, text, sizeof(text)) > 0 && memory != MAP_FAILED &&
+	       udp >= 0 && netlink >= 0 && close(udp) == 0 && close(netlink) == 0;
+}
+
+static int confined(void)
+{
+	pthread_t other;
+	int ends[2], err;
+	void *other_failed;
+
+	if (isolate_drop_capabilities() || pipe(ends) < 0 ||
+	    pthread_create(&other, NULL, other_thread, &ends[0]))
+		return FAILED;
+	err = isolate_close_calls();
+	if (write(ends[1], "", 1) != 1 && !err)
+		return FAILED;
+	if (err == -EOPNOTSUPP)
+		return NOT_SUPPORTED;
+	if (err || !works() || try_all() != GOOD)
+		return FAILED;
+	return pthread_join(other, &other_failed) || other_failed ? FAILED : GOOD;
+}
+
+static int run_child(int (*child)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(child());
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void everything_else_is_refused(void **state)
+{
+	int status = run_child(confined);
+
+	(void)state;
+	if (status == NOT_SUPPORTED)
+		skip();
+	assert_int_equal(status, GOOD);
+}
+
+static int capabilities_left(void)
+{
+	bool raises = capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_RESOURCE);
+
+	if (isolate_drop_capabilities() || capng_get_caps_process() < 0)
+		return FAILED;
+	for (unsigned int cap = 0; cap <= CAP_LAST_CAP; cap++) {
+		bool kept = cap == CAP_NET_ADMIN || cap == CAP_NET_BIND_SERVICE;
+
+		/* Kept where limits cannot be raised. */
+		kept |= !raises && (cap == CAP_SYS_NICE || cap == CAP_IPC_LOCK);
+
+		if (!kept && (capng_have_capability(CAPNG_EFFECTIVE, cap) ||
+		              capng_have_capability(CAPNG_PERMITTED, cap) ||
+		              capng_have_capability(CAPNG_INHERITABLE, cap)))
+			return FAILED;
+	}
+	return GOOD;
+}
+
+static void only_what_the_verbs_need_is_left(void **state)
+{
+	(void)state;
+	assert_int_equal(run_child(capabilities_left), GOOD);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(everything_else_is_refused),
+		cmocka_unit_test(only_what_the_verbs_need_is_left),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
