@@ -26,7 +26,8 @@ static uint32_t second(uint64_t frames, uint64_t empty, unsigned int queues)
 	const uint32_t before = queue.length;
 	bool changed;
 
-	changed = tap_queue_look(&queue, now += SECOND_NS, taken += frames, emptied += empty, queues);
+	changed =
+		tap_queue_look(&queue, now += SECOND_NS, taken += frames, emptied += empty, queues);
 	assert_true(changed == (queue.length != before));
 	return queue.length;
 }
@@ -77,7 +78,8 @@ static void looks_at_once_are_none(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 10; i++)
-		assert_false(tap_queue_look(&queue, now + (unsigned int)i, taken + 20000, emptied, 1));
+		assert_false(
+			tap_queue_look(&queue, now + (unsigned int)i, taken + 20000, emptied, 1));
 	assert_int_equal(second(20000, 0, 1), 40);
 }
 
