@@ -26,6 +26,8 @@ enum right { RIGHT_NONE, RIGHT_READ, RIGHT_CHANGE };
 struct client {
 	int fd; /* -1: free */
 	enum right right;
+	int passed; /* the descriptor that came with what is in @in; -1: none */
+	void *held; /* by answer_passed() */
 	bool closing; /* after the reply is sent */
 	uint64_t since_ns; /* the last time it moved on */
 	struct buffer in;
@@ -150,6 +152,11 @@ static void drop_client(struct listener *listener, struct client *client)
 		return;
 	close(client->fd);
 	client->fd = -1;
+	if (client->passed >= 0)
+		close(client->passed);
+	if (client->held)
+		listener->ops->gone(listener->arg, client->held);
+	client->held = NULL;
 	listener->total -= client->in.len;
 	buffer_fini(&client->in);
 	buffer_fini(&client->out);
@@ -184,7 +191,7 @@ static struct client *find_place(struct listener *listener)
 
 		if (client->fd < 0)
 			return client;
-		if (!client->in.len && !client->out.len &&
+		if (!client->in.len && !client->out.len && !client->held &&
 		    listener->now_ns - client->since_ns >= PATIENCE_NS &&
 		    (!idle || client->since_ns < idle->since_ns))
 			idle = client;
@@ -258,7 +265,7 @@ static void accept_client(struct listener *listener, uint64_t now_ns)
 		return;
 	}
 	drop_client(listener, client);
-	*client = (struct client){ .fd = fd, .right = right, .since_ns = now_ns };
+	*client = (struct client){ .fd = fd, .passed = -1, .right = right, .since_ns = now_ns };
 	buffer_init(&client->in, right == RIGHT_CHANGE ? listener->ops->request_max
 	                                               : listener->ops->reader_request_max);
 	buffer_init(&client->out, listener->ops->reply_max);
@@ -299,6 +306,22 @@ static size_t find_end(struct client *client, const char *end)
 	return 0;
 }
 
+/* The first request, of @len bytes. False: drop the client. */
+static bool answer_request(struct listener *listener, struct client *client, size_t len)
+{
+	const struct listener_ops *ops = listener->ops;
+	const struct listener_passed passed = {
+		.fd = client->passed, .client = client->fd, .request = client->in.data, .len = len
+	};
+
+	if (client->right != RIGHT_CHANGE)
+		return ops->answer_reader(listener->arg, client->in.data, len, &client->out);
+	if (passed.fd < 0)
+		return ops->answer(listener->arg, client->in.data, len, &client->out);
+	client->passed = -1;
+	return ops->answer_passed(listener->arg, &passed, &client->out, &client->held);
+}
+
 /* Answers what is complete; one at a time, since the next may depend on it. */
 static void answer_requests(struct listener *listener, struct client *client, uint64_t now_ns)
 {
@@ -306,13 +329,7 @@ static void answer_requests(struct listener *listener, struct client *client, ui
 
 	while (client->fd >= 0 && client->in.len && !client->out.len &&
 	       (len = find_end(client, listener->ops->end)) > 0) {
-		const struct listener_ops *ops = listener->ops;
-		bool keep = client->right == RIGHT_CHANGE
-		                    ? ops->answer(listener->arg, client->in.data, len, &client->out)
-		                    : ops->answer_reader(listener->arg, client->in.data, len,
-		                                         &client->out);
-
-		if (!keep || client->out.failed) {
+		if (!answer_request(listener, client, len) || client->out.failed) {
 			drop_client(listener, client);
 			return;
 		}
@@ -324,6 +341,35 @@ static void answer_requests(struct listener *listener, struct client *client, ui
 			buffer_consume(&client->in, len);
 		send_reply(listener, client, now_ns);
 	}
+}
+
+/*
+ * recv(), and a descriptor that comes along. Of who has one here or holds something
+ * already none is taken, and the kernel closes what does not fit.
+ */
+static ssize_t receive(const struct listener *listener, struct client *client, void *data,
+                       size_t len)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = data, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	const struct cmsghdr *cmsg;
+	ssize_t n;
+
+	if (listener->ops->answer_passed && client->right == RIGHT_CHANGE && client->passed < 0 &&
+	    !client->held) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+	}
+	n = recvmsg(client->fd, &msg, MSG_CMSG_CLOEXEC);
+	cmsg = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+	if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS &&
+	    cmsg->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&client->passed, CMSG_DATA(cmsg), sizeof(int));
+	return n;
 }
 
 static void read_request(struct listener *listener, struct client *client, uint64_t now_ns)
@@ -346,7 +392,7 @@ static void read_request(struct listener *listener, struct client *client, uint6
 			drop_client(listener, client);
 		return;
 	}
-	ssize_t n = recv(client->fd, client->in.data + client->in.len, room, 0);
+	ssize_t n = receive(listener, client, client->in.data + client->in.len, room);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -390,10 +436,12 @@ void listener_tick(struct listener *listener, uint64_t now_ns)
 	listener->starved = false;
 	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
 		struct client *client = &listener->clients[i];
-		uint64_t seconds =
-			client->in.len || client->out.len ? LISTENER_REQUEST_S : LISTENER_IDLE_S;
+		bool busy = client->in.len || client->out.len;
+		uint64_t seconds = busy ? LISTENER_REQUEST_S : LISTENER_IDLE_S;
 
-		if (client->fd >= 0 && now_ns - client->since_ns > seconds * SECOND_NS)
+		if (client->fd < 0 || (client->held && !busy))
+			continue;
+		if (now_ns - client->since_ns > seconds * SECOND_NS)
 			drop_client(listener, client);
 	}
 }

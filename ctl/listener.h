@@ -26,6 +26,14 @@
 struct listener;
 struct pollfd;
 
+/* A request, and the descriptor that came with it. */
+struct listener_passed {
+	int fd;
+	int client;
+	char *request;
+	size_t len;
+};
+
 struct listener_ops {
 	const char *end; /* a request ends behind this */
 	size_t request_max; /* of one request, its end included; */
@@ -35,6 +43,15 @@ struct listener_ops {
 	bool (*answer)(void *arg, char *request, size_t len, struct buffer *reply);
 	/* The same for who may look but change nothing; NULL: such clients are not let in. */
 	bool (*answer_reader)(void *arg, char *request, size_t len, struct buffer *reply);
+	/*
+	 * The same for a request that came with a descriptor, of who may change things: the
+	 * descriptor is taken over; @client is the connection's, to ask the kernel who it is.
+	 * *@held, when set, is given back by gone() once the client has gone, which is not
+	 * dropped for its silence until then. NULL: descriptors are not taken.
+	 */
+	bool (*answer_passed)(void *arg, const struct listener_passed *passed, struct buffer *reply,
+	                      void **held);
+	void (*gone)(void *arg, void *held);
 	/* Said to who sent more than request_max; may be NULL. */
 	void (*refuse)(struct buffer *reply);
 	size_t reader_request_max; /* of theirs: they need no long ones, and share total_max */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -40,12 +41,40 @@ static void refuse(struct buffer *reply)
 	buffer_append(reply, "too long\n", 9);
 }
 
+/* Tells what the passed pipe held, and holds the number of it; "mute" as above. */
+static unsigned int held, gone_count;
+
+static bool answer_passed(void *arg, const struct listener_passed *passed, struct buffer *reply,
+                          void **hold)
+{
+	char text[64] = "";
+	ssize_t n = read(passed->fd, text, sizeof(text) - 1);
+
+	assert_ptr_equal(arg, &answered);
+	assert_true(n > 0 && passed->client >= 0);
+	close(passed->fd);
+	*hold = &held;
+	held++;
+	return passed->len != 5 &&
+	       buffer_printf(reply, "%.*s%s", (int)passed->len, passed->request, text);
+}
+
+static void gone(void *arg, void *hold)
+{
+	assert_ptr_equal(arg, &answered);
+	assert_ptr_equal(hold, &held);
+	held--;
+	gone_count++;
+}
+
 static const struct listener_ops ops = {
 	.end = "\n",
 	.request_max = 64,
 	.total_max = 4096,
 	.reply_max = 4u << 20,
 	.answer = answer,
+	.answer_passed = answer_passed,
+	.gone = gone,
 	.refuse = refuse,
 };
 
@@ -327,6 +356,103 @@ static void test_starved(void **state)
 	listener_close(listener);
 }
 
+/* A request, and a pipe that has "DATA" in it. The other end stays. */
+static int say_passing(int fd, const char *text)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .bytes = { 0 } };
+	char copy[64];
+	struct iovec iov = { .iov_base = copy, .iov_len = strlen(text) };
+	struct msghdr msg = { .msg_iov = &iov,
+		              .msg_iovlen = 1,
+		              .msg_control = &control,
+		              .msg_controllen = sizeof(control) };
+	int ends[2];
+
+	strcpy(copy, text);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "DATA\n", 5), 5);
+	*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+		                                 .cmsg_type = SCM_RIGHTS,
+		                                 .cmsg_len = CMSG_LEN(sizeof(int)) };
+	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &ends[0], sizeof(int));
+	assert_int_equal(sendmsg(fd, &msg, MSG_NOSIGNAL), strlen(text));
+	close(ends[0]);
+	return ends[1];
+}
+
+/* Nobody but the test has the pipe any more. */
+static void expect_closed(int end)
+{
+	signal(SIGPIPE, SIG_IGN);
+	assert_int_equal(write(end, "x", 1), -1);
+	assert_int_equal(errno, EPIPE);
+	close(end);
+}
+
+static void test_passing(void **state)
+{
+	struct listener *listener = open_listener();
+	int fd = connect_client(), other = connect_client(), ends[4], fds[LISTENER_CLIENTS_MAX];
+
+	(void)state;
+	ends[0] = say_passing(fd, "hello\n");
+	turn(listener);
+	expect(fd, "hello\nDATA\n");
+	expect_closed(ends[0]);
+	assert_int_equal(held, 1);
+	/* Who holds something may be silent for ever, and no rush of others takes its place. */
+	now_ns += 2 * LISTENER_IDLE_S * SECOND_NS;
+	listener_tick(listener, now_ns);
+	assert_true(is_quiet(fd));
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
+		fds[i] = connect_client();
+		turn(listener);
+		now_ns += SECOND_NS;
+	}
+	assert_true(is_quiet(fd));
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++)
+		close(fds[i]);
+	turn(listener);
+	/* It gets answers as ever; a second descriptor is not taken. */
+	ends[1] = say_passing(fd, "again\n");
+	turn(listener);
+	expect(fd, "again\n");
+	expect_closed(ends[1]);
+	assert_int_equal(gone_count, 0);
+	close(fd);
+	turn(listener);
+	assert_int_equal(gone_count, 1);
+
+	/* Dropped for its request, dropped in the middle of one, and at the end of all. */
+	close(other);
+	fd = connect_client();
+	turn(listener);
+	ends[2] = say_passing(fd, "drop\n");
+	turn(listener);
+	assert_true(is_dropped(fd));
+	assert_int_equal(gone_count, 2);
+	close(fd);
+	fd = connect_client();
+	turn(listener);
+	ends[3] = say_passing(fd, "half");
+	turn(listener);
+	close(fd);
+	turn(listener);
+	expect_closed(ends[2]);
+	expect_closed(ends[3]);
+	fd = connect_client();
+	turn(listener);
+	close(say_passing(fd, "stays\n"));
+	turn(listener);
+	listener_close(listener);
+	assert_int_equal(gone_count, 3);
+	assert_int_equal(held, 0);
+	close(fd);
+}
+
 /* Requests of all clients together have a bound too. */
 static void test_total(void **state)
 {
@@ -400,8 +526,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests), cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_slow),     cmocka_unit_test(test_many),
-		cmocka_unit_test(test_rush), cmocka_unit_test(test_all_busy), cmocka_unit_test(test_total),
-		cmocka_unit_test(test_path),     cmocka_unit_test(test_starved),
+		cmocka_unit_test(test_rush),     cmocka_unit_test(test_all_busy),
+		cmocka_unit_test(test_total),    cmocka_unit_test(test_path),
+		cmocka_unit_test(test_starved),  cmocka_unit_test(test_passing),
 	};
 	int failed;
 
