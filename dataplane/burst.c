@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "dataplane/capture.h"
 #include "dataplane/handshake.h"
 
 /* Outer traffic class of handshake messages: AF41, as WireGuard marks them. */
@@ -395,4 +396,6 @@ void burst_drop(struct burst *burst, struct peer *peer, struct network *network,
 		stats_add(&network->drops[reason], n);
 	recorder_drop(&burst->device->recorder, reason, burst->now_ns, peer, network,
 	              &burst->current);
+	if (burst->captures)
+		capture_drop(burst, peer, network, reason);
 }

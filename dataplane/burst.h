@@ -34,6 +34,7 @@
 #include "dataplane/ring.h"
 #include "dataplane/segment.h"
 
+struct capture;
 struct handshake_queue;
 
 #define BURST_BUFFER    (SEGMENT_ROOM + 512u * 1024)
@@ -79,6 +80,9 @@ struct burst {
 	void *flush_arg;
 	/* What is under way just now, for the flight recorder; of no kind: nothing, or many things. */
 	struct recorder_subject current;
+	struct capture *captures; /* that are on: capture.h; NULL: none, as nearly always */
+	uint64_t captured_ns; /* what time they are told, wall clock */
+	enum drop captured_reason; /* the plaintext under way was dropped for it */
 
 	uint8_t *buffer; /* BURST_BUFFER bytes */
 	uint32_t used;

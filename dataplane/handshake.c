@@ -5,6 +5,7 @@
 #include <string.h>
 #include "crypto/secret.h"
 #include "dataplane/burst.h"
+#include "dataplane/capture.h"
 #include "dataplane/device.h"
 #include "dataplane/peer.h"
 #include "dataplane/tx.h"
@@ -162,6 +163,8 @@ void handshake_initiate(struct burst *burst, struct peer *peer, bool retry)
 		goto out;
 	}
 	cookie_add_macs(&peer->cookie, &msg, sizeof(msg), burst->now_ns);
+	if (burst->captures)
+		capture_key(burst, peer, ephemeral);
 	peer->initiation_sent_ns = burst->now_ns;
 	made = true;
 out:
@@ -346,6 +349,8 @@ static enum noise_verdict make_answer(struct burst *burst, struct peer *peer,
 	fresh_key(device, ephemeral);
 	index = fresh_index(device, entry, INDEX_ANSWER);
 	verdict = noise_create_response(handshake, ephemeral, index, &answer->response);
+	if (verdict == NOISE_OK && burst->captures)
+		capture_key(burst, peer, ephemeral);
 	secret_wipe(ephemeral, sizeof(ephemeral));
 	if (verdict == NOISE_OK && !begin_session(burst, peer, handshake, entry, false))
 		verdict = NOISE_BAD;

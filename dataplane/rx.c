@@ -12,6 +12,7 @@
 #include <string.h>
 #include "dataplane/announce.h"
 #include "dataplane/burst.h"
+#include "dataplane/capture.h"
 #include "dataplane/device.h"
 #include "dataplane/echo.h"
 #include "dataplane/handshake.h"
@@ -299,8 +300,10 @@ static void open_run(struct burst *burst, const struct ring_event *event, uint32
                      struct session_op *ops, unsigned int n)
 {
 	struct inbound in = { .burst = burst, .event = event };
+	const bool captured = burst->captures;
 	struct index_entry *entry;
 	struct peer_keypair *kp;
+	uint8_t *plaintext;
 	uint64_t highest;
 
 	set_message(burst, event, &ops[0]);
@@ -322,9 +325,11 @@ static void open_run(struct burst *burst, const struct ring_event *event, uint32
 	for (unsigned int i = 0; i < n; i++) {
 		switch (ops[i].verdict) {
 		case SESSION_OK:
+			plaintext = ops[i].packet + sizeof(struct message_data);
 			if (ops[i].len)
-				rx_plaintext(&in, ops[i].packet + sizeof(struct message_data),
-				             ops[i].len);
+				rx_plaintext(&in, plaintext, ops[i].len);
+			if (captured)
+				capture_plaintext(burst, in.peer, plaintext, ops[i].len);
 			break;
 		case SESSION_REPLAY:
 			set_message(burst, event, &ops[i]);

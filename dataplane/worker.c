@@ -29,6 +29,7 @@
 #include <time.h>
 #include "dataplane/announce.h"
 #include "dataplane/burst.h"
+#include "dataplane/capture.h"
 #include "dataplane/handshake.h"
 #include "dataplane/neigh.h"
 #include "dataplane/pace.h"
@@ -76,6 +77,8 @@ static void flush(struct burst *burst, void *arg)
 	struct ring_write *writes;
 	unsigned int n;
 
+	if (burst->captures)
+		capture_packets(burst);
 	burst_seal(burst);
 	n = coalesce_finish(burst->coalesce, &writes);
 	if (burst->send_count)
@@ -86,6 +89,8 @@ static void flush(struct burst *burst, void *arg)
 		ring_write(worker->ring, burst->frames, burst->frame_count);
 	if (burst->send_count || burst->frame_count || n)
 		ring_flush(worker->ring);
+	if (burst->captures)
+		capture_sends(burst);
 	burst_account_writes(burst, writes, n);
 	burst_account(burst);
 	burst_reset(burst);
@@ -182,6 +187,8 @@ uint64_t worker_round(struct worker *worker, uint64_t deadline_ns)
 	burst->view = atomic_load_explicit(&device->view, memory_order_acquire);
 	worker->woken_ns = burst->now_ns;
 	worker->packets = worker->bytes = 0;
+	if (burst->captures)
+		capture_datagrams(burst, worker->events, n);
 	for (unsigned int i = 0; i < n; i++)
 		run_event(worker, &worker->events[i]);
 	timers_run(burst);
@@ -433,6 +440,31 @@ int worker_set_pace(struct worker *worker, bool realtime, uint64_t busy_poll_ns)
 	};
 
 	return worker_call(worker, take_pace, &call);
+}
+
+void worker_add_capture(struct worker *worker, struct capture *capture)
+{
+	capture->next = worker->burst->captures;
+	worker->burst->captures = capture;
+}
+
+void worker_remove_capture(struct worker *worker, const struct capture *capture)
+{
+	struct capture **at = &worker->burst->captures;
+
+	while (*at && *at != capture)
+		at = &(*at)->next;
+	if (*at)
+		*at = capture->next;
+}
+
+void worker_want_session(struct worker *worker, const uint8_t public_key[KEY_SIZE])
+{
+	struct burst *burst = worker->burst;
+	struct peer *peer = view_find_peer(burst->view, public_key);
+
+	if (peer)
+		handshake_want(burst, peer);
 }
 
 void worker_kick(struct worker *worker)

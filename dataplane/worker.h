@@ -12,6 +12,7 @@
 #include "dataplane/device.h"
 #include "dataplane/ring.h"
 
+struct capture;
 struct worker;
 
 enum worker_io { WORKER_IO_AUTO, WORKER_IO_URING, WORKER_IO_POLL };
@@ -41,6 +42,14 @@ int worker_call(struct worker *worker, int (*fn)(struct ring *ring, void *arg), 
  * needed for the priority; without it all goes on as before.
  */
 int worker_set_pace(struct worker *worker, bool realtime, uint64_t busy_poll_ns);
+/*
+ * On the worker's own thread, by worker_call(), or where it has none. The capture lasts
+ * until it was removed.
+ */
+void worker_add_capture(struct worker *worker, struct capture *capture);
+void worker_remove_capture(struct worker *worker, const struct capture *capture);
+/* Likewise, and then worker_kick(): a new session with that peer, if it can be had. */
+void worker_want_session(struct worker *worker, const uint8_t public_key[KEY_SIZE]);
 /* Makes a sleeping worker look at timers that were set by another thread. */
 void worker_kick(struct worker *worker);
 
