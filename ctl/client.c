@@ -5,6 +5,7 @@
 #include <glob.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,15 +173,39 @@ static int connect_selected(void)
 	return connect_named(path);
 }
 
-static int send_all(int fd, const char *data, size_t len)
+/* A descriptor goes along with the first byte; -1: none. */
+static ssize_t send_some(int fd, const char *data, size_t len, int passed)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .bytes = { 0 } };
+	struct iovec iov = { .iov_base = (char *)(uintptr_t)data, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cmsg;
+
+	if (passed < 0)
+		return send(fd, data, len, MSG_NOSIGNAL);
+	msg.msg_control = &control;
+	msg.msg_controllen = sizeof(control);
+	cmsg = CMSG_FIRSTHDR(&msg);
+	*cmsg = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+		                  .cmsg_type = SCM_RIGHTS,
+		                  .cmsg_len = CMSG_LEN(sizeof(int)) };
+	memcpy(CMSG_DATA(cmsg), &passed, sizeof(int));
+	return sendmsg(fd, &msg, MSG_NOSIGNAL);
+}
+
+static int send_all(int fd, const char *data, size_t len, int passed)
 {
 	while (len) {
-		ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+		ssize_t n = send_some(fd, data, len, passed);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
+		passed = -1;
 		data += n;
 		len -= (size_t)n;
 	}
@@ -206,9 +231,9 @@ static int receive_line(int fd, struct buffer *line)
 	}
 }
 
-static int exchange(int fd, const struct buffer *request, struct buffer *line)
+static int exchange(int fd, const struct buffer *request, int passed, struct buffer *line)
 {
-	int ret = send_all(fd, request->data, request->len);
+	int ret = send_all(fd, request->data, request->len, passed);
 
 	if (!ret)
 		ret = receive_line(fd, line);
@@ -233,7 +258,8 @@ static int judge(json_t *answer, json_t **reply)
 	return status == OVLCTL_USAGE ? OVLCTL_USAGE : OVLCTL_FAILED;
 }
 
-int client_call(json_t *request, json_t **reply)
+/* @connection may be NULL: it is closed. */
+static int call(json_t *request, int passed, json_t **reply, int *connection)
 {
 	struct buffer out, line;
 	int status = OVLCTL_FAILED, fd;
@@ -252,13 +278,26 @@ int client_call(json_t *request, json_t **reply)
 	fd = connect_selected();
 	if (fd < 0)
 		goto out;
-	if (exchange(fd, &out, &line) == 0)
+	if (exchange(fd, &out, passed, &line) == 0)
 		status = judge(json_loadb(line.data, line.len, 0, NULL), reply);
-	close(fd);
+	if (connection && status == OVLCTL_OK)
+		*connection = fd;
+	else
+		close(fd);
 out:
 	buffer_fini(&out);
 	buffer_fini(&line);
 	return status;
+}
+
+int client_call(json_t *request, json_t **reply)
+{
+	return call(request, -1, reply, NULL);
+}
+
+int client_call_passing(json_t *request, int passed, json_t **reply, int *connection)
+{
+	return call(request, passed, reply, connection);
 }
 
 int client_do(json_t *request)

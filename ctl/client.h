@@ -19,6 +19,11 @@ const char *client_command(void);
  * status; *@reply is a new reference when that is OVLCTL_OK, and not set otherwise.
  */
 int client_call(json_t *request, json_t **reply);
+/*
+ * The same for a request that comes with descriptor @passed, and is served as long as
+ * *@connection is kept; the caller closes both.
+ */
+int client_call_passing(json_t *request, int passed, json_t **reply, int *connection);
 /* The same when only success counts. */
 int client_do(json_t *request);
 

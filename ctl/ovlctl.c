@@ -10,6 +10,18 @@
 #include "ctl/text.h"
 
 static const struct command commands[] = {
+	{ "capture", "[PEER|NETWORK] [-w FILE] [--inner] [--outer] [--keys] [-s BYTES] [-c N]",
+	  "packets on their way, as pcapng for Wireshark",
+	  "  -w FILE    where to; \"-\", or none: standard output, for | wireshark -k -i -\n"
+	  "  --inner    what containers send and get, before it is sealed, after it was opened:\n"
+	  "             captured unless only --outer is given\n"
+	  "  --outer    the datagrams between the hosts\n"
+	  "  --keys     the ephemeral keys of handshakes made meanwhile, with --outer: Wireshark\n"
+	  "             decrypts by them and this host's private key\n"
+	  "  -s BYTES   of each packet at most: 128 are enough for headers\n"
+	  "  -c N       ends after so many packets\n"
+	  "Dropped packets are there with the reason as their comment. For root alone.\n",
+	  cmd_capture },
 	{ "check", "FILE [--bridge NAME]", "check a configuration file",
 	  "Reads FILE as ovltund does and says what it would do, or what is wrong with it.\n"
 	  "  --bridge NAME  for a file of wg's, which has no [Network]\n",

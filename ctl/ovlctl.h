@@ -31,6 +31,8 @@ int ovlctl_usage(const char *name);
 int cmd_genkey(int argc, char **argv);
 int cmd_genpsk(int argc, char **argv);
 int cmd_pubkey(int argc, char **argv);
+/* cmd_capture.c */
+int cmd_capture(int argc, char **argv);
 /* cmd_check.c */
 int cmd_check(int argc, char **argv);
 /* cmd_doctor.c */

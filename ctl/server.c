@@ -25,6 +25,9 @@
  *	             mac, of an address: left out, the one it is known with
  *	fdb-del      network, station: static or not
  *	fdb-list     network (may be left out)  →  networks (show.c)
+ *	capture      layout, inner, outer, keys (true or false), snaplen; of: a network or a
+ *	             peer, left out: all. Sent with a memfd (capture.h)  →  rings,
+ *	             ring_size, network or peer that it is of. On until the client goes
  *	reload       →  dropped: texts; dropped_count, peers_added, peers_removed,
  *	             peers_changed, networks_added, networks_removed;
  *	             workers_next, when the next start will have another number
@@ -38,7 +41,7 @@
  *	             texts
  *
  * Root may ask for all of it, members of the group "ovltun" for what is marked →
- * above, but for reload and sync: what only looks.
+ * above, but for reload, sync and capture: what only looks, and at no content.
  *
  * "peer" is a name, a key, or the unambiguous beginning of a key. A reply to what
  * failed is {"ok": false, "error": one line, "exit": the tool's exit status: 2
@@ -50,7 +53,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "ctl/apply.h"
+#include "ctl/capture.h"
 #include "ctl/events.h"
 #include "ctl/json_memory.h"
 #include "ctl/reload.h"
@@ -625,17 +630,30 @@ static json_t *neigh(struct state *state, const json_t *request)
 	return show_neighbours(state);
 }
 
+static json_t *capture_alone(struct state *state, const json_t *request)
+{
+	(void)state;
+	(void)request;
+	return usage("a capture comes with memory to write to");
+}
+
 static const struct {
 	const char *name;
 	json_t *(*reply)(struct state *state, const json_t *request);
 	bool (*put)(struct state *state, struct buffer *out); /* instead, for long ones */
 	bool reads; /* and changes nothing, tells no secret: for the group, too */
 } commands[] = {
-	{ "show", NULL, show_put_state, true },   { "drops", drops, NULL, true },
-	{ "drops-last", drops_last, NULL, true }, { "events", events, NULL, true },
-	{ "neigh", neigh, NULL, true },           { "traffic", NULL, show_put_traffic, true },
-	{ "route-get", route_get, NULL, true },   { "route-list", NULL, show_put_routes, true },
-	{ "reload", reload, NULL, false },        { "sync", server_sync, NULL, false },
+	{ "show", NULL, show_put_state, true },
+	{ "drops", drops, NULL, true },
+	{ "drops-last", drops_last, NULL, true },
+	{ "events", events, NULL, true },
+	{ "neigh", neigh, NULL, true },
+	{ "traffic", NULL, show_put_traffic, true },
+	{ "route-get", route_get, NULL, true },
+	{ "route-list", NULL, show_put_routes, true },
+	{ "reload", reload, NULL, false },
+	{ "sync", server_sync, NULL, false },
+	{ "capture", capture_alone, NULL, false },
 	{ "fdb-list", fdb_show, NULL, true },
 };
 
@@ -716,6 +734,44 @@ static bool answer(void *arg, char *request, size_t len, struct buffer *reply)
 	return server_reply(arg, request, len, reply);
 }
 
+/* Captures: the only request that comes with a descriptor */
+
+static bool answer_passed(void *arg, const struct listener_passed *passed, struct buffer *out,
+                          void **held)
+{
+	json_t *request =
+		json_memory_count(passed->request, passed->len) > SERVER_VALUES_MAX
+			? NULL
+			: json_loadb(passed->request, passed->len, JSON_REJECT_DUPLICATES, NULL);
+	const char *name = json_string_value(json_object_get(request, "do"));
+	const struct capture_order order = { .request = request,
+		                             .memory = passed->fd,
+		                             .client = passed->client };
+	struct capture_run *run = NULL;
+	char error[CAPTURE_ERROR_MAX];
+	json_t *reply = NULL;
+
+	if (!name || strcmp(name, "capture") != 0) {
+		reply = usage("only a capture comes with a descriptor");
+	} else {
+		int ret = capture_begin(arg, &order, &run, &reply, error);
+
+		if (ret)
+			reply = server_error(ret == -EINVAL ? SERVER_EXIT_USAGE
+			                                    : SERVER_EXIT_RUNTIME,
+			                     "%s", error);
+	}
+	json_decref(request);
+	close(passed->fd);
+	*held = run;
+	return put_reply(reply, out);
+}
+
+static void gone(void *arg, void *held)
+{
+	capture_end(arg, held);
+}
+
 static void refuse(struct buffer *reply)
 {
 	(void)put_reply(usage("a request has at most %u bytes, of who may only look %u",
@@ -731,6 +787,8 @@ const struct listener_ops server_ops = {
 	.answer = answer,
 	.answer_reader = answer_reader,
 	.reader_request_max = SERVER_READER_REQUEST_MAX,
+	.answer_passed = answer_passed,
+	.gone = gone,
 	.refuse = refuse,
 	.readers = "ovltun",
 };

@@ -100,6 +100,8 @@ struct state {
 	struct events *events; /* what happened lately; NULL: nobody asks */
 	struct stations *stations; /* the watch of bridges' FDBs; NULL: there is none */
 	struct upkeep_question *questions; /* to the resolver, under way */
+	unsigned int captures; /* that are on (capture.h), */
+	unsigned int captures_made; /* and that ever were */
 	uint64_t started_ns;
 	bool paths_changed; /* the host's links or addresses did */
 	size_t next_path; /* upkeep's place in @peers */
