@@ -151,6 +151,7 @@ void session_seal_burst(struct keypair *kp, uint64_t first, struct session_op *o
 unsigned int session_open_burst(struct keypair *kp, struct session_op *ops, unsigned int n)
 {
 	struct aead_op aead[AEAD_BURST_MAX];
+	uint64_t before, jumped;
 	unsigned int good = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -167,6 +168,7 @@ unsigned int session_open_burst(struct keypair *kp, struct session_op *ops, unsi
 		return 0;
 
 	pthread_mutex_lock(&kp->replay_lock);
+	before = kp->replay.next;
 	for (unsigned int i = 0; i < n; i++) {
 		if (!aead[i].ok)
 			continue;
@@ -178,7 +180,8 @@ unsigned int session_open_burst(struct keypair *kp, struct session_op *ops, unsi
 		}
 	}
 	atomic_store_explicit(&kp->highest, kp->replay.next, memory_order_relaxed);
-	atomic_fetch_add_explicit(&kp->received, good, memory_order_relaxed);
+	jumped = (kp->replay.next - before + SESSION_LEAP) / SESSION_JUMP * SESSION_JUMP;
+	atomic_fetch_add_explicit(&kp->received, good + jumped, memory_order_relaxed);
 	pthread_mutex_unlock(&kp->replay_lock);
 	return good;
 }

@@ -26,6 +26,14 @@
 #define SESSION_REJECT_AFTER_NS       180000000000ULL
 /* On receive the initiator rekeys this long after birth: reject - keepalive - rekey timeout. */
 #define SESSION_REKEY_ON_RECEIVE_NS 165000000000ULL
+/*
+ * A key pair that is handed from one life of the daemon to the next goes on that many
+ * counters further on: more than are sealed in a session's time, so that whatever the
+ * last life did, no counter comes twice. A leap of half of it is no loss: it would be
+ * twelve million packets a second for as long as a session lasts.
+ */
+#define SESSION_JUMP (1ULL << 32)
+#define SESSION_LEAP (SESSION_JUMP / 2)
 
 struct keypair {
 	uint8_t send_key[KEY_SIZE];
@@ -35,7 +43,7 @@ struct keypair {
 	uint64_t birth_ns;
 	bool initiator;
 	_Atomic uint64_t send_counter; /* the next to use */
-	_Atomic uint64_t received; /* packets accepted, for the loss estimate */
+	_Atomic uint64_t received; /* packets accepted, and leapt over: for the loss estimate */
 	_Atomic uint64_t highest; /* highest counter accepted plus one, likewise */
 	pthread_mutex_t replay_lock; /* held for one burst's counters */
 	struct replay replay;

@@ -78,6 +78,7 @@ struct ring_ops {
 	void (*write)(struct ring *ring, struct ring_write *writes, unsigned int n);
 	void (*flush)(struct ring *ring);
 	void (*wake)(struct ring *ring);
+	void (*drain)(struct ring *ring);
 	void (*close)(struct ring *ring);
 };
 
@@ -148,6 +149,15 @@ static inline void ring_flush(struct ring *ring)
 static inline void ring_wake(struct ring *ring)
 {
 	ring->ops->wake(ring);
+}
+
+/*
+ * Nothing is received any more; ring_wait() hands out what was received before, without
+ * sleeping, and says by @more whether that was all. Sends and writes go on. For good.
+ */
+static inline void ring_drain(struct ring *ring)
+{
+	ring->ops->drain(ring);
 }
 
 static inline void ring_close(struct ring *ring)

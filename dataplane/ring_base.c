@@ -141,7 +141,7 @@ static unsigned int base_wait(struct ring *ring, uint64_t deadline_ns, struct ri
 	struct ring_base *base = base_of(ring);
 	unsigned int n = 0;
 
-	if (base->batch_next == base->batch_count) {
+	if (base->batch_next == base->batch_count && !base->draining) {
 		bool over = false;
 		int tries = 2; /* one that finds nothing, or only what is to be dropped */
 
@@ -269,6 +269,20 @@ static int base_set_udp(struct ring *ring, int fd4, int fd6)
 
 /* ---- life ---- */
 
+static void base_drain(struct ring *ring)
+{
+	struct ring_base *base = base_of(ring);
+
+	/* What completes while requests are called off joins the batch. */
+	for (unsigned int s = 0; s < base->source_end; s++) {
+		if (base->sources[s].fd >= 0)
+			base->hooks->stop(base, s);
+	}
+	base->draining = true;
+	base->left = false;
+	ring->more = base->batch_next < base->batch_count;
+}
+
 static void base_wake(struct ring *ring)
 {
 	uint64_t one = 1;
@@ -313,6 +327,7 @@ static const struct ring_ops base_ops = {
 	.write = base_write,
 	.flush = base_flush,
 	.wake = base_wake,
+	.drain = base_drain,
 	.close = base_close,
 };
 

@@ -91,6 +91,7 @@ struct ring_base {
 	unsigned int batch_count;
 	unsigned int buffers_used;
 	bool left; /* the sources have more than what was received */
+	bool draining; /* nothing is received any more */
 	uint8_t *buffers; /* RING_BUFFERS of RING_BUFFER_STRIDE */
 	struct ring_event batch[RING_BATCH_EVENTS];
 

@@ -90,13 +90,18 @@ static int make_device(struct tap *tap, const char *name, unsigned int queues)
 	return set_offloads(tap);
 }
 
+static void clear(struct tap *tap)
+{
+	memset(tap, 0, sizeof(*tap));
+	for (unsigned int i = 0; i < TAP_QUEUES_MAX; i++)
+		tap->fds[i] = -1;
+}
+
 int tap_open(struct tap *tap, const char *name, unsigned int queues)
 {
 	int err;
 
-	memset(tap, 0, sizeof(*tap));
-	for (unsigned int i = 0; i < TAP_QUEUES_MAX; i++)
-		tap->fds[i] = -1;
+	clear(tap);
 	if (name[0] == '\0' || queues == 0 || queues > TAP_QUEUES_MAX)
 		return -EINVAL;
 	if (strlen(name) >= IFNAMSIZ)
@@ -106,6 +111,46 @@ int tap_open(struct tap *tap, const char *name, unsigned int queues)
 		err = add_queues(tap, queues);
 	if (err)
 		tap_close(tap);
+	return err;
+}
+
+bool tap_name(int fd, char name[IFNAMSIZ])
+{
+	struct ifreq ifr = { .ifr_flags = 0 };
+
+	if (ioctl(fd, TUNGETIFF, &ifr) < 0)
+		return false;
+	memcpy(name, ifr.ifr_name, IFNAMSIZ);
+	name[IFNAMSIZ - 1] = '\0';
+	return true;
+}
+
+int tap_adopt(struct tap *tap, const int *fds, unsigned int count)
+{
+	const int kind = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (count > 1 ? IFF_MULTI_QUEUE : 0);
+	const int looked_at = kind | IFF_TUN | IFF_MULTI_QUEUE;
+	int header = sizeof(struct wire_vnet), err;
+
+	clear(tap);
+	if (count == 0 || count > TAP_QUEUES_MAX)
+		return -EINVAL;
+	for (unsigned int i = 0; i < count; i++) {
+		struct ifreq ifr = { .ifr_flags = 0 };
+
+		if (ioctl(fds[i], TUNGETIFF, &ifr) < 0)
+			return -errno;
+		ifr.ifr_name[IFNAMSIZ - 1] = '\0';
+		if ((ifr.ifr_flags & looked_at) != kind ||
+		    (i && strcmp(ifr.ifr_name, tap->name) != 0))
+			return -EINVAL;
+		memcpy(tap->name, ifr.ifr_name, sizeof(tap->name));
+		tap->fds[i] = fds[i];
+	}
+	if (ioctl(fds[0], TUNSETVNETHDRSZ, &header) < 0)
+		return -errno;
+	err = set_offloads(tap);
+	if (!err)
+		tap->queues = count;
 	return err;
 }
 

@@ -30,6 +30,14 @@ struct tap {
  * CAP_NET_ADMIN, -ENOENT: no /dev/net/tun).
  */
 int tap_open(struct tap *tap, const char *name, unsigned int queues);
+/*
+ * The queues of a device that was made by tap_open(), maybe by another process:
+ * @count descriptors of one device, all it has. Theirs from then on; 0, or -errno
+ * (-EINVAL: something else, -EBADFD: the device was deleted) and they stay the caller's.
+ */
+int tap_adopt(struct tap *tap, const int *fds, unsigned int count);
+/* Of which device @fd is a queue. False: of none. */
+bool tap_name(int fd, char name[IFNAMSIZ]);
 /* The device goes with its last descriptor. */
 void tap_close(struct tap *tap);
 

@@ -274,6 +274,26 @@ void timers_keepalive_changed(struct peer *peer, uint64_t now_ns)
 		cancel(peer, TIMER_PERSISTENT);
 }
 
+void timers_get_due(const struct peer *peer, struct timers_due *due)
+{
+	due->keepalive_ns = deadline(peer, TIMER_KEEPALIVE);
+	due->new_handshake_ns = deadline(peer, TIMER_NEW_HANDSHAKE);
+	due->handshake_pending = timers_handshake_pending(peer);
+}
+
+void timers_set_due(struct peer *peer, const struct timers_due *due, uint64_t now_ns)
+{
+	uint64_t least_ns = now_ns + TIMERS_SECOND_NS;
+
+	if (due->keepalive_ns)
+		arm(peer, TIMER_KEEPALIVE, due->keepalive_ns);
+	if (due->new_handshake_ns)
+		arm(peer, TIMER_NEW_HANDSHAKE,
+		    due->new_handshake_ns > least_ns ? due->new_handshake_ns : least_ns);
+	if (due->handshake_pending)
+		arm(peer, TIMER_WISH, now_ns);
+}
+
 /* True for exactly one caller when @timer of @peer is due; it is off then. */
 static bool claim(struct peer *peer, enum timer timer, uint64_t now_ns)
 {

@@ -77,6 +77,12 @@ struct timers {
 	_Atomic uint64_t next_ns; /* the earliest wake; UINT64_MAX: none */
 };
 
+/* What goes on in another life of the daemon (carried.h). */
+struct timers_due {
+	uint64_t keepalive_ns, new_handshake_ns; /* 0: not armed */
+	bool handshake_pending;
+};
+
 void timers_init(struct timers *timers);
 void timers_fini(struct timers *timers);
 /* Room for @peers peers: called before a peer is made known to workers. 0 or -ENOMEM. */
@@ -98,6 +104,13 @@ void timers_hello_at(struct peer *peer, uint64_t when_ns); /* 0: cancel */
 void timers_wish_refused(struct peer *peer, uint64_t now_ns);
 /* The persistent keepalive's interval was set: begins with one at once when it is on. */
 void timers_keepalive_changed(struct peer *peer, uint64_t now_ns);
+
+void timers_get_due(const struct peer *peer, struct timers_due *due);
+/*
+ * A handshake that was under way is asked for anew. What fell due while nobody ran is
+ * put off by a moment: the packet that makes it needless may wait in a socket.
+ */
+void timers_set_due(struct peer *peer, const struct timers_due *due, uint64_t now_ns);
 
 /* Does what is due; called by workers between bursts. */
 void timers_run(struct burst *burst);

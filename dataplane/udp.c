@@ -204,6 +204,61 @@ int udp_open_group(struct udp_sockets *group, unsigned int count, uint16_t port,
 	return err;
 }
 
+static bool has_option(int fd, int level, int name, int value)
+{
+	socklen_t len = sizeof(int);
+	int is;
+
+	return getsockopt(fd, level, name, &is, &len) == 0 && is == value;
+}
+
+/* Puts a socket that was bound to *@port, or to any if that is 0, in its family's next place. */
+static bool adopt_one(struct udp_sockets *group, unsigned int count, int fd, uint16_t *port,
+                      uint32_t fwmark)
+{
+	bool v4 = has_option(fd, SOL_SOCKET, SO_DOMAIN, AF_INET);
+	uint16_t bound = 0;
+
+	if ((!v4 && !has_option(fd, SOL_SOCKET, SO_DOMAIN, AF_INET6)) ||
+	    !has_option(fd, SOL_SOCKET, SO_PROTOCOL, IPPROTO_UDP) ||
+	    !has_option(fd, SOL_SOCKET, SO_MARK, (int)fwmark) ||
+	    !has_option(fd, SOL_SOCKET, SO_REUSEPORT, count > 1) || bound_port(fd, &bound) ||
+	    !bound || (*port && bound != *port))
+		return false;
+	*port = bound;
+	for (unsigned int i = 0; i < count; i++) {
+		int *place = v4 ? &group[i].fd4 : &group[i].fd6;
+
+		if (*place >= 0)
+			continue;
+		*place = fd;
+		return true;
+	}
+	return false;
+}
+
+int udp_adopt_group(struct udp_sockets *group, unsigned int count, const int *fds, unsigned int n,
+                    uint16_t port, uint32_t fwmark)
+{
+	bool good = n == count || n == 2 * count; /* without IPv6, or with */
+
+	for (unsigned int i = 0; i < count; i++)
+		group[i] = (struct udp_sockets){ .fd4 = -1, .fd6 = -1 };
+	for (unsigned int i = 0; i < n && good; i++)
+		good = adopt_one(group, count, fds[i], &port, fwmark);
+	for (unsigned int i = 0; i < count && good; i++)
+		good = group[i].fd4 >= 0;
+	for (unsigned int i = 0; i < count; i++) {
+		if (!good) {
+			group[i] = (struct udp_sockets){ .fd4 = -1, .fd6 = -1 };
+			continue;
+		}
+		group[i].port = port;
+		set_segmentation(&group[i]);
+	}
+	return good ? 0 : -EINVAL;
+}
+
 void udp_close(struct udp_sockets *udp)
 {
 	if (udp->fd4 >= 0)

@@ -35,6 +35,13 @@ int udp_open(struct udp_sockets *udp, uint16_t port, uint32_t fwmark, uint32_t b
  */
 int udp_open_group(struct udp_sockets *group, unsigned int count, uint16_t port, uint32_t fwmark,
                    uint32_t buffer);
+/*
+ * The sockets of a group that udp_open_group() made, maybe in another process: @n
+ * descriptors in any order, all it has, which are the group's from then on. @port 0:
+ * whichever they have. -EINVAL: they are not that, and stay the caller's.
+ */
+int udp_adopt_group(struct udp_sockets *group, unsigned int count, const int *fds, unsigned int n,
+                    uint16_t port, uint32_t fwmark);
 void udp_close(struct udp_sockets *udp);
 int udp_set_fwmark(const struct udp_sockets *udp, uint32_t fwmark);
 

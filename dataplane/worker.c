@@ -339,6 +339,10 @@ static void *run(void *arg)
 		deadline_ns = worker_round(worker, deadline_ns);
 		rest(worker);
 	}
+	/* What the kernel has given to us nobody else gets. */
+	ring_drain(worker->ring);
+	while (worker->ring->more)
+		(void)worker_round(worker, 0);
 	quiesce_offline(worker->reader);
 	ring_close(worker->ring);
 	return NULL;

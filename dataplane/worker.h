@@ -22,7 +22,10 @@ enum worker_io { WORKER_IO_AUTO, WORKER_IO_URING, WORKER_IO_POLL };
  * for 160) says in a few words what the kernel refused.
  */
 int worker_start(struct worker **worker, struct device *device, enum worker_io io, char *why);
-/* Ends the thread and closes its ring. */
+/*
+ * Ends the thread and closes its ring. What it has received by then it carries to the
+ * end; on return nothing is sealed any more, and its descriptors are idle.
+ */
 void worker_stop(struct worker *worker);
 
 /* A worker without a thread, on a ring of the caller's: the simulator's. */
