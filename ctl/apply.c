@@ -20,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 #include "ctl/events.h"
+#include "ctl/handover.h"
 #include "ctl/members.h"
 #include "ctl/run_network.h"
 #include "ctl/stations.h"
@@ -323,6 +324,11 @@ static int plan_udp(struct plan *plan)
 		return ret ? fail(plan, ret, "cannot set FwMark: %s", strerror(-ret)) : 0;
 	}
 
+	if (handover_adopt_udp(state->handover, plan->udp, state_queues(state), new->listen_port,
+	                       new->fwmark)) {
+		plan->udp_changes = true;
+		return 0;
+	}
 	do
 		ret = priv_open_udp(state->priv, plan->udp, state_queues(state), new->listen_port,
 		                    new->fwmark);
@@ -333,7 +339,7 @@ static int plan_udp(struct plan *plan)
 	if (ret)
 		return fail(plan, ret, "cannot open UDP port %u: %s",
 		            (unsigned int)new->listen_port, strerror(-ret));
-	ret = give_workers_udp(state, plan->udp);
+	ret = state->running ? give_workers_udp(state, plan->udp) : 0;
 	if (ret) {
 		(void)give_workers_udp(state, state->udp_open ? state->udp : NULL);
 		close_udp(state, plan->udp);
@@ -456,10 +462,13 @@ static void commit_peers(struct plan *plan, struct apply_summary *summary)
 		bool changed = commit_peer(&plan->peers[i], &plan->config->peers[i],
 		                           from == NOT_THERE ? NULL : &old->peers[from]);
 
-		if (from == NOT_THERE)
+		if (from == NOT_THERE) {
+			handover_put_peer(plan->state->handover, &plan->peers[i],
+			                  &plan->config->peers[i]);
 			summary->peers_added++;
-		else if (changed)
+		} else if (changed) {
 			summary->peers_changed++;
+		}
 	}
 }
 
@@ -630,7 +639,8 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 	/* The device gives the new key to the peers of its view: behind the view. */
 	commit_identity(plan, summary);
 	commit_hellos(plan);
-	commit_keepalives(plan);
+	if (state->running)
+		commit_keepalives(plan);
 
 	free(state->peers);
 	free(state->networks);
@@ -696,6 +706,30 @@ out:
 	return ret;
 }
 
+static int begin(struct ring *ring, unsigned int i, void *arg)
+{
+	struct state *state = arg;
+	int ret = set_udp(ring, i, state->udp);
+
+	for (size_t n = 0; n < state->config->network_count && !ret; n++)
+		ret = run_network_attach(state->networks[n], ring, i);
+	return ret;
+}
+
+int apply_begin(struct state *state)
+{
+	int ret = workers_call(&state->workers, begin, state);
+
+	if (ret)
+		return ret;
+	state->running = true;
+	/* An interval that is switched on begins with a packet, which needs a socket. */
+	for (size_t i = 0; i < state->config->peer_count; i++)
+		peer_set_keepalive(state->peers[i].peer, state->config->peers[i].keepalive_s);
+	workers_kick(&state->workers);
+	return 0;
+}
+
 int apply_view(struct state *state)
 {
 	const struct apply_parts parts = { state->peers, state->networks, state->members };
@@ -739,4 +773,5 @@ out:
 	state->config = NULL;
 	state->base = NULL;
 	state->udp_open = false;
+	state->running = false;
 }

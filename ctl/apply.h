@@ -23,6 +23,13 @@ struct apply_summary {
 int apply_config(struct state *state, struct config *config, struct apply_summary *summary,
                  struct config_error *error);
 
+/*
+ * After the first configuration was put in force, and upkeep_networks() has had a look at
+ * the bridges: workers get the sockets and TAPs, each at once. So nothing that waits in
+ * them is read before there is a view by which it goes on. 0 or -errno.
+ */
+int apply_begin(struct state *state);
+
 /* The same configuration, a new view: when a bridge changed. 0 or -ENOMEM. */
 int apply_view(struct state *state);
 

@@ -59,6 +59,7 @@ struct bridge {
 	struct subnet_route *routes;
 	size_t route_count;
 	bool watching; /* the router MAC's FDB entries */
+	bool kept; /* until the first look: the routes are there already */
 
 	/* About the bridge of this index; forgotten with it (0: there is none). */
 	uint32_t index;
@@ -155,6 +156,10 @@ static void look(struct bridge *b, struct pass *pass)
 		forget_bridge(b);
 		b->index = pass->bridge.index;
 	}
+	/* Not to be taken away and set again: what goes by them would go elsewhere meanwhile. */
+	for (size_t i = 0; b->kept && i < b->route_count; i++)
+		b->routes[i].ours = true;
+	b->kept = false;
 }
 
 static bool is_port(const struct pass *pass)
@@ -475,9 +480,19 @@ struct bridge *bridge_open(struct priv *priv, struct netlink *netlink,
 		free(b);
 		return NULL;
 	}
+	b->kept = config->kept;
 	/* Without it the audit has to do. */
 	b->watching = !b->bridged && netlink_watch_mac(netlink, b->router_mac) == 0;
 	return b;
+}
+
+void bridge_leave(struct bridge *bridge)
+{
+	if (bridge->watching)
+		netlink_unwatch_mac(bridge->netlink, bridge->router_mac);
+	picture_free(&bridge->shown);
+	free(bridge->routes);
+	free(bridge);
 }
 
 void bridge_close(struct bridge *bridge)
@@ -488,11 +503,7 @@ void bridge_close(struct bridge *bridge)
 		drop_route(bridge, &bridge->routes[i]);
 	if (bridge->shown.state.attached)
 		(void)priv_join_bridge(bridge->priv, bridge->tap_index, 0);
-	if (bridge->watching)
-		netlink_unwatch_mac(bridge->netlink, bridge->router_mac);
-	picture_free(&bridge->shown);
-	free(bridge->routes);
-	free(bridge);
+	bridge_leave(bridge);
 }
 
 int bridge_set_subnets(struct bridge *bridge, const struct prefix *subnets, size_t count)

@@ -36,6 +36,7 @@ struct bridge_config {
 	uint8_t router_mac[ETHER_ADDR_SIZE]; /* of routed networks: docs/architecture.md */
 	const struct prefix *subnets; /* as configured; may be none */
 	size_t subnet_count;
+	bool kept; /* another life of the daemon has done all this, and left it as it is */
 };
 
 /* All but @problem is what a view is made of. */
@@ -62,6 +63,8 @@ struct bridge *bridge_open(struct priv *priv, struct netlink *netlink,
                            const struct bridge_config *config);
 /* Takes the routes away and the TAP out of the bridge. The TAP stays the caller's. */
 void bridge_close(struct bridge *bridge);
+/* Leaves both as they are, for another life of the daemon. */
+void bridge_leave(struct bridge *bridge);
 
 /*
  * To be called whenever netlink tells of a change and once a second besides.

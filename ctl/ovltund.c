@@ -27,6 +27,7 @@
 #include "crypto/aead.h"
 #include "ctl/apply.h"
 #include "ctl/events.h"
+#include "ctl/handover.h"
 #include "ctl/isolate.h"
 #include "ctl/json_memory.h"
 #include "ctl/log.h"
@@ -70,6 +71,7 @@ struct daemon {
 	int signal_fd;
 	int calls_error; /* why all system calls stay open */
 	bool bridges_changed;
+	bool handing_over; /* it ends for another to go on */
 	uint64_t alive_interval_ns; /* 0: nobody waits for signs of life */
 	uint64_t alive_ns; /* when the next is due */
 	struct listener *control;
@@ -91,7 +93,8 @@ static void print_help(void)
 	      "  -h, --help\n"
 	      "  -V, --version\n"
 	      "\n"
-	      "SIGHUP reads the configuration again, SIGTERM ends the daemon.\n",
+	      "SIGHUP reads the configuration again, SIGTERM ends the daemon; SIGUSR2 ends it\n"
+	      "and leaves its sessions to the next, with systemd.\n",
 	      stdout);
 }
 
@@ -311,6 +314,7 @@ static int open_signals(struct daemon *daemon)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
 		daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (daemon->signal_fd >= 0)
@@ -389,6 +393,22 @@ static bool raise_limit(unsigned int workers)
 	return false;
 }
 
+/* Everything is there: packets go. */
+static int begin(struct daemon *daemon)
+{
+	struct state *state = &daemon->state;
+	int ret;
+
+	upkeep_networks(state);
+	ret = apply_begin(state);
+	if (ret)
+		return cannot("let the workers begin", ret);
+	handover_go_on(state->handover, state);
+	handover_close(state->handover);
+	state->handover = NULL;
+	return 0;
+}
+
 /* Takes @config over, whatever becomes of it. */
 static int start(struct daemon *daemon, struct config *config)
 {
@@ -409,14 +429,31 @@ static int start(struct daemon *daemon, struct config *config)
 		log_line("out of memory");
 		goto fail;
 	}
+	state->handover = handover_take(state->device, config);
+	handover_follow(state->handover, state->device);
 	if (apply_config(state, config, NULL, &error)) {
 		log_line("%s", error.text);
 		goto fail;
 	}
-	return 0;
+	/* The configuration is the state's from here on. */
+	return begin(daemon);
 fail:
 	config_free(config);
 	return -1;
+}
+
+/* Nobody seals any more once the workers are gone; only then is told what there is. */
+static void hand_over(struct state *state)
+{
+	int ret;
+
+	for (size_t i = 0; state->config && i < state->config->network_count; i++)
+		run_network_widen_queue(state, state->networks[i]);
+	workers_stop(&state->workers);
+	ret = handover_give(state);
+	if (ret)
+		log_line("sessions end: the service manager did not take them: %s", strerror(-ret));
+	state->leaving = !ret;
 }
 
 static void stop(struct daemon *daemon)
@@ -425,6 +462,9 @@ static void stop(struct daemon *daemon)
 
 	listener_close(daemon->control);
 	listener_close(daemon->uapi);
+	if (daemon->handing_over)
+		hand_over(state);
+	handover_close(state->handover);
 	if (state->device)
 		apply_end(state);
 	workers_stop(&state->workers);
@@ -516,8 +556,10 @@ static bool take_signals(struct daemon *daemon)
 			reload(daemon);
 			continue;
 		}
-		log_line("ending: %s from process %u", strsignal((int)info.ssi_signo),
-		         info.ssi_pid);
+		daemon->handing_over = info.ssi_signo == SIGUSR2;
+		log_line("ending%s: %s from process %u",
+		         daemon->handing_over ? ", for another to go on" : "",
+		         strsignal((int)info.ssi_signo), info.ssi_pid);
 		return false;
 	}
 	return true;

@@ -90,31 +90,36 @@ void priv_close(struct priv *priv)
 	free(priv);
 }
 
-int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, unsigned int queues,
-                  uint32_t *index)
+int priv_adopt_tap(struct priv *priv, const struct tap *tap, uint32_t *index)
 {
-	uint32_t *taps;
-	int err;
+	uint32_t *taps = reallocarray(priv->taps, priv->tap_count + 1, sizeof(*taps));
 
-	if (!is_link_name(name))
-		return -EINVAL;
-	taps = reallocarray(priv->taps, priv->tap_count + 1, sizeof(*taps));
 	if (!taps)
 		return -ENOMEM;
 	priv->taps = taps;
-	err = tap_open(tap, name, queues);
-	if (err)
-		return err;
 	*index = if_nametoindex(tap->name);
-	if (*index == 0) {
-		err = -errno;
-		tap_close(tap);
-		return err;
-	}
+	if (*index == 0)
+		return -errno;
 	priv->taps[priv->tap_count++] = *index;
 	/* A host without IPv6 refuses, and gives the device no address either. */
 	(void)netlink_set_addressless(priv->netlink, *index);
 	return 0;
+}
+
+int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, unsigned int queues,
+                  uint32_t *index)
+{
+	int err;
+
+	if (!is_link_name(name))
+		return -EINVAL;
+	err = tap_open(tap, name, queues);
+	if (err)
+		return err;
+	err = priv_adopt_tap(priv, tap, index);
+	if (err)
+		tap_close(tap);
+	return err;
 }
 
 void priv_forget_tap(struct priv *priv, uint32_t index)

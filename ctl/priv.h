@@ -26,6 +26,8 @@ void priv_close(struct priv *priv);
 /* With so many @queues. Closed by tap_close(); then priv_forget_tap(), before its index can be another's. */
 int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, unsigned int queues,
                   uint32_t *index);
+/* One that another life of the daemon made counts as made by priv_make_tap() from now on. */
+int priv_adopt_tap(struct priv *priv, const struct tap *tap, uint32_t *index);
 void priv_forget_tap(struct priv *priv, uint32_t index);
 /* Whether a device that is there was made by priv_make_tap(). */
 bool priv_has_tap(const struct priv *priv, const char *name);

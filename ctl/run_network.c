@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctl/apply.h"
+#include "ctl/handover.h"
 #include "ctl/log.h"
 #include "ctl/station_table.h"
 
@@ -33,11 +34,14 @@ static void choose_free(const struct state *state, char name[IFNAMSIZ])
 		name[2] = *letter;
 }
 
+int run_network_attach(const struct run_network *run, struct ring *ring, unsigned int i)
+{
+	return ring_add_tap(ring, run->network->port, run->tap.fds[i]);
+}
+
 static int add_tap(struct ring *ring, unsigned int i, void *arg)
 {
-	const struct run_network *run = arg;
-
-	return ring_add_tap(ring, run->network->port, run->tap.fds[i]);
+	return run_network_attach(arg, ring, i);
 }
 
 static int remove_tap(struct ring *ring, unsigned int i, void *arg)
@@ -52,7 +56,9 @@ static int remove_tap(struct ring *ring, unsigned int i, void *arg)
 static void close_tap(struct state *state, struct run_network *run)
 {
 	/* Leaves the bridge and takes the routes back while the device is still there. */
-	if (run->bridge)
+	if (run->bridge && state->leaving)
+		bridge_leave(run->bridge);
+	else if (run->bridge)
 		bridge_close(run->bridge);
 	run->bridge = NULL;
 	if (run->tap.queues == 0)
@@ -60,6 +66,26 @@ static void close_tap(struct state *state, struct run_network *run)
 	(void)workers_call(&state->workers, remove_tap, run);
 	tap_close(&run->tap);
 	priv_forget_tap(state->priv, run->tap_index);
+}
+
+/* The one of the last life, or a new one. */
+static int get_tap(struct state *state, struct run_network *run,
+                   const struct config_network *config, bool *kept)
+{
+	char name[IFNAMSIZ];
+	int ret;
+
+	name_tap(config->bridge, name);
+	*kept = handover_adopt_tap(state->handover, config, state_queues(state), name, &run->tap);
+	if (!*kept) {
+		choose_free(state, name);
+		return priv_make_tap(state->priv, &run->tap, name, state_queues(state),
+		                     &run->tap_index);
+	}
+	ret = priv_adopt_tap(state->priv, &run->tap, &run->tap_index);
+	if (ret)
+		tap_close(&run->tap);
+	return ret;
 }
 
 static int open_tap(struct state *state, struct run_network *run,
@@ -71,13 +97,9 @@ static int open_tap(struct state *state, struct run_network *run,
 		.subnets = config->subnets,
 		.subnet_count = config->subnet_count,
 	};
-	char name[IFNAMSIZ];
-	int ret;
+	int ret = get_tap(state, run, config, &bridge.kept);
 
 	run->queue = TAP_QUEUE_NEW;
-	name_tap(config->bridge, name);
-	choose_free(state, name);
-	ret = priv_make_tap(state->priv, &run->tap, name, state_queues(state), &run->tap_index);
 	if (ret)
 		return ret;
 	atomic_store_explicit(&run->network->merge_udp, run->tap.uso, memory_order_relaxed);
@@ -85,7 +107,10 @@ static int open_tap(struct state *state, struct run_network *run,
 	memcpy(bridge.tap_mac, run->network->tap_mac, ETHER_ADDR_SIZE);
 	memcpy(bridge.router_mac, run->network->router_mac, ETHER_ADDR_SIZE);
 	run->bridge = bridge_open(state->priv, state->netlink, &bridge);
-	ret = run->bridge ? workers_call(&state->workers, add_tap, run) : -ENOMEM;
+	if (!run->bridge)
+		ret = -ENOMEM;
+	else if (state->running)
+		ret = workers_call(&state->workers, add_tap, run);
 	if (ret)
 		close_tap(state, run);
 	return ret;
@@ -243,4 +268,12 @@ const char *run_network_problem(const struct run_network *run)
 		if (run->claims[i][0])
 			return run->claims[i];
 	return NULL;
+}
+
+void run_network_widen_queue(struct state *state, struct run_network *run)
+{
+	if (run->tap.queues == 0 || run->queue.length == TAP_QUEUE_MOST)
+		return;
+	(void)priv_set_queue(state->priv, run->tap_index, TAP_QUEUE_MOST);
+	run->queue = TAP_QUEUE_NEW;
 }

@@ -15,6 +15,10 @@ int run_network_open(struct state *state, const struct config_network *config, u
                      struct run_network **network);
 /* After the view without it was published. */
 void run_network_close(struct state *state, struct run_network *network);
+/* Nobody is going to read for a moment: the TAP's queue has all the room that there is. */
+void run_network_widen_queue(struct state *state, struct run_network *network);
+/* On a worker's thread: @ring, its @i-th, reads from the network's TAP. */
+int run_network_attach(const struct run_network *network, struct ring *ring, unsigned int i);
 /* The configuration of a network that goes on may have changed. 0 or -ENOMEM. */
 int run_network_configure(struct run_network *network, const struct config_network *config);
 

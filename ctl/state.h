@@ -97,6 +97,10 @@ struct state {
 	bool realtime; /* workers may have realtime priority */
 	int realtime_error; /* -errno: why not, though they should */
 
+	struct handover *handover; /* what the last life left; NULL: nothing any more */
+	bool running; /* workers have sockets and TAPs (apply_begin()) */
+	bool leaving; /* another life goes on from what is there: nothing of it is taken back */
+
 	struct events *events; /* what happened lately; NULL: nobody asks */
 	struct stations *stations; /* the watch of bridges' FDBs; NULL: there is none */
 	struct upkeep_question *questions; /* to the resolver, under way */

@@ -57,6 +57,8 @@ static inline int running_apply(const char *text, struct apply_summary *summary)
 
 	if (ret)
 		config_free(config);
+	else if (!running.running)
+		ret = apply_begin(&running);
 	return ret;
 }
 

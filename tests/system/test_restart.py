@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: MIT
+"""A restart that keeps sessions, and whatever keeps one from being that."""
+import collections
+import json
+import re
+import signal
+import struct
+import subprocess
+
+import pytest
+
+from conftest import Overlay
+from lab import keypair, wait_for
+from lab.daemon import build_folder
+from lab.manager import Managed
+from lab.segments import Segments
+
+# One datagram a millisecond, its number in it.
+SAY = """
+import socket, struct, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+end, next, n = time.monotonic() + float(sys.argv[2]), time.monotonic(), 0
+while time.monotonic() < end:
+    try:
+        s.sendto(struct.pack(">I", n), (sys.argv[1], 7))
+    except OSError:
+        pass
+    n, next = n + 1, next + 0.001
+    time.sleep(max(0, next - time.monotonic()))
+print(n, flush=True)
+"""
+# When each came.
+HEAR = """
+import socket, struct, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+s.bind(("", 7))
+s.settimeout(1.5)
+print("up", flush=True)
+came, last, stall, seen = 0, None, 0, set()
+while True:
+    try:
+        data = s.recv(64)
+    except TimeoutError:
+        if last is None:
+            continue
+        break
+    now = time.monotonic()
+    stall = max(stall, now - last) if last else 0
+    last, came = now, came + 1
+    seen.add(struct.unpack(">I", data)[0])
+print(came, len(seen), stall, flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def needs_systemd():
+    if "libsystemd" not in subprocess.run(["ldd", build_folder() / "ctl" / "ovltund"], stdout=subprocess.PIPE,
+                                          text=True, check=True).stdout:
+        pytest.skip("built without libsystemd")
+
+
+class Restarted(Overlay):
+    """An overlay whose daemons have managers."""
+
+    def daemon(self, host, **kwargs):
+        return Managed(host, self.config(host), io=self.io, **kwargs)
+
+
+class Capture:
+    """Outer datagrams at a host's underlay: types, receivers, counters."""
+
+    def __init__(self, host, path):
+        self.path = path
+        self.host = host
+        self.process = host.popen(["tcpdump", "-i", "eth0", "-n", "-s", "64", "-B", "16384", "-U", "--immediate-mode",
+                                   "-w", str(path), "udp port 12345"])
+        wait_for(lambda: path.exists() and path.stat().st_size > 0, 10, "tcpdump")
+
+    def read(self):
+        """Of each datagram: its source address, type, receiver and counter (of type 4)."""
+        self.host.stop(self.process, 2)
+        data, at = self.path.read_bytes(), 24
+        while at + 16 <= len(data):
+            size = struct.unpack("<I", data[at + 8:at + 12])[0]
+            frame = data[at + 16:at + 16 + size]
+            at += 16 + size
+            body = frame[14 + 20 + 8:]
+            if len(body) < 16 or frame[12:14] != b"\x08\x00":
+                continue
+            kind, receiver, counter = struct.unpack("<IIQ", body[:16])
+            yield frame[26:30], kind, receiver, counter if kind == 4 else None
+
+    def check(self):
+        """How many there were of each type; and no counter of a receiver twice."""
+        kinds, seen = collections.Counter(), set()
+        for source, kind, receiver, counter in self.read():
+            kinds[kind] += 1
+            if kind == 4:
+                assert (source, receiver, counter) not in seen, f"counter {counter} of {receiver:08x} again"
+                seen.add((source, receiver, counter))
+        return kinds
+
+
+def handshakes(daemon):
+    counters = daemon.counters()
+    return counters["handshake-sent"] + counters["handshake-done"]
+
+
+def connect(overlay):
+    a, b = overlay.containers
+    wait_for(lambda: a.ping(b.address), 10, "a first answer")
+    assert b.ping(a.address)
+
+
+def tap_index(host):
+    links = json.loads(host.run("ip -j link"))
+    return [(link["ifindex"], link["master"]) for link in links if link["ifname"] == "ovt-ovl0"]
+
+
+def test_restart_under_load(lab, io, tmp_path, record_property):
+    """TCP and a datagram each millisecond go on; no handshake, and no counter twice."""
+    restart_under_load(lab, io, tmp_path, record_property, 2.5)
+
+
+@pytest.mark.long
+@pytest.mark.workers
+def test_restarts_under_load(lab, io, tmp_path, record_property):
+    """The same for longer, and with two workers as well."""
+    restart_under_load(lab, io, tmp_path, record_property, 10, 4)
+
+
+def restart_under_load(lab, io, tmp_path, record_property, seconds, times=1):
+    overlay = Restarted(lab, io)
+    a, b = overlay.containers
+    connect(overlay)
+    before, log = tap_index(lab[0]), lab[0].popen("ip monitor link")
+    capture = Capture(lab[0], tmp_path / "outer.pcap")
+    ear = b.popen(["/usr/bin/python3", "-c", HEAR])
+    assert ear.stdout.readline() == "up\n"
+    server = b.popen("iperf3 -s -1")
+    wait_for(lambda: "5201" in b.run("ss -Hltn"), 5, "iperf3 to listen")
+    mouth = a.popen(["/usr/bin/python3", "-c", SAY, b.address, str(seconds)])
+    load = a.popen(["iperf3", "-J", "-t", str(seconds), "-i", "0.1", "-b", "300M", "-c", b.address])
+    for daemon in overlay.daemons * times:
+        wait_for(lambda d=daemon: d.show()["peers"][0]["tx_packets"] > 300, 5, "packets")
+        daemon.restart()
+    for daemon in overlay.daemons:
+        assert daemon.log.count(
+            "went on from the last daemon: 1 of 1 peers with their session, 1 of 1 TAPs, its UDP port") == times
+    said = int(mouth.stdout.read())
+    came, unique, stall = ear.stdout.read().split()
+    result = json.loads(load.stdout.read())
+    assert "error" not in result, result.get("error")
+    intervals = [i["sum"]["bytes"] for i in result["intervals"]]
+    silent = max(len(run) for run in re.findall("0*", "".join("0" if n == 0 else "1" for n in intervals)))
+    kinds = capture.check()
+    lost = said - int(unique)
+    text = (f"stall {float(stall) * 1000:.0f} ms, {lost} of {said} datagrams lost in {2 * times} restarts; iperf3: "
+            f"{sum(intervals) * 8 / seconds / 1e6:.0f} Mbit/s, silent {silent * 100} ms at the most; "
+            f"{kinds[4]} outer datagrams, each counter once")
+    record_property("measured", f"{io}: {text}")
+    assert kinds[4] > 5000 and set(kinds) == {4}, kinds
+    assert int(came) == int(unique)  # nothing twice
+    assert lost < 400 and float(stall) < 0.6, text
+    assert [handshakes(daemon) for daemon in overlay.daemons] == [0, 0]
+    # The bridge has not lost its port for a moment.
+    lab[0].stop(log)
+    told = [line for line in log.stdout.read().splitlines() if "ovt-ovl0" in line]
+    assert tap_index(lab[0]) == before
+    assert all("master ovl0" in line and "Deleted" not in line and "LOWER_UP" in line for line in told), told
+    assert server.wait(5) == 0
+
+
+@pytest.fixture
+def one_io():
+    return "poll"
+
+
+def test_a_crash_begins_anew(lab, one_io, tmp_path):
+    """After a restart, twice in a row, and before the next has taken what was left."""
+    overlay = Restarted(lab, one_io)
+    a, b = overlay.containers
+    daemon = overlay.daemons[0]
+    connect(overlay)
+    capture = Capture(lab[0], tmp_path / "outer.pcap")
+    daemon.restart()
+    assert a.ping(b.address) and handshakes(daemon) == 0
+    assert daemon.manager.names() == []
+    for _ in range(2):
+        daemon.restart(signal.SIGKILL)
+        assert daemon.manager.names() == []
+        wait_for(lambda: a.ping(b.address), 10, "an answer in a new session")
+        assert daemon.counters()["handshake-done"] >= 1
+    # A state that was not used is there for whoever comes, once.
+    daemon.stop(signal.SIGUSR2)
+    assert sorted(set(daemon.manager.names())) == ["ovltun-state", "ovltun-tap", "ovltun-udp"]
+    daemon.start()
+    assert a.ping(b.address) and handshakes(daemon) == 0
+    assert capture.check()[1] >= 2
+
+
+def test_a_state_is_used_once(lab, one_io, tmp_path):
+    """A manager that gives what it was told to let go of."""
+    overlay = Restarted(lab, one_io)
+    a, b = overlay.containers
+    daemon = overlay.daemons[0]
+    connect(overlay)
+    capture = Capture(lab[0], tmp_path / "outer.pcap")
+    daemon.manager.keeps_for_ever = True
+    daemon.restart()
+    assert a.ping(b.address, count=20) and handshakes(daemon) == 0
+    assert "ovltun-state" in daemon.manager.names()
+    daemon.restart(signal.SIGKILL)
+    assert "was used before" in daemon.log
+    wait_for(lambda: a.ping(b.address), 10, "an answer in a new session")
+    assert daemon.counters()["handshake-done"] >= 1
+    # Now it has two: of these none is used.
+    daemon.restart()
+    assert "more than one state" in daemon.log
+    wait_for(lambda: a.ping(b.address), 10, "an answer in a new session")
+    assert capture.check()[1] >= 2
+
+
+@pytest.mark.long
+def test_a_manager_that_does_not_answer(lab, one_io):
+    overlay = Restarted(lab, one_io)
+    a, b = overlay.containers
+    daemon = overlay.daemons[0]
+    connect(overlay)
+    before = tap_index(lab[0])
+    daemon.stop(signal.SIGUSR2)
+    daemon.manager.barriers = False
+    daemon.start()
+    assert "does not say that it has let go" in daemon.log
+    wait_for(lambda: a.ping(b.address), 10, "an answer in a new session")
+    assert daemon.counters()["handshake-done"] >= 1 and tap_index(lab[0]) == before
+    # And the one that ends keeps its sessions to itself.
+    daemon.stop(signal.SIGUSR2)
+    assert "did not take them" in daemon.log
+    wait_for(lambda: not daemon.manager.names(), 5, "the store to be empty")
+    assert tap_index(lab[0]) == []
+
+
+def test_a_stop_leaves_nothing(lab, one_io):
+    overlay = Restarted(lab, one_io)
+    daemon = overlay.daemons[0]
+    connect(overlay)
+    daemon.stop()
+    assert daemon.process.returncode == 0
+    assert not [text for text in daemon.manager.heard if "FDSTORE=1" in text]
+    assert tap_index(lab[0]) == []
+
+
+def test_what_changed_meanwhile(lab3, one_io):
+    """A peer's PSK, the port, one's own key: what does not fit does not go on, and all else does."""
+    overlay = Restarted(lab3, one_io)
+    a, b, c = overlay.containers
+    host, daemon = lab3[0], overlay.daemons[0]
+    for other in (b, c):
+        wait_for(lambda o=other: a.ping(o.address), 10, "a first answer")
+    text = overlay.config(host)
+    psk = host.run("wg genpsk").strip()
+    daemon.stop(signal.SIGUSR2)
+    head, mark, tail = text.partition("[Peer]\n")
+    daemon.write(head + mark + f"PresharedKey = {psk}\n" + tail)
+    daemon.start()
+    assert "1 of 2 peers with their session, 1 of 1 TAPs, its UDP port" in daemon.log
+    assert a.ping(c.address) and not a.ping(b.address, timeout=1)
+    daemon.stop(signal.SIGUSR2)
+    daemon.write(text.replace("ListenPort = 12345", "ListenPort = 12346"))
+    daemon.start()
+    assert "1 of 2 peers with their session, 1 of 1 TAPs, not its UDP port" in daemon.log
+    assert a.ping(c.address)
+    daemon.stop(signal.SIGUSR2)
+    private, _ = keypair()
+    daemon.write(re.sub(r"PrivateKey = .*", f"PrivateKey = {private}", text))
+    daemon.start()
+    assert "of another private key" in daemon.log
+    assert tap_index(host)
+
+
+def test_bridged_networks_go_on(lab, one_io):
+    class Restartable(Segments):
+        def daemon(self, host, **kwargs):
+            return Managed(host, self.config(host), io=self.io, **kwargs)
+    segments = Restartable(lab, one_io)
+    (a, b), daemon = segments.containers[segments.vnis[0]], segments.daemons[0]
+    wait_for(lambda: a.ping(b.address), 10, "a first answer")
+    daemon.restart()
+    assert a.ping(b.address, count=10) and b.ping(a.address, count=10)
+    assert handshakes(daemon) == 0
