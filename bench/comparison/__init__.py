@@ -6,6 +6,8 @@ rivals     the other tunnels
 newest     Debian's newest packages of some of them, in a cache
 measures   what is done to a way, and the figures it gives
 metrics    the figures: names, units, which way is better
+scale      daemons of many peers and routes
+control    what it costs to change and to show them
 machine    what it ran on, and with which versions
 tables     results on a terminal
 plots      SVG

@@ -2,12 +2,14 @@
 /*
  * peers.conf. The first byte chooses whether --bridge was given, the rest is the
  * file. What must hold: a refusal is one line of text; what is accepted passes
- * the check, alone and as a copy, finds all its peers and prefixes again, and
- * lives through edits.
+ * the check, alone and as a copy, finds all its peers and prefixes again, lives
+ * through edits, and means the same when ovlctl has read it and sent it.
  */
 #include <errno.h>
 #include "crypto/secret.h"
+#include "ctl/buffer.h"
 #include "ctl/config.h"
+#include "ctl/differences.h"
 #include "fuzz/fuzz.h"
 
 static void must_be_a_line(const struct config_error *error)
@@ -78,6 +80,28 @@ static void edit(struct config *config)
 	}
 }
 
+/* ovlctl sync: read without --bridge, sent without comments and key files, read again. */
+static void must_mean_the_same(const char *text, size_t size, const char *bridge,
+                               const struct config *config)
+{
+	struct buffer sent;
+	const struct config_options there = { .sent = &sent };
+	const struct config_options here = { .bridge = bridge, .no_key_files = true };
+	struct config *first = NULL, *second = NULL;
+	struct difference_counts counts, none;
+	struct config_error error;
+
+	buffer_init(&sent, 2 * size + 4096);
+	must(config_parse(text, size, "p.conf", &there, &first, &error) == 0);
+	must(config_parse(sent.data, sent.len, "p.conf", &here, &second, &error) == 0);
+	memset(&none, 0, sizeof(none));
+	differences_list(config, second, NULL, NULL, &counts);
+	must(memcmp(&counts, &none, sizeof(none)) == 0);
+	buffer_fini(&sent);
+	config_free(first);
+	config_free(second);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	unsigned int warnings = 0;
@@ -98,6 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(config->has_private_key && config->network_count > 0);
 	must(config_check(config, &error) == 0);
 	must_find_all(config);
+	must_mean_the_same((const char *)data + 1, size - 1, options.bridge, config);
 	copy = config_copy(config);
 	must(copy && config_check(copy, &error) == 0);
 	edit(copy);
