@@ -110,6 +110,9 @@ const char *doctor_culprit(const struct doctor *d, const char *reason);
 /* doctor_drops.c: whether there is anything in it that is worth a second look. */
 bool doctor_tells(const json_t *drops);
 
+/* doctor_duplicates.c, a part of the addresses' check */
+void doctor_check_duplicates(struct doctor *d);
+
 /* The checks, in their files */
 void doctor_check_keys(struct doctor *d);
 void doctor_check_config(struct doctor *d);

@@ -191,30 +191,6 @@ static void check_address(void *arg, const struct host_address *address)
 	}
 }
 
-static void check_contested(struct doctor *d)
-{
-	json_t *reply = NULL, *network, *entry;
-	size_t i, j;
-	char text[256];
-
-	client_hush(text, sizeof(text));
-	if (client_call(json_pack("{s:s}", "do", "neigh"), &reply))
-		reply = NULL;
-	client_hush(NULL, 0);
-	json_array_foreach (json_object_get(reply, "networks"), i, network) {
-		json_array_foreach (json_object_get(network, "neighbours"), j, entry) {
-			if (strcmp(client_text(entry, "state"), "contested") != 0)
-				continue;
-			doctor_find(d, DOCTOR_ERROR, "two containers here have the address %s",
-			            client_text(entry, "address"));
-			doctor_means(d, "packets to it go to whichever answered first");
-			doctor_advise(d, "docker network inspect tells who; give one another "
-			                 "address");
-		}
-	}
-	json_decref(reply);
-}
-
 void doctor_check_addresses(struct doctor *d)
 {
 	json_t *network;
@@ -226,8 +202,7 @@ void doctor_check_addresses(struct doctor *d)
 		if (!doctor_is_bridged(network))
 			host_each_address(d->host, check_address, &owner);
 	}
-	if (d->state)
-		check_contested(d);
+	doctor_check_duplicates(d);
 }
 
 /*
@@ -289,8 +264,9 @@ static void check_bridge_mtu(struct doctor *d, const json_t *network)
 		return;
 	doctor_find(d, DOCTOR_WARNING, "MTU: the bridge %s has one of %u, its ports one of %u",
 	            name, bridge.mtu, ports.largest);
-	doctor_means(d, "this host itself sends to the containers in packets of that size only, "
-	                "and what routes or br_netfilter send by the bridge is cut or refused");
+	doctor_means(d, "containers reach each other and other hosts as ever, but this host sends "
+	                "to them in packets of that size at most, and what it routes to them "
+	                "(published ports) is cut or refused");
 	doctor_mend(d, "ip link set %s mtu %u", name, ports.largest);
 }
 

@@ -110,8 +110,8 @@ static void check_names(struct doctor *d)
 		tell_name(d, &list[i]);
 }
 
-/* A socket that talks to the peer alone, so that it hears of errors. Or -errno. */
-static int connect_peer(const struct doctor *d, const json_t *peer)
+/* A socket that talks to the endpoint alone, so that it hears of errors. Or -errno. */
+static int connect_to(const struct doctor *d, const char *endpoint)
 {
 	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
 		                  .ai_socktype = SOCK_DGRAM };
@@ -120,7 +120,7 @@ static int connect_peer(const struct doctor *d, const json_t *peer)
 	struct addrinfo *found;
 	int port, ret, fwmark = (int)mark;
 
-	if (!doctor_split(doctor_endpoint(peer), address, &port))
+	if (!doctor_split(endpoint, address, &port))
 		return -EINVAL;
 	(void)snprintf(service, sizeof(service), "%d", port);
 	if (getaddrinfo(address, service, &hints, &found))
@@ -139,9 +139,9 @@ static int connect_peer(const struct doctor *d, const json_t *peer)
 	return ret;
 }
 
-static void check_way(struct doctor *d, const json_t *peer)
+static void check_way(struct doctor *d, const json_t *peer, const char *endpoint)
 {
-	const char *endpoint = doctor_endpoint(peer), *name = doctor_peer_name(peer);
+	const char *name = doctor_peer_name(peer);
 	char address[DOCTOR_ADDRESS_MAX];
 	struct host_route route;
 	json_t *network;
@@ -150,7 +150,7 @@ static void check_way(struct doctor *d, const json_t *peer)
 
 	if (!doctor_split(endpoint, address, &port))
 		return;
-	fd = connect_peer(d, peer);
+	fd = connect_to(d, endpoint);
 	if (fd >= 0)
 		close(fd);
 	if (fd == -ENETUNREACH || fd == -EHOSTUNREACH || fd == -EACCES) {
@@ -185,8 +185,15 @@ void doctor_check_endpoints(struct doctor *d)
 	size_t i;
 
 	check_names(d);
-	json_array_foreach (d->peers, i, peer)
-		check_way(d, peer);
+	json_array_foreach (d->peers, i, peer) {
+		const char *found = client_text(peer, "endpoint");
+		const char *named = client_text(peer, "endpoint_name");
+
+		/* Where it was found, and where it is looked for after a restart. */
+		check_way(d, peer, named);
+		if (strcmp(found, named) != 0)
+			check_way(d, peer, found);
+	}
 }
 
 /* Handshakes */
@@ -207,9 +214,10 @@ static void probe(const struct doctor *d, const json_t *const *peers, int *error
 	size_t waiting = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		int fd = connect_peer(d, peers[i]);
+		int fd = connect_to(d, doctor_endpoint(peers[i]));
 
-		errors[i] = fd < 0 ? -fd : 0;
+		/* No way there is no news: the endpoints were looked at. */
+		errors[i] = fd == -EINVAL ? 0 : fd < 0 ? ENOTCONN : 0;
 		fds[i] = (struct pollfd){ .fd = fd < 0 ? -1 : fd, .events = POLLIN };
 		if (fd >= 0 && send(fd, "", 1, MSG_NOSIGNAL) < 0)
 			errors[i] = errno;
@@ -353,6 +361,8 @@ static void judge(struct doctor *d, const json_t *peer, int err)
 {
 	const char *name = doctor_peer_name(peer);
 
+	if (err == ENOTCONN)
+		return;
 	if (err == ECONNREFUSED) {
 		tell_refused(d, peer);
 	} else if (err == EHOSTUNREACH || err == ENETUNREACH) {

@@ -317,6 +317,27 @@ def duplicate_gateway(ward):
         yield
 
 
+@broken("addresses", "two containers here have 172.20.101.2", stops=False)
+def duplicate_address(ward):
+    double = ward.overlay.container(ward.here, "double", 2)
+    try:
+        yield
+    finally:
+        double.close()
+        ward.talk()
+
+
+@broken("addresses", "a container here has 172.20.101.1, which is the address of the bridge ovl0", stops=False)
+def gateway_taken(ward):
+    """A container with the gateway's address."""
+    taker = ward.overlay.container(ward.here, "taker", 1)
+    try:
+        yield
+    finally:
+        taker.close()
+        ward.talk()
+
+
 # --- packet filter ---
 
 @broken("forward", "policy drop", mends=True, needs=["iptables", "nft"])
@@ -408,7 +429,7 @@ def wrong_port(ward):
 
 @broken("handshakes", "blocked UDP", needs=["nft"])
 def udp_blocked_elsewhere(ward):
-    with ward.restarted(), \
+    with ward.restarted(None, mute(ward, ward.there)), \
          ward.nft(ward.there, "inet", "input", "udp dport 12345 drop"):
         ward.call()
         wait_for(lambda: ward.daemon.show()["peers"][0]["attempts"] > 0, what="a handshake to be tried")
