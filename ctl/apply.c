@@ -22,6 +22,7 @@
 #include "ctl/events.h"
 #include "ctl/handover.h"
 #include "ctl/members.h"
+#include "ctl/metrics.h"
 #include "ctl/run_network.h"
 #include "ctl/stations.h"
 #include "dataplane/announce.h"
@@ -47,6 +48,8 @@ struct plan {
 	struct view *view;
 	bool udp_changes;
 	struct udp_sockets udp[WORKERS_MAX];
+	bool metrics_change;
+	struct metrics *metrics;
 };
 
 static int fail(const struct plan *plan, int ret, const char *format, ...)
@@ -350,8 +353,37 @@ static int plan_udp(struct plan *plan)
 	return 0;
 }
 
+/* The old place is listened on until the new configuration is in force. */
+static int plan_metrics(struct plan *plan)
+{
+	const struct endpoint *listen = &plan->config->metrics;
+	char text[ENDPOINT_TEXT_MAX];
+	int ret;
+
+	if (metrics_is_at(plan->state->metrics, listen))
+		return 0;
+	if (endpoint_is_set(listen)) {
+		ret = metrics_open(&plan->metrics, plan->state, listen);
+		endpoint_format(listen, text);
+		if (ret)
+			return fail(plan, ret, "[Metrics] Listen = %s: %s", text, strerror(-ret));
+	}
+	plan->metrics_change = true;
+	return 0;
+}
+
+static void commit_metrics(struct plan *plan)
+{
+	if (!plan->metrics_change)
+		return;
+	metrics_close(plan->state->metrics);
+	plan->state->metrics = plan->metrics;
+	plan->metrics = NULL;
+}
+
 static void plan_give_up(struct plan *plan)
 {
+	metrics_close(plan->metrics);
 	if (plan->view)
 		view_free(plan->view);
 	for (size_t i = 0; plan->members && i < plan->config->network_count; i++) {
@@ -657,6 +689,8 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 	config_free(state->config);
 	state->config = plan->config;
 	state->next_path = 0;
+	state->generation++;
+	commit_metrics(plan);
 	note_claims(state);
 	set_pace(state);
 	review_stations(state);
@@ -695,6 +729,10 @@ int apply_config(struct state *state, struct config *config, struct apply_summar
 		ret = out_of_memory(&plan);
 		goto out;
 	}
+	/* Before the socket: that one is given to the workers at once. */
+	ret = plan_metrics(&plan);
+	if (ret)
+		goto out;
 	ret = plan_udp(&plan);
 	if (ret)
 		goto out;
@@ -746,6 +784,8 @@ int apply_view(struct state *state)
 void apply_end(struct state *state)
 {
 	stations_end(state);
+	metrics_close(state->metrics);
+	state->metrics = NULL;
 	if (!state->config)
 		goto out;
 	for (size_t i = 0; i < state->config->peer_count; i++)

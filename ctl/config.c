@@ -25,10 +25,8 @@
 #define VALUE_LEN_MAX 4096 /* of all values but lists */
 
 static const char *const section_names[SECTION_COUNT] = {
-	[SECTION_NONE] = "",
-	[SECTION_INTERFACE] = "Interface",
-	[SECTION_NETWORK] = "Network",
-	[SECTION_PEER] = "Peer",
+	[SECTION_NONE] = "",     [SECTION_INTERFACE] = "Interface", [SECTION_NETWORK] = "Network",
+	[SECTION_PEER] = "Peer", [SECTION_METRICS] = "Metrics",
 };
 
 #define fail config_parser_fail
@@ -180,6 +178,9 @@ static int end_section(struct config_parser *parser)
 		err = end_peer(parser);
 	else if (parser->section == SECTION_NETWORK)
 		err = end_network(parser);
+	else if (parser->section == SECTION_METRICS && !endpoint_is_set(&parser->config->metrics))
+		err = config_fail(parser->error, parser->file, parser->section_line,
+		                  "[Metrics] has no Listen");
 	drop_draft(parser);
 	parser->network = NULL;
 	parser->section = SECTION_NONE;
@@ -195,6 +196,16 @@ static int begin_network(struct config_parser *parser)
 	if (!parser->network)
 		return fail_memory(parser);
 	parser->network->line = parser->line;
+	return 0;
+}
+
+/* A section that there is once. */
+static int begin_only(struct config_parser *parser, enum section section, unsigned int *line)
+{
+	if (*line)
+		return fail(parser, "[%s] is given twice (line %u)", section_names[section], *line);
+	*line = parser->line;
+	parser->section = section;
 	return 0;
 }
 
@@ -216,21 +227,18 @@ static int begin_section(struct config_parser *parser, struct slice name)
 		parser->section = SECTION_NETWORK;
 		return begin_network(parser);
 	}
-	if (slice_equals(name, section_names[SECTION_INTERFACE])) {
-		if (parser->interface_line)
-			return fail(parser, "[Interface] is given twice (line %u)",
-			            parser->interface_line);
-		parser->interface_line = parser->line;
-		parser->section = SECTION_INTERFACE;
-		return 0;
-	}
+	if (slice_equals(name, section_names[SECTION_INTERFACE]))
+		return begin_only(parser, SECTION_INTERFACE, &parser->interface_line);
+	if (slice_equals(name, section_names[SECTION_METRICS]))
+		return begin_only(parser, SECTION_METRICS, &parser->metrics_line);
 	config_quote(name, quoted);
 	nearest = slice_copy(name, word, sizeof(word))
 	                  ? text_nearest(word, section_names + 1, SECTION_COUNT - 1)
 	                  : NULL;
 	if (nearest)
 		return fail(parser, "unknown section %s; did you mean [%s]?", quoted, nearest);
-	return fail(parser, "unknown section %s; expected [Interface], [Network] or [Peer]",
+	return fail(parser,
+	            "unknown section %s; expected [Interface], [Network], [Peer] or [Metrics]",
 	            quoted);
 }
 

@@ -141,6 +141,7 @@ struct config {
 	unsigned int workers; /* threads of the data path; in force from the next start on */
 	enum config_realtime realtime; /* their priority */
 	uint32_t busy_poll_us; /* how long they look for more before they sleep */
+	struct endpoint metrics; /* where they are served over HTTP; not set: nowhere */
 	struct config_network *networks;
 	size_t network_count;
 	struct config_peer *peers;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -351,6 +352,52 @@ static int read_keepalive(struct config_parser *parser, struct slice value)
 	return 0;
 }
 
+/* --- [Metrics] --- */
+
+static bool is_loopback(const struct endpoint *endpoint)
+{
+	if (endpoint->remote.sa.sa_family == AF_INET)
+		return ntohl(endpoint->remote.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return IN6_IS_ADDR_LOOPBACK(&endpoint->remote.in6.sin6_addr);
+}
+
+/* What may have been meant: this host, by a port alone or by its name. */
+static int fail_listen(struct config_parser *parser, struct slice value)
+{
+	struct slice rest = value, host;
+	char quoted[CONFIG_QUOTE_MAX];
+	uint32_t port = 0;
+
+	slice_split(&rest, ':', &host);
+	if (!rest.at)
+		rest = host;
+	else if (!slice_equals(host, "localhost") && host.len > 0)
+		rest = slice_of("");
+	if (config_parse_number(rest, UINT16_MAX, &port) && port)
+		return fail(parser, "Listen %s: did you mean \"127.0.0.1:%u\"?",
+		            config_quote(value, quoted), port);
+	return fail_value(parser, "Listen", value,
+	                  "expected ADDRESS:PORT, as 127.0.0.1:9587 or [::1]:9587");
+}
+
+static int read_listen(struct config_parser *parser, struct slice value)
+{
+	struct endpoint *listen = &parser->config->metrics;
+	char text[ENDPOINT_TEXT_MAX];
+	struct config_error warning;
+
+	if (!slice_copy(value, text, sizeof(text)) || endpoint_parse(listen, text))
+		return fail_listen(parser, value);
+	if (!is_loopback(listen) && parser->options->warn) {
+		config_fail(&warning, parser->file, parser->line,
+		            "Listen = %s: not a loopback address; whoever reaches it reads the "
+		            "names and traffic of all peers, without a password",
+		            text);
+		parser->options->warn(parser->options->warn_arg, &warning);
+	}
+	return 0;
+}
+
 /* --- keys --- */
 
 const struct config_key config_keys[] = {
@@ -387,6 +434,7 @@ const struct config_key config_keys[] = {
 	{ "HostRouting", SECTION_NETWORK, false, NULL, config_read_host_routing },
 	{ "ArpCheck", SECTION_NETWORK, false, NULL, config_read_arp_check },
 	{ "FDB", SECTION_NETWORK, true, NULL, config_read_station },
+	{ "Listen", SECTION_METRICS, false, read_listen, NULL },
 	{ "Name", SECTION_PEER, false, read_peer_name, NULL },
 	{ "PublicKey", SECTION_PEER, false, read_public_key, NULL },
 	{ "PresharedKey", SECTION_PEER, false, read_psk, NULL },

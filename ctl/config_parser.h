@@ -13,6 +13,7 @@ enum section {
 	SECTION_INTERFACE,
 	SECTION_NETWORK,
 	SECTION_PEER,
+	SECTION_METRICS,
 	SECTION_COUNT,
 };
 
@@ -28,6 +29,7 @@ struct config_parser {
 	enum section section;
 	unsigned int section_line;
 	unsigned int interface_line; /* of [Interface]; 0: none yet */
+	unsigned int metrics_line; /* likewise [Metrics] */
 	/* Where this section's keys were given; 0: not yet. */
 	unsigned int key_lines[CONFIG_KEYS_MAX];
 	struct config_network *network; /* the open [Network] */

@@ -31,6 +31,7 @@
 #include "ctl/isolate.h"
 #include "ctl/json_memory.h"
 #include "ctl/log.h"
+#include "ctl/metrics.h"
 #include "ctl/notify.h"
 #include "ctl/reload.h"
 #include "ctl/run_network.h"
@@ -45,9 +46,9 @@
 #define RUN_DIR          "/run/ovltun"
 #define UAPI_DIR         "/var/run/wireguard"
 #define RESOLVE_FDS_MAX  16
-#define FDS_MAX          (3 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX)
+#define FDS_MAX          (4 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX)
 #define FILES_MAX        1024 /* clients, a little of everything */
-#define FILES_MIN        (FDS_MAX + 24) /* streams, lock, a few networks' TAPs */
+#define FILES_MIN        (FDS_MAX + METRICS_FILES + 24) /* streams, lock, a few networks' TAPs */
 #define FILES_WORKER     (4 + RING_PORTS_MAX) /* ring, sockets, a queue of each TAP */
 #define FILES_WORKER_MIN 12
 #define TICK_NS          STATE_SECOND_NS
@@ -607,6 +608,7 @@ static void tick(struct daemon *daemon, struct due *due)
 	upkeep_tick(state);
 	listener_tick(daemon->control, now_ns);
 	listener_tick(daemon->uapi, now_ns);
+	metrics_tick(state->metrics, now_ns);
 }
 
 static int time_left_ms(const struct daemon *daemon, const struct due *due)
@@ -626,7 +628,7 @@ static int run(struct daemon *daemon)
 
 	for (;;) {
 		struct pollfd fds[FDS_MAX];
-		unsigned int n = 0, stations, control, uapi, resolver;
+		unsigned int n = 0, stations, control, uapi, resolver, metrics;
 
 		tick(daemon, &due);
 		int timeout = time_left_ms(daemon, &due);
@@ -642,6 +644,8 @@ static int run(struct daemon *daemon)
 		n += listener_poll_fds(daemon->uapi, fds + n);
 		resolver = n;
 		n += resolve_poll_fds(state->resolve, fds + n, RESOLVE_FDS_MAX, &timeout);
+		metrics = n;
+		n += metrics_poll_fd(state->metrics, fds + n, &timeout);
 
 		if (poll(fds, n, timeout) < 0 && errno != EINTR) {
 			log_line("poll: %s", strerror(errno));
@@ -657,7 +661,8 @@ static int run(struct daemon *daemon)
 
 		listener_dispatch(daemon->control, fds + control, uapi - control, now_ns);
 		listener_dispatch(daemon->uapi, fds + uapi, resolver - uapi, now_ns);
-		resolve_dispatch(state->resolve, fds + resolver, n - resolver);
+		resolve_dispatch(state->resolve, fds + resolver, metrics - resolver);
+		metrics_dispatch(state->metrics);
 	}
 }
 

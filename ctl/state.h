@@ -109,6 +109,8 @@ struct state {
 	uint64_t started_ns;
 	bool paths_changed; /* the host's links or addresses did */
 	size_t next_path; /* upkeep's place in @peers */
+	uint64_t generation; /* grows with every configuration that is put in force */
+	struct metrics *metrics; /* NULL: nobody is to see them */
 };
 
 /* Of a TAP; and so many pairs of sockets there are. One without workers (tests of the control side). */

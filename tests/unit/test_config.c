@@ -158,9 +158,10 @@ static const struct {
 	{ INTERFACE "[Interface]\n", "p.conf:3: [Interface] is given twice (line 1)" },
 	{ "[Interface\n", "p.conf:1: \"[Interface\": expected \"]\" at the end" },
 	{ "\n[Peers]\n", "p.conf:2: unknown section \"Peers\"; did you mean [Peer]?" },
-	{ "[WireGuard]\n",
-	  "p.conf:1: unknown section \"WireGuard\"; expected [Interface], [Network] or [Peer]" },
-	{ "[]\n", "p.conf:1: unknown section \"\"; expected [Interface], [Network] or [Peer]" },
+	{ "[WireGuard]\n", "p.conf:1: unknown section \"WireGuard\"; expected [Interface], "
+	                   "[Network], [Peer] or [Metrics]" },
+	{ "[]\n",
+	  "p.conf:1: unknown section \"\"; expected [Interface], [Network], [Peer] or [Metrics]" },
 	{ "[Interface]\nListenPort 1\n", "p.conf:2: \"ListenPort 1\": expected KEY = VALUE" },
 	{ "[Interface]\nListenPort = 1\nlistenport = 2\n",
 	  "p.conf:3: ListenPort is given twice (line 2)" },
@@ -197,6 +198,27 @@ static const struct {
 	{ "[Interface]\nFwMark = 0x100000000\n",
 	  "p.conf:2: FwMark \"0x100000000\": expected off or a number of 32 bits, like 51820 or "
 	  "0xca6c" },
+	/* [Metrics] */
+	{ HEAD "[Metrics]\n", "p.conf:5: [Metrics] has no Listen" },
+	{ "[Metrics]\nListen = 127.0.0.1:1\n[Metrics]\n",
+	  "p.conf:3: [Metrics] is given twice (line 1)" },
+	{ "[Metric]\n", "p.conf:1: unknown section \"Metric\"; did you mean [Metrics]?" },
+	{ "[Metrics]\nLsten = 1\n", "p.conf:2: unknown key \"Lsten\"; did you mean \"Listen\"?" },
+	{ "[Interface]\nListen = 1\n",
+	  "p.conf:2: \"Listen\" belongs in [Metrics], not in [Interface]" },
+	{ "[Metrics]\nListen = 9587\n",
+	  "p.conf:2: Listen \"9587\": did you mean \"127.0.0.1:9587\"?" },
+	{ "[Metrics]\nListen = localhost:9587\n",
+	  "p.conf:2: Listen \"localhost:9587\": did you mean \"127.0.0.1:9587\"?" },
+	{ "[Metrics]\nListen = 127.0.0.1\n",
+	  "p.conf:2: Listen \"127.0.0.1\": expected ADDRESS:PORT, as 127.0.0.1:9587 or "
+	  "[::1]:9587" },
+	{ "[Metrics]\nListen = 127.0.0.1:0\n",
+	  "p.conf:2: Listen \"127.0.0.1:0\": expected ADDRESS:PORT, as 127.0.0.1:9587 or "
+	  "[::1]:9587" },
+	{ "[Metrics]\nListen = barge1:9587\n",
+	  "p.conf:2: Listen \"barge1:9587\": expected ADDRESS:PORT, as 127.0.0.1:9587 or "
+	  "[::1]:9587" },
 	/* [Network] */
 	{ INTERFACE "[Network]\nName = a\n", "p.conf:3: [Network] has no Bridge" },
 	{ INTERFACE "[Network]\nBridge = sixteen-letters-\n",

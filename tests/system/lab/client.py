@@ -5,7 +5,6 @@ Written from the protocol's description and from docs/protocol.md alone, so that
 oracle: WireGuard's handshake in both roles, then hello, frames and announcements as bytes.
 """
 import base64
-import ctypes
 import hashlib
 import hmac
 import os
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from lab.net import LabError, wait_for
+from lab.net import LabError, netns_socket, wait_for
 
 CONSTRUCTION = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"
 IDENTIFIER = b"WireGuard v1 zx2c4 Jason@zx2c4.com"
@@ -84,27 +83,6 @@ class _Noise:
         return plain
 
 
-def _netns_socket(netns):
-    """A UDP socket of another network namespace: only the thread that makes it goes there."""
-    made = []
-
-    def make():
-        libc = ctypes.CDLL(None, use_errno=True)
-        fd = os.open(f"/run/netns/{netns}", os.O_RDONLY)
-        if libc.setns(fd, 0x40000000):
-            made.append(OSError(ctypes.get_errno(), "setns"))
-        else:
-            made.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        os.close(fd)
-
-    thread = threading.Thread(target=make)
-    thread.start()
-    thread.join()
-    if isinstance(made[0], OSError):
-        raise made[0]
-    return made[0]
-
-
 def tlv(name, value=b""):
     return struct.pack(">HH", TLV[name] if isinstance(name, str) else name, len(value)) + value
 
@@ -154,7 +132,7 @@ class Client:
         self.hellos = []
         self.answer_hellos = True
         self.ephemerals = []  # private ones, for a key log
-        self.socket = _netns_socket(host.netns)
+        self.socket = netns_socket(host.netns)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.socket.bind(("0.0.0.0", port))
         self.socket.settimeout(0.2)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Namespaces, links, bridges, containers."""
 import atexit
+import ctypes
 import itertools
 import os
 import pathlib
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 PREFIX = "ovlab"
@@ -41,6 +44,27 @@ def sh(command, check=True, timeout=60, **kwargs):
     if check and done.returncode:
         raise LabError(f"{' '.join(argv)}: exit {done.returncode}: {done.stdout.strip()}")
     return done.stdout
+
+
+def netns_socket(netns, family=socket.AF_INET, kind=socket.SOCK_DGRAM):
+    """A socket of another network namespace: only the thread that makes it goes there."""
+    made = []
+
+    def make():
+        libc = ctypes.CDLL(None, use_errno=True)
+        fd = os.open(f"/run/netns/{netns}", os.O_RDONLY)
+        if libc.setns(fd, 0x40000000):
+            made.append(OSError(ctypes.get_errno(), "setns"))
+        else:
+            made.append(socket.socket(family, kind))
+        os.close(fd)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    if isinstance(made[0], OSError):
+        raise made[0]
+    return made[0]
 
 
 class Namespace:

@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The format wants all samples of a metric in one place, so the outer loop is over the
+ * metrics and the inner one over peers or networks; the cursor stands between two of
+ * them. Peers and networks are found by their place, which another configuration
+ * changes: then the rest is given up, and who asked asks again.
+ *
+ * Labels. A peer is `peer`: its name, or without one its whole public key (a name cannot
+ * look like a key, so no two are the same). The key beside the name is one sample of
+ * ovltun_peer_info, not 44 bytes more on every line. Endpoints are no label: a peer that
+ * roams would be a new series each time. Of a peer's or network's drops the reasons that
+ * have happened are listed, of the daemon's all: 10,000 peers times 80 reasons would be
+ * 800,000 series of nought.
+ */
+#include "ctl/metrics_text.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+#include "crypto/aead.h"
+#include "ctl/run_network.h"
+#include "dataplane/fdb.h"
+
+#define NO_COUNTER SIZE_MAX
+
+struct family {
+	const char *name, *type, *help;
+	enum { OF_DEVICE, OF_NETWORK, OF_BRIDGED, OF_PEER } of;
+	/* A whole sample or several; or else a counter of struct peer or struct network. */
+	void (*put)(const struct family *family, const struct state *state, size_t i,
+	            struct buffer *out);
+	size_t counter;
+};
+
+/* Samples */
+
+bool metrics_text_put_escaped(struct buffer *out, const char *value)
+{
+	for (;;) {
+		size_t plain = strcspn(value, "\\\"\n");
+
+		if (plain && !buffer_append(out, value, plain))
+			return false;
+		value += plain;
+		if (!*value)
+			return true;
+		if (!buffer_append(out,
+		                   *value == '\n'  ? "\\n"
+		                   : *value == '"' ? "\\\""
+		                                   : "\\\\",
+		                   2))
+			return false;
+		value++;
+	}
+}
+
+static void put_label(struct buffer *out, const char *between, const char *name, const char *value)
+{
+	buffer_printf(out, "%s%s=\"", between, name);
+	(void)metrics_text_put_escaped(out, value);
+	(void)buffer_append(out, "\"", 1);
+}
+
+static void put_value(struct buffer *out, uint64_t value)
+{
+	buffer_printf(out, " %" PRIu64 "\n", value);
+}
+
+static void put_plain(const struct family *family, uint64_t value, struct buffer *out)
+{
+	buffer_printf(out, "%s", family->name);
+	put_value(out, value);
+}
+
+static void put_seconds(struct buffer *out, uint64_t ns)
+{
+	buffer_printf(out, " %" PRIu64 ".%09" PRIu64 "\n", ns / STATE_SECOND_NS,
+	              ns % STATE_SECOND_NS);
+}
+
+/* "NAME{network="ovl0"", to be closed by "}". */
+static void open_network(const struct family *family, const struct state *state, size_t i,
+                         struct buffer *out)
+{
+	buffer_printf(out, "%s", family->name);
+	put_label(out, "{", "network", state->config->networks[i].name);
+}
+
+static void open_peer(const struct family *family, const struct state *state, size_t i,
+                      struct buffer *out)
+{
+	const struct config_peer *peer = &state->config->peers[i];
+	char key[KEY_BASE64_LEN + 1];
+
+	if (!peer->name[0])
+		secret_to_base64(key, peer->public_key);
+	/* Neither a name nor a key has anything to escape. */
+	buffer_printf(out, "%s{peer=\"%s\"", family->name, peer->name[0] ? peer->name : key);
+}
+
+static void close_number(struct buffer *out, uint64_t value)
+{
+	(void)buffer_append(out, "}", 1);
+	put_value(out, value);
+}
+
+static void close_seconds(struct buffer *out, uint64_t ns)
+{
+	(void)buffer_append(out, "}", 1);
+	put_seconds(out, ns);
+}
+
+/* The daemon */
+
+static void put_build(const struct family *family, const struct state *state, size_t i,
+                      struct buffer *out)
+{
+	(void)state;
+	(void)i;
+	buffer_printf(out, "%s", family->name);
+	put_label(out, "{", "version", OVLTUN_VERSION);
+	close_number(out, 1);
+}
+
+static void put_device(const struct family *family, const struct state *state, size_t i,
+                       struct buffer *out)
+{
+	const struct worker *worker = state->workers.list[0];
+	char key[KEY_BASE64_LEN + 1] = "";
+	uint8_t public_key[KEY_SIZE];
+
+	(void)i;
+	if (state->config->has_private_key) {
+		secret_derive_public(public_key, state->config->private_key);
+		secret_to_base64(key, public_key);
+	}
+	buffer_printf(out, "%s", family->name);
+	put_label(out, "{", "device", state->name);
+	put_label(out, ",", "public_key", key);
+	put_label(out, ",", "io", worker ? worker_io_name(worker) : "none");
+	put_label(out, ",", "aead", aead_name());
+	close_number(out, 1);
+}
+
+static void put_uptime(const struct family *family, const struct state *state, size_t i,
+                       struct buffer *out)
+{
+	(void)i;
+	buffer_printf(out, "%s", family->name);
+	put_seconds(out, device_now(state->device) - state->started_ns);
+}
+
+static void put_workers(const struct family *family, const struct state *state, size_t i,
+                        struct buffer *out)
+{
+	(void)i;
+	put_plain(family, state->workers.count, out);
+}
+
+static void put_realtime(const struct family *family, const struct state *state, size_t i,
+                         struct buffer *out)
+{
+	(void)i;
+	put_plain(family, state->realtime, out);
+}
+
+static void put_locked(const struct family *family, const struct state *state, size_t i,
+                       struct buffer *out)
+{
+	(void)i;
+	put_plain(family, state->device->peer_arena.locked, out);
+}
+
+static void put_peers(const struct family *family, const struct state *state, size_t i,
+                      struct buffer *out)
+{
+	(void)i;
+	put_plain(family, state->config->peer_count, out);
+}
+
+static void put_networks(const struct family *family, const struct state *state, size_t i,
+                         struct buffer *out)
+{
+	(void)i;
+	put_plain(family, state->config->network_count, out);
+}
+
+static void put_drops(const struct family *family, const struct state *state, size_t i,
+                      struct buffer *out)
+{
+	(void)i;
+	for (int reason = DROP_NONE + 1; reason < DROP_COUNT; reason++)
+		buffer_printf(out, "%s{reason=\"%s\"} %" PRIu64 "\n", family->name,
+		              drop_name((enum drop)reason),
+		              stats_read(&state->device->stats.drops[reason]));
+}
+
+static void put_events(const struct family *family, const struct state *state, size_t i,
+                       struct buffer *out)
+{
+	(void)i;
+	for (int event = 0; event < EVENT_COUNT; event++)
+		buffer_printf(out, "%s{event=\"%s\"} %" PRIu64 "\n", family->name,
+		              event_name((enum event)event),
+		              stats_read(&state->device->stats.events[event]));
+}
+
+/* Networks */
+
+static void put_network_info(const struct family *family, const struct state *state, size_t i,
+                             struct buffer *out)
+{
+	const struct config_network *config = &state->config->networks[i];
+
+	open_network(family, state, i, out);
+	put_label(out, ",", "bridge", config->bridge);
+	put_label(out, ",", "mode", config->bridged ? "bridged" : "routed");
+	put_label(out, ",", "tap", state->networks[i]->tap.name);
+	if (config->bridged)
+		buffer_printf(out, ",vni=\"%" PRIu32 "\"", config->vni);
+	close_number(out, 1);
+}
+
+static void put_attached(const struct family *family, const struct state *state, size_t i,
+                         struct buffer *out)
+{
+	const struct run_network *run = state->networks[i];
+
+	open_network(family, state, i, out);
+	close_number(out, run->bridge && bridge_state(run->bridge)->attached);
+}
+
+static void put_network_drops(const struct family *family, const struct state *state, size_t i,
+                              struct buffer *out)
+{
+	const struct run_network *run = state->networks[i];
+
+	for (int reason = DROP_NONE + 1; reason < DROP_COUNT; reason++) {
+		uint64_t count = stats_read(&run->network->drops[reason]);
+
+		if (!count)
+			continue;
+		open_network(family, state, i, out);
+		put_label(out, ",", "reason", drop_name((enum drop)reason));
+		close_number(out, count);
+	}
+}
+
+static void put_tap_lost(const struct family *family, const struct state *state, size_t i,
+                         struct buffer *out)
+{
+	const struct run_network *run = state->networks[i];
+	uint64_t lost;
+
+	if (run->tap.queues == 0 || netlink_link_drops(state->netlink, run->tap_index, &lost))
+		return;
+	open_network(family, state, i, out);
+	close_number(out, lost);
+}
+
+static void put_members(const struct family *family, const struct state *state, size_t i,
+                        struct buffer *out)
+{
+	open_network(family, state, i, out);
+	close_number(out, state->members[i].count);
+}
+
+static void put_stations(const struct family *family, const struct state *state, size_t i,
+                         struct buffer *out)
+{
+	struct fdb_counts counts;
+
+	fdb_get_counts(state->networks[i]->network->fdb, &counts);
+	open_network(family, state, i, out);
+	close_number(out, counts.entries);
+}
+
+static void put_stations_here(const struct family *family, const struct state *state, size_t i,
+                              struct buffer *out)
+{
+	const struct network *network = state->networks[i]->network;
+	uint64_t here;
+
+	fdb_lock(network->fdb);
+	here = (uint64_t)network->local.macs + network->local.addrs;
+	fdb_unlock(network->fdb);
+	open_network(family, state, i, out);
+	close_number(out, here);
+}
+
+/* Peers */
+
+static void get_info(const struct state *state, size_t i, struct peer_info *info)
+{
+	peer_get_info(state->peers[i].peer, device_now(state->device), info);
+}
+
+static void put_peer_info(const struct family *family, const struct state *state, size_t i,
+                          struct buffer *out)
+{
+	char key[KEY_BASE64_LEN + 1];
+
+	secret_to_base64(key, state->config->peers[i].public_key);
+	open_peer(family, state, i, out);
+	put_label(out, ",", "public_key", key);
+	close_number(out, 1);
+}
+
+static void put_session(const struct family *family, const struct state *state, size_t i,
+                        struct buffer *out)
+{
+	struct peer_info info;
+
+	get_info(state, i, &info);
+	open_peer(family, state, i, out);
+	close_number(out, info.session_age_ns != UINT64_MAX);
+}
+
+static void put_session_age(const struct family *family, const struct state *state, size_t i,
+                            struct buffer *out)
+{
+	struct peer_info info;
+
+	get_info(state, i, &info);
+	if (info.session_age_ns == UINT64_MAX)
+		return;
+	open_peer(family, state, i, out);
+	close_seconds(out, info.session_age_ns);
+}
+
+static void put_handshake(const struct family *family, const struct state *state, size_t i,
+                          struct buffer *out)
+{
+	open_peer(family, state, i, out);
+	close_seconds(out, stats_read(&state->peers[i].peer->handshake_wall_ns));
+}
+
+static void put_round_trip(const struct family *family, const struct state *state, size_t i,
+                           struct buffer *out)
+{
+	uint64_t ns = stats_read(&state->peers[i].peer->round_trip_ns);
+
+	if (!ns)
+		return;
+	open_peer(family, state, i, out);
+	close_seconds(out, ns);
+}
+
+static void put_attempts(const struct family *family, const struct state *state, size_t i,
+                         struct buffer *out)
+{
+	struct peer_info info;
+
+	get_info(state, i, &info);
+	open_peer(family, state, i, out);
+	close_number(out, info.attempts);
+}
+
+static void put_keepalive(const struct family *family, const struct state *state, size_t i,
+                          struct buffer *out)
+{
+	open_peer(family, state, i, out);
+	close_number(out, state->config->peers[i].keepalive_s);
+}
+
+static void put_mtu(const struct family *family, const struct state *state, size_t i,
+                    struct buffer *out)
+{
+	struct peer_info info;
+
+	get_info(state, i, &info);
+	open_peer(family, state, i, out);
+	close_number(out, info.tunnel_mtu);
+}
+
+static void put_lost(const struct family *family, const struct state *state, size_t i,
+                     struct buffer *out)
+{
+	struct peer_info info;
+
+	get_info(state, i, &info);
+	open_peer(family, state, i, out);
+	close_number(out, info.lost);
+}
+
+static void put_peer_drops(const struct family *family, const struct state *state, size_t i,
+                           struct buffer *out)
+{
+	const struct peer *peer = state->peers[i].peer;
+
+	for (int reason = DROP_NONE + 1; reason < DROP_COUNT; reason++) {
+		uint64_t count = stats_read(&peer->drops[reason]);
+
+		if (!count)
+			continue;
+		open_peer(family, state, i, out);
+		put_label(out, ",", "reason", drop_name((enum drop)reason));
+		close_number(out, count);
+	}
+}
+
+/* The table */
+
+#define GAUGE(name, of, put, help)                       \
+	{                                                \
+		name, "gauge", help, of, put, NO_COUNTER \
+	}
+#define COUNTER(name, of, put, help)                                \
+	{                                                           \
+		name "_total", "counter", help, of, put, NO_COUNTER \
+	}
+/* Read as it stands, without a look at the rest. */
+#define OF_NETWORK_FIELD(name, field, help)                                                       \
+	{                                                                                         \
+		name "_total", "counter", help, OF_NETWORK, NULL, offsetof(struct network, field) \
+	}
+#define OF_PEER_FIELD(name, field, help)                                                    \
+	{                                                                                   \
+		name "_total", "counter", help, OF_PEER, NULL, offsetof(struct peer, field) \
+	}
+
+static const struct family families[] = {
+	GAUGE("ovltun_build_info", OF_DEVICE, put_build, "The version of the daemon; always 1."),
+	GAUGE("ovltun_device_info", OF_DEVICE, put_device,
+	      "The device, its public key, its I/O and its AEAD; always 1."),
+	GAUGE("ovltun_uptime_seconds", OF_DEVICE, put_uptime, "Since the daemon started."),
+	GAUGE("ovltun_workers", OF_DEVICE, put_workers, "Threads that carry packets."),
+	GAUGE("ovltun_workers_realtime", OF_DEVICE, put_realtime,
+	      "1: they may have realtime priority."),
+	GAUGE("ovltun_keys_locked", OF_DEVICE, put_locked, "1: keys are in locked memory."),
+	GAUGE("ovltun_peers", OF_DEVICE, put_peers, "Peers in the configuration."),
+	GAUGE("ovltun_networks", OF_DEVICE, put_networks, "Networks in the configuration."),
+	COUNTER("ovltun_drops", OF_DEVICE, put_drops, "Dropped by this daemon, by reason."),
+	COUNTER("ovltun_events", OF_DEVICE, put_events, "What happened that is no drop."),
+
+	GAUGE("ovltun_network_info", OF_NETWORK, put_network_info,
+	      "A network, its bridge, mode and TAP; always 1."),
+	GAUGE("ovltun_network_attached", OF_NETWORK, put_attached,
+	      "1: the TAP is a port of the bridge."),
+	OF_NETWORK_FIELD("ovltun_network_receive_packets", rx_packets, "Given to containers."),
+	OF_NETWORK_FIELD("ovltun_network_receive_bytes", rx_bytes, "Given to containers."),
+	OF_NETWORK_FIELD("ovltun_network_transmit_packets", tx_packets, "Taken from containers."),
+	OF_NETWORK_FIELD("ovltun_network_transmit_bytes", tx_bytes, "Taken from containers."),
+	COUNTER("ovltun_network_drops", OF_NETWORK, put_network_drops,
+	        "Dropped of a network, by reason; reasons that have not happened are left out."),
+	COUNTER("ovltun_network_tap_queue_drops", OF_NETWORK, put_tap_lost,
+	        "Lost in the TAP's queue: the daemon did not keep up with its containers."),
+	GAUGE("ovltun_network_members", OF_BRIDGED, put_members,
+	      "Peers that may carry a bridged network."),
+	GAUGE("ovltun_network_stations", OF_BRIDGED, put_stations,
+	      "MACs and addresses in the forwarding table of a bridged network."),
+	GAUGE("ovltun_network_stations_here", OF_BRIDGED, put_stations_here,
+	      "Of these, this host's."),
+	{ "ovltun_network_suppressed_frames_total", "counter",
+	  "Copies not sent, as the question was answered here.", OF_BRIDGED, NULL,
+	  offsetof(struct network, suppressed) },
+
+	GAUGE("ovltun_peer_info", OF_PEER, put_peer_info, "A peer and its public key; always 1."),
+	GAUGE("ovltun_peer_session", OF_PEER, put_session, "1: there is a session."),
+	GAUGE("ovltun_peer_session_age_seconds", OF_PEER, put_session_age,
+	      "Since the keys in use were made; left out without a session."),
+	GAUGE("ovltun_peer_latest_handshake_timestamp_seconds", OF_PEER, put_handshake,
+	      "Unix time of the last handshake; 0: never."),
+	GAUGE("ovltun_peer_handshake_round_trip_seconds", OF_PEER, put_round_trip,
+	      "Of the last handshake that was begun here; left out before the first."),
+	GAUGE("ovltun_peer_handshake_attempts", OF_PEER, put_attempts,
+	      "Handshake messages sent since the last answer."),
+	GAUGE("ovltun_peer_keepalive_seconds", OF_PEER, put_keepalive,
+	      "PersistentKeepalive; 0: none. With one, a session is always wanted."),
+	GAUGE("ovltun_peer_tunnel_mtu_bytes", OF_PEER, put_mtu,
+	      "The largest packet that goes to the peer in one datagram."),
+	OF_PEER_FIELD("ovltun_peer_receive_bytes", rx_bytes, "Payload of datagrams received."),
+	OF_PEER_FIELD("ovltun_peer_transmit_bytes", tx_bytes, "Payload of datagrams sent."),
+	OF_PEER_FIELD("ovltun_peer_receive_packets", rx_packets, "Datagrams of sessions received."),
+	OF_PEER_FIELD("ovltun_peer_transmit_packets", tx_packets, "Datagrams of sessions sent."),
+	GAUGE("ovltun_peer_lost_packets", OF_PEER, put_lost,
+	      "Datagrams of the peer's that have not come. A gauge: one that comes late counts "
+	      "back."),
+	COUNTER("ovltun_peer_drops", OF_PEER, put_peer_drops,
+	        "Dropped of a peer, by reason; reasons that have not happened are left out."),
+};
+
+#define FAMILIES (sizeof(families) / sizeof(families[0]))
+
+static size_t count_items(const struct family *family, const struct state *state)
+{
+	switch (family->of) {
+	case OF_DEVICE:
+		break;
+	case OF_NETWORK:
+	case OF_BRIDGED:
+		return state->config->network_count;
+	case OF_PEER:
+		return state->config->peer_count;
+	}
+	return 1;
+}
+
+static uint64_t read_counter(const void *owner, size_t offset)
+{
+	const void *counter = (const char *)owner + offset;
+
+	return stats_read(counter);
+}
+
+static void put_item(const struct family *family, const struct state *state, size_t i,
+                     struct buffer *out)
+{
+	if (family->of == OF_BRIDGED && !state->config->networks[i].bridged)
+		return;
+	if (family->put) {
+		family->put(family, state, i, out);
+	} else if (family->of == OF_PEER) {
+		open_peer(family, state, i, out);
+		close_number(out, read_counter(state->peers[i].peer, family->counter));
+	} else {
+		open_network(family, state, i, out);
+		close_number(out, read_counter(state->networks[i]->network, family->counter));
+	}
+}
+
+void metrics_text_begin(const struct state *state, struct metrics_cursor *cursor)
+{
+	*cursor = (struct metrics_cursor){ .generation = state->generation };
+}
+
+enum metrics_more metrics_text_put(const struct state *state, struct metrics_cursor *cursor,
+                                   size_t enough, struct buffer *out)
+{
+	if (cursor->generation != state->generation)
+		return METRICS_STALE;
+	while (cursor->family < FAMILIES) {
+		const struct family *family = &families[cursor->family];
+		size_t count = count_items(family, state);
+
+		if (cursor->item == 0)
+			buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", family->name,
+			              family->help, family->name, family->type);
+		/* One at least, or the head would be said twice. */
+		while (cursor->item < count) {
+			put_item(family, state, cursor->item++, out);
+			if (out->len >= enough)
+				break;
+		}
+		if (out->failed)
+			return METRICS_MEMORY;
+		if (cursor->item < count)
+			return METRICS_MORE;
+		cursor->family++;
+		cursor->item = 0;
+		if (out->len >= enough)
+			break;
+	}
+	return cursor->family < FAMILIES ? METRICS_MORE : METRICS_END;
+}
