@@ -25,7 +25,7 @@
  *	stations  networks, bridged ones: name, vni, stations: station (a MAC or an
  *	        address), mac, at (a peer, or "here"), public_key (null: here), how
  *	        (learned, announced, static), age_s, moves, contested
- *	drops   drops, events: all counters by name; peers, networks: name to
+ *	drops   version: 1; drops, events: all counters by name; peers, networks: name to
  *	        counters that are not zero; texts: name to one sentence. Networks
  *	        have one more, "tap-queue", which is the kernel's
  */
@@ -406,8 +406,9 @@ json_t *show_drops(struct state *state)
 	for (size_t i = 0; i < state->config->network_count; i++)
 		json_object_set_new(networks, state->config->networks[i].name,
 		                    network_counters(state, state->networks[i]));
-	return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "ok", 1, "drops", drops, "events",
-	                 events, "peers", peers, "networks", networks, "texts", texts);
+	return json_pack("{s:b, s:i, s:o, s:o, s:o, s:o, s:o}", "ok", 1, "version", 1, "drops",
+	                 drops, "events", events, "peers", peers, "networks", networks, "texts",
+	                 texts);
 }
 
 static const char *const neigh_states[] = {
@@ -447,7 +448,7 @@ json_t *show_neighbours(struct state *state)
 		                                          "neighbours", entries));
 	}
 	free(list);
-	return json_pack("{s:b, s:o}", "ok", 1, "networks", networks);
+	return json_pack("{s:b, s:i, s:o}", "ok", 1, "version", 1, "networks", networks);
 }
 
 static int compare_stations(const void *a, const void *b)
