@@ -59,7 +59,7 @@ static void print_host_view(const char *address, const json_t *reply)
 	host_close(host);
 }
 
-static int get(const char *address)
+static int get(const char *address, bool json)
 {
 	json_t *reply;
 	int status =
@@ -67,10 +67,14 @@ static int get(const char *address)
 
 	if (status != OVLCTL_OK)
 		return status;
-	print_verdict(address, reply);
-	print_host_view(address, reply);
+	if (json) {
+		status = client_print_json(reply);
+	} else {
+		print_verdict(address, reply);
+		print_host_view(address, reply);
+	}
 	json_decref(reply);
-	return OVLCTL_OK;
+	return status;
 }
 
 static int print_routes(const json_t *routes)
@@ -122,17 +126,19 @@ static int list(bool json)
 int cmd_route(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "list";
+	bool json = argc > 2 && strcmp(argv[argc - 1], "--json") == 0;
 
+	argc -= json;
+	if (strcmp(verb, "list") == 0 && argc <= 2)
+		return list(json);
+	if (strcmp(verb, "get") == 0 && argc == 3)
+		return get(argv[2], json);
+	if (json)
+		return ovlctl_usage("route");
 	if (strcmp(verb, "add") == 0 && argc == 4)
 		return client_do(json_pack("{s:s, s:s, s:s}", "do", "route-add", "prefix", argv[2],
 		                           "peer", argv[3]));
 	if (strcmp(verb, "del") == 0 && argc == 3)
 		return client_do(json_pack("{s:s, s:s}", "do", "route-del", "prefix", argv[2]));
-	if (strcmp(verb, "get") == 0 && argc == 3)
-		return get(argv[2]);
-	if (strcmp(verb, "list") == 0 && argc <= 2)
-		return list(false);
-	if (strcmp(verb, "list") == 0 && argc == 3 && strcmp(argv[2], "--json") == 0)
-		return list(true);
 	return ovlctl_usage("route");
 }

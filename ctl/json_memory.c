@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include "crypto/secret.h"
 
+/* Set by each that was not to be had: of a value that a list has no room for nothing else tells. */
+static bool failed;
+
 /* Before each piece of memory: how long it is. */
 union header {
 	size_t size;
@@ -15,11 +18,11 @@ static void *get(size_t size)
 {
 	union header *header;
 
-	if (size > SIZE_MAX - sizeof(*header))
+	header = size <= SIZE_MAX - sizeof(*header) ? malloc(sizeof(*header) + size) : NULL;
+	if (!header) {
+		failed = true;
 		return NULL;
-	header = malloc(sizeof(*header) + size);
-	if (!header)
-		return NULL;
+	}
 	header->size = size;
 	return header + 1;
 }
@@ -48,6 +51,19 @@ bool json_memory_put(const json_t *object, struct buffer *out)
 bool json_memory_put_inner(const json_t *object, struct buffer *out)
 {
 	return object && json_dump_callback(object, append, out, JSON_COMPACT | JSON_EMBED) == 0;
+}
+
+bool json_memory_failed(void)
+{
+	bool was = failed;
+
+	failed = false;
+	return was;
+}
+
+void json_memory_fail(void)
+{
+	failed = true;
 }
 
 void json_memory_init(void)

@@ -9,6 +9,9 @@
 
 /* Before the first use of jansson. */
 void json_memory_init(void);
+/* Some was not to be had since the last call: what was made meanwhile may lack a part. */
+bool json_memory_failed(void);
+void json_memory_fail(void); /* as much was not to be had elsewhere */
 /*
  * @object on one line, its end included; piece by piece, since a reply about
  * 10,000 peers has megabytes. False: it does not fit, or is NULL or no UTF-8.

@@ -11,17 +11,21 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "ctl/log.h"
+#include "ctl/trouble.h"
 
 #define READ_SIZE (64u * 1024)
 #define SECOND_NS 1000000000ULL
 /* Who came just now, or had an answer, may still be about to ask. */
 #define PATIENCE_NS (SECOND_NS / 2)
+/* Who took nothing of its reply for so long may be a hung program, and gives way to others. */
+#define DEAF_NS SECOND_NS
 
 #ifndef SO_PEERGROUPS /* asm-generic/socket.h of 4.13 */
 #define SO_PEERGROUPS 59
 #endif
 
-enum right { RIGHT_NONE, RIGHT_READ, RIGHT_CHANGE };
+enum right { RIGHT_NONE, RIGHT_READ, RIGHT_CHANGE, RIGHTS };
 
 struct client {
 	int fd; /* -1: free */
@@ -29,7 +33,9 @@ struct client {
 	int passed; /* the descriptor that came with what is in @in; -1: none */
 	void *held; /* by answer_passed() */
 	bool closing; /* after the reply is sent */
+	bool waits; /* with a whole request, as others hold too much of replies */
 	uint64_t since_ns; /* the last time it moved on */
+	uint64_t answered_ns; /* when @out was made */
 	struct buffer in;
 	size_t scanned; /* this much of @in holds no end of a request */
 	struct buffer out;
@@ -46,8 +52,10 @@ struct listener {
 	bool has_readers;
 	gid_t readers;
 	size_t total; /* bytes in all clients' @in */
+	size_t replies[RIGHTS]; /* and in all @out, by who they are for */
 	uint64_t now_ns; /* as last told */
 	bool starved; /* no descriptor or memory for the next client: not before the next tick */
+	struct trouble no_client, no_reply, deaf;
 	struct client clients[LISTENER_CLIENTS_MAX];
 };
 
@@ -158,6 +166,7 @@ static void drop_client(struct listener *listener, struct client *client)
 		listener->ops->gone(listener->arg, client->held);
 	client->held = NULL;
 	listener->total -= client->in.len;
+	listener->replies[client->right] -= client->out.len;
 	buffer_fini(&client->in);
 	buffer_fini(&client->out);
 }
@@ -212,7 +221,9 @@ unsigned int listener_poll_fds(struct listener *listener, struct pollfd *fds)
 
 		/* No next request is read before the last was answered. */
 		fds[n++] = (struct pollfd){ .fd = client->fd,
-			                    .events = client->out.len ? POLLOUT : POLLIN };
+			                    .events = client->out.len ? POLLOUT
+			                              : client->waits ? 0
+			                                              : POLLIN };
 	}
 	return n;
 }
@@ -247,6 +258,16 @@ static enum right find_right(const struct listener *listener, int fd)
 	                                                                           : RIGHT_NONE;
 }
 
+/* Who may only look leaves room for who may change. */
+static bool is_crowded(const struct listener *listener, enum right right)
+{
+	unsigned int readers = 0;
+
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++)
+		readers += listener->clients[i].fd >= 0 && listener->clients[i].right == RIGHT_READ;
+	return right == RIGHT_READ && readers >= LISTENER_READERS_MAX;
+}
+
 static void accept_client(struct listener *listener, uint64_t now_ns)
 {
 	struct client *client = find_place(listener);
@@ -255,12 +276,17 @@ static void accept_client(struct listener *listener, uint64_t now_ns)
 	if (fd < 0) {
 		/* Who could not be accepted is still there: poll(2) would not wait any more. */
 		listener->starved = errno != EAGAIN;
+		if (trouble_is_shortage(errno) && trouble_begins(&listener->no_client, now_ns))
+			log_line("%s: cannot take a client: %s; tried again every second",
+			         listener->address.sun_path, strerror(errno));
 		return;
 	}
 	enum right right = find_right(listener, fd);
 
+	if (trouble_ends(&listener->no_client))
+		log_line("%s: takes clients again", listener->address.sun_path);
 	/* Before it costs anybody a place. */
-	if (!client || right == RIGHT_NONE) {
+	if (!client || right == RIGHT_NONE || is_crowded(listener, right)) {
 		close(fd);
 		return;
 	}
@@ -288,9 +314,30 @@ static void send_reply(struct listener *listener, struct client *client, uint64_
 		client->since_ns = now_ns;
 	}
 	client->sent = 0;
+	listener->replies[client->right] -= client->out.len;
 	buffer_fini(&client->out);
 	if (client->closing)
 		drop_client(listener, client);
+}
+
+/* The reply is made; from now on it is the client's to take. */
+static void begin_reply(struct listener *listener, struct client *client, uint64_t now_ns)
+{
+	listener->replies[client->right] += client->out.len;
+	client->since_ns = client->answered_ns = now_ns;
+	send_reply(listener, client, now_ns);
+}
+
+/* What there is no memory for, or no room in a reply. False: not even that can be said. */
+static bool put_no_reply(struct listener *listener, struct client *client, uint64_t now_ns)
+{
+	if (trouble_begins(&listener->no_reply, now_ns))
+		log_line("%s: no memory for a client's reply, or it is too long",
+		         listener->address.sun_path);
+	buffer_fini(&client->out);
+	if (listener->ops->no_reply)
+		listener->ops->no_reply(&client->out);
+	return client->out.len > 0;
 }
 
 /* Where the first whole request in @in ends; 0: not there yet. */
@@ -307,7 +354,8 @@ static size_t find_end(struct client *client, const char *end)
 }
 
 /* The first request, of @len bytes. False: drop the client. */
-static bool answer_request(struct listener *listener, struct client *client, size_t len)
+/* To the first request, of @len bytes. False: drop the client. */
+static bool make_reply(struct listener *listener, struct client *client, size_t len)
 {
 	const struct listener_ops *ops = listener->ops;
 	const struct listener_passed passed = {
@@ -322,25 +370,75 @@ static bool answer_request(struct listener *listener, struct client *client, siz
 	return ops->answer_passed(listener->arg, &passed, &client->out, &client->held);
 }
 
+static void answer_request(struct listener *listener, struct client *client, size_t len,
+                           uint64_t now_ns)
+{
+	bool keep = make_reply(listener, client, len);
+
+	if (keep && !client->out.failed)
+		(void)trouble_ends(&listener->no_reply);
+	else if (!client->out.failed || !put_no_reply(listener, client, now_ns)) {
+		drop_client(listener, client);
+		return;
+	}
+	listener->total -= len;
+	client->scanned = 0;
+	if (len == client->in.len)
+		buffer_fini(&client->in);
+	else
+		buffer_consume(&client->in, len);
+	begin_reply(listener, client, now_ns);
+}
+
+static void drop_deaf(struct listener *listener, struct client *client, uint64_t now_ns)
+{
+	if (trouble_begins(&listener->deaf, now_ns))
+		log_line("%s: a client did not read its reply of %zu bytes: dropped",
+		         listener->address.sun_path, client->out.len);
+	(void)trouble_ends(&listener->deaf); /* the next is as much news */
+	drop_client(listener, client);
+}
+
+/* May a reply be made for who has @right? Where too much is held already, who is deaf goes. */
+static bool may_hold(struct listener *listener, enum right right, uint64_t now_ns)
+{
+	struct client *deaf = NULL;
+
+	if (listener->replies[right] < listener->ops->held_max)
+		return true;
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
+		struct client *client = &listener->clients[i];
+
+		if (client->fd >= 0 && client->right == right && client->out.len &&
+		    now_ns - client->since_ns >= DEAF_NS &&
+		    (!deaf || client->since_ns < deaf->since_ns))
+			deaf = client;
+	}
+	if (deaf)
+		drop_deaf(listener, deaf, now_ns);
+	return listener->replies[right] < listener->ops->held_max;
+}
+
 /* Answers what is complete; one at a time, since the next may depend on it. */
 static void answer_requests(struct listener *listener, struct client *client, uint64_t now_ns)
 {
 	size_t len;
 
+	client->waits = false;
 	while (client->fd >= 0 && client->in.len && !client->out.len &&
 	       (len = find_end(client, listener->ops->end)) > 0) {
-		if (!answer_request(listener, client, len) || client->out.failed) {
-			drop_client(listener, client);
+		client->waits = !may_hold(listener, client->right, now_ns);
+		if (client->waits)
 			return;
-		}
-		listener->total -= len;
-		client->scanned = 0;
-		if (len == client->in.len)
-			buffer_fini(&client->in);
-		else
-			buffer_consume(&client->in, len);
-		send_reply(listener, client, now_ns);
+		answer_request(listener, client, len, now_ns);
 	}
+}
+
+static void answer_waiting(struct listener *listener, uint64_t now_ns)
+{
+	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++)
+		if (listener->clients[i].fd >= 0 && listener->clients[i].waits)
+			answer_requests(listener, &listener->clients[i], now_ns);
 }
 
 /*
@@ -383,11 +481,13 @@ static void read_request(struct listener *listener, struct client *client, uint6
 	if (room > READ_SIZE)
 		room = READ_SIZE;
 	if (!room || !buffer_reserve(&client->in, room)) {
-		if (ops->refuse)
+		if (room)
+			(void)put_no_reply(listener, client, now_ns);
+		else if (ops->refuse)
 			ops->refuse(&client->out);
 		client->closing = true;
 		if (client->out.len)
-			send_reply(listener, client, now_ns);
+			begin_reply(listener, client, now_ns);
 		else
 			drop_client(listener, client);
 		return;
@@ -425,9 +525,22 @@ void listener_dispatch(struct listener *listener, const struct pollfd *fds, unsi
 			read_request(listener, client, now_ns);
 		}
 	}
+	answer_waiting(listener, now_ns);
 	/* Last, so that no descriptor above is one that was opened just now. */
 	if (n && fds[0].revents)
 		accept_client(listener, now_ns);
+}
+
+static bool is_over(const struct client *client, uint64_t now_ns)
+{
+	bool busy = client->in.len || client->out.len;
+	uint64_t seconds = busy ? LISTENER_REQUEST_S : LISTENER_IDLE_S;
+
+	if (client->held && !busy)
+		return false;
+	/* Nor is a reply taken a byte now and then. */
+	return now_ns - client->since_ns > seconds * SECOND_NS ||
+	       (client->out.len && now_ns - client->answered_ns > LISTENER_REPLY_S * SECOND_NS);
 }
 
 void listener_tick(struct listener *listener, uint64_t now_ns)
@@ -436,12 +549,13 @@ void listener_tick(struct listener *listener, uint64_t now_ns)
 	listener->starved = false;
 	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++) {
 		struct client *client = &listener->clients[i];
-		bool busy = client->in.len || client->out.len;
-		uint64_t seconds = busy ? LISTENER_REQUEST_S : LISTENER_IDLE_S;
 
-		if (client->fd < 0 || (client->held && !busy))
+		if (client->fd < 0 || !is_over(client, now_ns))
 			continue;
-		if (now_ns - client->since_ns > seconds * SECOND_NS)
+		if (client->out.len)
+			drop_deaf(listener, client, now_ns);
+		else
 			drop_client(listener, client);
 	}
+	answer_waiting(listener, now_ns);
 }

@@ -3,7 +3,8 @@
  * A unix stream socket that takes requests and gives replies, for the control
  * thread's poll loop. It never blocks: requests are collected and replies sent
  * as the clients give and take; who sends too much, takes too slowly or keeps a
- * half request too long is dropped. Both of the daemon's sockets are made of
+ * half request too long is dropped, and replies that nobody takes have a bound together,
+ * for root's and for others' each. Both of the daemon's sockets are made of
  * this (server.h, uapi.h); they differ in what ends a request and what answers it.
  *
  * Who a client is the kernel says (SO_PEERCRED), as of its connect(2): root and the
@@ -20,7 +21,9 @@
 
 #define LISTENER_CLIENTS_MAX 64
 #define LISTENER_FDS_MAX     (LISTENER_CLIENTS_MAX + 1)
+#define LISTENER_READERS_MAX (LISTENER_CLIENTS_MAX / 2) /* of them, who may not change anything */
 #define LISTENER_REQUEST_S   30 /* for a request to be complete, and for a reply to move on */
+#define LISTENER_REPLY_S     300 /* for a reply to be taken */
 #define LISTENER_IDLE_S      600 /* between two requests of a client that stays */
 
 struct listener;
@@ -39,6 +42,8 @@ struct listener_ops {
 	size_t request_max; /* of one request, its end included; */
 	size_t total_max; /* of all clients' requests together */
 	size_t reply_max;
+	/* Replies that were not taken yet: beyond it who asks waits, and who takes nothing is dropped. */
+	size_t held_max;
 	/* @request includes its end and may be overwritten. False: drop the client without a word. */
 	bool (*answer)(void *arg, char *request, size_t len, struct buffer *reply);
 	/* The same for who may look but change nothing; NULL: such clients are not let in. */
@@ -54,6 +59,8 @@ struct listener_ops {
 	void (*gone)(void *arg, void *held);
 	/* Said to who sent more than request_max; may be NULL. */
 	void (*refuse)(struct buffer *reply);
+	/* Said when there is no memory for request or reply, or the reply is too long; may be NULL. */
+	void (*no_reply)(struct buffer *reply);
 	size_t reader_request_max; /* of theirs: they need no long ones, and share total_max */
 	/* With answer_reader: whose members may look. May be missing on the host. */
 	const char *readers;

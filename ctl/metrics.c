@@ -5,6 +5,9 @@
  * asks for the answer a piece at a time, as the client takes it, so that a client that
  * reads nothing costs one piece of memory and its place.
  *
+ * Clients are accepted here: out of descriptors the library would try again and again
+ * without a pause, as long as somebody waits to be accepted.
+ *
  * The library's own timeout is about silence; who sends a byte now and then would stay
  * for good. So each connection is noted with its beginning, and ended by shutdown(2) when
  * its time is over: the library sees the end of it and cleans up.
@@ -12,14 +15,15 @@
 #include "ctl/metrics.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "ctl/log.h"
 #include "ctl/metrics_text.h"
+#include "ctl/trouble.h"
 
 #define PATH         "/metrics"
 #define BACKLOG      16
@@ -38,6 +42,8 @@ struct metrics {
 	struct endpoint at;
 	int fd;
 	int epoll_fd;
+	bool starved; /* no descriptor or memory for the next client: not before the next tick */
+	struct trouble trouble;
 	struct MHD_Daemon *http;
 	struct client clients[METRICS_CLIENTS_MAX];
 };
@@ -226,23 +232,20 @@ int metrics_open(struct metrics **out, const struct state *state, const struct e
 	metrics->at = *at;
 	for (size_t i = 0; i < METRICS_CLIENTS_MAX; i++)
 		metrics->clients[i].fd = -1;
-	ret = listen_at(at, state->metrics);
+	metrics->fd = ret = listen_at(at, state->metrics);
 	if (ret < 0)
 		goto fail;
-	metrics->fd = ret;
+	errno = 0;
 	metrics->http = MHD_start_daemon(
-		MHD_USE_EPOLL, 0, NULL, NULL, answer_request, metrics, MHD_OPTION_LISTEN_SOCKET,
-		metrics->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)METRICS_CLIENTS_MAX,
+		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, answer_request, metrics,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)METRICS_CLIENTS_MAX,
 		MHD_OPTION_CONNECTION_TIMEOUT, SILENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		CLIENT_BYTES, MHD_OPTION_NOTIFY_CONNECTION, note_client, metrics, MHD_OPTION_END);
 	info = metrics->http ? MHD_get_daemon_info(metrics->http, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-	if (!info) {
-		/* Some ways to fail have closed it already. */
-		if (!metrics->http && fcntl(metrics->fd, F_GETFD) >= 0)
-			close(metrics->fd);
-		ret = -ENOMEM;
+	/* The library does not say why. */
+	ret = errno == EMFILE || errno == ENFILE ? -errno : -ENOMEM;
+	if (!info)
 		goto fail;
-	}
 	metrics->epoll_fd = info->epoll_fd;
 	*out = metrics;
 	return 0;
@@ -256,7 +259,9 @@ void metrics_close(struct metrics *metrics)
 	if (!metrics)
 		return;
 	if (metrics->http)
-		MHD_stop_daemon(metrics->http); /* closes what it listens with, too */
+		MHD_stop_daemon(metrics->http);
+	if (metrics->fd >= 0)
+		close(metrics->fd);
 	free(metrics);
 }
 
@@ -267,7 +272,15 @@ bool metrics_is_at(const struct metrics *metrics, const struct endpoint *at)
 	return endpoint_is_set(at) && endpoint_same_remote(&metrics->at, at);
 }
 
-unsigned int metrics_poll_fd(struct metrics *metrics, struct pollfd *fd, int *timeout_ms)
+static bool has_place(const struct metrics *metrics)
+{
+	for (size_t i = 0; i < METRICS_CLIENTS_MAX; i++)
+		if (metrics->clients[i].fd < 0)
+			return true;
+	return false;
+}
+
+unsigned int metrics_poll_fds(const struct metrics *metrics, struct pollfd *fds, int *timeout_ms)
 {
 	MHD_UNSIGNED_LONG_LONG left_ms;
 
@@ -276,19 +289,52 @@ unsigned int metrics_poll_fd(struct metrics *metrics, struct pollfd *fd, int *ti
 	if (MHD_get_timeout(metrics->http, &left_ms) == MHD_YES &&
 	    (*timeout_ms < 0 || left_ms < (unsigned int)*timeout_ms))
 		*timeout_ms = (int)left_ms;
-	*fd = (struct pollfd){ .fd = metrics->epoll_fd, .events = POLLIN };
-	return 1;
+	/* When all places are taken, the next client waits in the kernel's queue. */
+	fds[0] = (struct pollfd){
+		.fd = !metrics->starved && has_place(metrics) ? metrics->fd : -1,
+		.events = POLLIN,
+	};
+	fds[1] = (struct pollfd){ .fd = metrics->epoll_fd, .events = POLLIN };
+	return 2;
 }
 
-void metrics_dispatch(struct metrics *metrics)
+static void accept_client(struct metrics *metrics, uint64_t now_ns)
 {
-	if (metrics)
-		(void)MHD_run(metrics->http);
+	struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(address);
+	int fd = accept4(metrics->fd, (struct sockaddr *)&address, &len,
+	                 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0) {
+		metrics->starved = trouble_is_shortage(errno);
+		if (metrics->starved && trouble_begins(&metrics->trouble, now_ns))
+			log_line("metrics: cannot take a client: %s; tried again every second",
+			         strerror(errno));
+		return;
+	}
+	/* Closed by the library in any case. */
+	if (MHD_add_connection(metrics->http, fd, (struct sockaddr *)&address, len) == MHD_YES &&
+	    trouble_ends(&metrics->trouble))
+		log_line("metrics: takes clients again");
+}
+
+void metrics_dispatch(struct metrics *metrics, const struct pollfd *fds, unsigned int n,
+                      uint64_t now_ns)
+{
+	/* A change of the configuration may have come in between, and with it another place. */
+	if (!metrics)
+		return;
+	if (n && fds[0].revents && fds[0].fd == metrics->fd)
+		accept_client(metrics, now_ns);
+	(void)MHD_run(metrics->http);
 }
 
 void metrics_tick(struct metrics *metrics, uint64_t now_ns)
 {
-	for (size_t i = 0; metrics && i < METRICS_CLIENTS_MAX; i++) {
+	if (!metrics)
+		return;
+	metrics->starved = false;
+	for (size_t i = 0; i < METRICS_CLIENTS_MAX; i++) {
 		const struct client *client = &metrics->clients[i];
 
 		if (client->fd >= 0 &&

@@ -25,11 +25,14 @@ void metrics_close(struct metrics *metrics); /* NULL is none */
 /* NULL is at no endpoint. */
 bool metrics_is_at(const struct metrics *metrics, const struct endpoint *at);
 
-/* All of these do nothing for NULL. How many were put into @fd: none or one. */
-unsigned int metrics_poll_fd(struct metrics *metrics, struct pollfd *fd, int *timeout_ms);
+#define METRICS_FDS_MAX 2
+
+/* All of these do nothing for NULL. How many were put into @fds: none or METRICS_FDS_MAX. */
+unsigned int metrics_poll_fds(const struct metrics *metrics, struct pollfd *fds, int *timeout_ms);
 /* After poll(), whatever it said: work may be left without a word from a descriptor. */
-void metrics_dispatch(struct metrics *metrics);
-/* Once a second or so: ends whose time is over. */
+void metrics_dispatch(struct metrics *metrics, const struct pollfd *fds, unsigned int n,
+                      uint64_t now_ns);
+/* Once a second or so: ends whose time is over, tries again to accept whom it could not. */
 void metrics_tick(struct metrics *metrics, uint64_t now_ns);
 
 #endif

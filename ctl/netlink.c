@@ -44,6 +44,8 @@ struct netlink {
 	uint8_t *macs; /* whose FDB entries are watched, one behind the other */
 	size_t mac_count;
 	bool stale; /* events were lost and the refill has not succeeded yet */
+	bool tired; /* it failed: not before the next tick */
+	uint64_t lost; /* how often events were */
 	void (*changed)(void *arg);
 	void *arg;
 	union {
@@ -199,7 +201,7 @@ static int refill(struct netlink *nl)
 		if (!err)
 			err = dump(nl, RTM_GETADDR, &fresh);
 	}
-	nl->stale = err != 0;
+	nl->stale = nl->tired = err != 0;
 	if (err) {
 		netlink_cache_clear(&fresh);
 		return err;
@@ -271,19 +273,32 @@ void netlink_dispatch(struct netlink *netlink)
 
 		if (got == -EAGAIN)
 			break;
+		netlink->lost += got < 0;
 		if (got < 0)
 			netlink->stale = true;
 		else
 			take_events(netlink, got);
 	}
-	/* A refill that fails leaves the old cache, and is tried again with the next event. */
-	if (netlink->stale)
+	/* A refill that fails, in a storm of changes say, leaves the old cache. */
+	if (netlink->stale && !netlink->tired)
 		(void)refill(netlink);
 	if (!netlink->cache.changed)
 		return;
 	netlink->cache.changed = false;
 	if (netlink->changed)
 		netlink->changed(netlink->arg);
+}
+
+void netlink_tick(struct netlink *netlink)
+{
+	netlink->tired = false;
+	if (netlink->stale)
+		netlink_dispatch(netlink);
+}
+
+uint64_t netlink_lost(const struct netlink *netlink)
+{
+	return netlink->lost;
 }
 
 /* ---- FDB entries ---- */

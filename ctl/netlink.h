@@ -54,6 +54,10 @@ int netlink_open(struct netlink **netlink, void (*changed)(void *arg), void *arg
 void netlink_close(struct netlink *netlink);
 int netlink_fd(const struct netlink *netlink); /* readable: call netlink_dispatch() */
 void netlink_dispatch(struct netlink *netlink);
+/* Once a second or so: what was lost and could not be asked for again is. May call @changed. */
+void netlink_tick(struct netlink *netlink);
+/* How often the kernel had no room for an event: the cache was, or will be, filled anew. */
+uint64_t netlink_lost(const struct netlink *netlink);
 
 /*
  * Watches the FDB entries of a MAC, on whichever bridge and port they are. Each

@@ -73,7 +73,7 @@ static const struct command commands[] = {
 	{ "reload", "", "have the daemon read its configuration again",
 	  "What was changed at run time and is not in the file ends, and is listed.\n",
 	  cmd_reload },
-	{ "route", "add PREFIX PEER | del PREFIX | get ADDRESS | list [--json]",
+	{ "route", "add PREFIX PEER | del PREFIX | get ADDRESS [--json] | list [--json]",
 	  "which peer has which prefix",
 	  "add and del change a peer's AllowedIPs until the next reload; get says where packets\n"
 	  "to ADDRESS go, and what the host's own routing table thinks of it.\n",

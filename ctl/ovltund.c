@@ -23,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "crypto/aead.h"
 #include "ctl/apply.h"
@@ -37,6 +38,7 @@
 #include "ctl/run_network.h"
 #include "ctl/server.h"
 #include "ctl/stations.h"
+#include "ctl/trouble.h"
 #include "ctl/uapi.h"
 #include "ctl/upkeep.h"
 
@@ -46,7 +48,7 @@
 #define RUN_DIR          "/run/ovltun"
 #define UAPI_DIR         "/var/run/wireguard"
 #define RESOLVE_FDS_MAX  16
-#define FDS_MAX          (4 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX)
+#define FDS_MAX          (3 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX + METRICS_FDS_MAX)
 #define FILES_MAX        1024 /* clients, a little of everything */
 #define FILES_MIN        (FDS_MAX + METRICS_FILES + 24) /* streams, lock, a few networks' TAPs */
 #define FILES_WORKER     (4 + RING_PORTS_MAX) /* ring, sockets, a queue of each TAP */
@@ -75,6 +77,8 @@ struct daemon {
 	bool handing_over; /* it ends for another to go on */
 	uint64_t alive_interval_ns; /* 0: nobody waits for signs of life */
 	uint64_t alive_ns; /* when the next is due */
+	uint64_t lost_events; /* of netlink, as last counted */
+	struct trouble overflow;
 	struct listener *control;
 	struct listener *uapi;
 };
@@ -589,6 +593,21 @@ struct due {
 	uint64_t tick_ns, queues_ns;
 };
 
+/* All is well again by then, or will be within seconds; yet somebody may want to know why. */
+static void note_lost_events(struct daemon *daemon, uint64_t now_ns)
+{
+	uint64_t lost = netlink_lost(daemon->state.netlink);
+
+	if (lost == daemon->lost_events)
+		return;
+	device_event(daemon->state.device, EVENT_NETLINK_OVERFLOW, lost - daemon->lost_events);
+	daemon->lost_events = lost;
+	(void)trouble_ends(&daemon->overflow);
+	if (trouble_begins(&daemon->overflow, now_ns))
+		log_line("links and addresses changed faster than they were read: all are read "
+		         "anew");
+}
+
 static void tick(struct daemon *daemon, struct due *due)
 {
 	struct state *state = &daemon->state;
@@ -600,11 +619,13 @@ static void tick(struct daemon *daemon, struct due *due)
 		upkeep_networks(state);
 	}
 	show_life(daemon, now_ns);
+	note_lost_events(daemon, now_ns);
 	if (now_ns >= due->queues_ns)
 		due->queues_ns = now_ns + (upkeep_queues(state) ? UPKEEP_QUEUES_NS : TICK_NS);
 	if (now_ns < due->tick_ns)
 		return;
 	due->tick_ns = now_ns + TICK_NS;
+	netlink_tick(state->netlink);
 	upkeep_tick(state);
 	listener_tick(daemon->control, now_ns);
 	listener_tick(daemon->uapi, now_ns);
@@ -618,6 +639,44 @@ static int time_left_ms(const struct daemon *daemon, const struct due *due)
 
 	/* Rounded up: waking a little early would mean a round for nothing. */
 	return now_ns < next_ns ? (int)((next_ns - now_ns) / 1000000 + 1) : 0;
+}
+
+/*
+ * Each alone, with a pause in between when nothing was there: the limit of open files was
+ * lowered to less than are open.
+ */
+static void look_at_each(struct pollfd *fds, unsigned int n)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	bool ready = false;
+
+	for (unsigned int i = 0; i < n; i++)
+		ready |= poll(&fds[i], 1, 0) > 0;
+	if (!ready)
+		(void)nanosleep(&pause, NULL);
+}
+
+/*
+ * poll(2) refuses more places than files may be open, and counts those that are empty. So
+ * these are left out. 0 or -errno.
+ */
+static int wait_any(struct pollfd *fds, unsigned int n, int timeout_ms)
+{
+	struct pollfd there[FDS_MAX];
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		if (fds[i].fd >= 0)
+			there[count++] = fds[i];
+	if (poll(there, count, timeout_ms) < 0) {
+		if (errno == EINVAL)
+			look_at_each(there, count);
+		else if (errno != EINTR)
+			return -errno;
+	}
+	for (unsigned int i = n; i-- > 0;)
+		fds[i].revents = fds[i].fd >= 0 ? there[--count].revents : 0;
+	return 0;
 }
 
 /* An exit status. */
@@ -645,10 +704,12 @@ static int run(struct daemon *daemon)
 		resolver = n;
 		n += resolve_poll_fds(state->resolve, fds + n, RESOLVE_FDS_MAX, &timeout);
 		metrics = n;
-		n += metrics_poll_fd(state->metrics, fds + n, &timeout);
+		n += metrics_poll_fds(state->metrics, fds + n, &timeout);
 
-		if (poll(fds, n, timeout) < 0 && errno != EINTR) {
-			log_line("poll: %s", strerror(errno));
+		int err = wait_any(fds, n, timeout);
+
+		if (err) {
+			log_line("cannot wait for what happens: %s", strerror(-err));
 			return EXIT_RUNTIME;
 		}
 		if (fds[0].revents && !take_signals(daemon))
@@ -662,7 +723,7 @@ static int run(struct daemon *daemon)
 		listener_dispatch(daemon->control, fds + control, uapi - control, now_ns);
 		listener_dispatch(daemon->uapi, fds + uapi, resolver - uapi, now_ns);
 		resolve_dispatch(state->resolve, fds + resolver, metrics - resolver);
-		metrics_dispatch(state->metrics);
+		metrics_dispatch(state->metrics, fds + metrics, n - metrics, now_ns);
 	}
 }
 

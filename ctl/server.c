@@ -699,6 +699,7 @@ static bool reply_to(struct state *state, json_t *request, bool reader, struct b
 	return put_reply(usage("unknown request \"%s\"", name), out);
 }
 
+/* What it replied under want of memory may lack a part, which nobody would miss. */
 static bool reply_text(struct state *state, const char *text, size_t len, bool reader,
                        struct buffer *out)
 {
@@ -709,14 +710,17 @@ static bool reply_text(struct state *state, const char *text, size_t len, bool r
 	/* A value takes a hundred times the bytes that it has there. */
 	if (json_memory_count(text, len) > SERVER_VALUES_MAX)
 		return put_reply(usage("a request has at most %u values", SERVER_VALUES_MAX), out);
+	(void)json_memory_failed();
 	request = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	if (!request && json_memory_failed())
+		return false;
 	if (!request)
 		/* Not jansson's own words: they quote the request, keys and all. */
 		return put_reply(usage("not a request: no JSON from byte %d on", error.position),
 		                 out);
 	fits = reply_to(state, request, reader, out);
 	json_decref(request);
-	return fits;
+	return !json_memory_failed() && fits;
 }
 
 bool server_reply(struct state *state, const char *text, size_t len, struct buffer *out)
@@ -726,12 +730,16 @@ bool server_reply(struct state *state, const char *text, size_t len, struct buff
 
 static bool answer_reader(void *arg, char *request, size_t len, struct buffer *out)
 {
-	return reply_text(arg, request, len, true, out);
+	if (!reply_text(arg, request, len, true, out))
+		out->failed = true;
+	return true;
 }
 
 static bool answer(void *arg, char *request, size_t len, struct buffer *reply)
 {
-	return server_reply(arg, request, len, reply);
+	if (!server_reply(arg, request, len, reply))
+		reply->failed = true;
+	return true;
 }
 
 /* Captures: the only request that comes with a descriptor */
@@ -779,6 +787,15 @@ static void refuse(struct buffer *reply)
 	                reply);
 }
 
+/* Not made of JSON values, for which there may be no memory either. */
+static void no_reply(struct buffer *reply)
+{
+	static const char text[] = "{\"ok\":false,\"error\":\"the daemon has no memory for the "
+				   "reply\",\"exit\":1}\n";
+
+	(void)buffer_append(reply, text, sizeof(text) - 1);
+}
+
 const struct listener_ops server_ops = {
 	.end = "\n",
 	.request_max = SERVER_REQUEST_MAX,
@@ -789,6 +806,8 @@ const struct listener_ops server_ops = {
 	.reader_request_max = SERVER_READER_REQUEST_MAX,
 	.answer_passed = answer_passed,
 	.gone = gone,
+	.held_max = SERVER_REPLY_MAX,
 	.refuse = refuse,
+	.no_reply = no_reply,
 	.readers = "ovltun",
 };

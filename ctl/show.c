@@ -423,6 +423,8 @@ json_t *show_neighbours(struct state *state)
 	struct neigh_info *list = calloc(NEIGH_ENTRIES, sizeof(*list));
 	json_t *networks = json_array();
 
+	if (!list)
+		json_memory_fail();
 	for (size_t i = 0; list && i < state->config->network_count; i++) {
 		struct neigh_table *neigh = state->networks[i]->network->neigh;
 
@@ -487,6 +489,8 @@ static json_t *list_stations(const struct state *state, struct fdb *fdb)
 	uint32_t count = list ? fdb_list(fdb, list, FDB_ENTRIES) : 0;
 	json_t *stations = json_array();
 
+	if (!list)
+		json_memory_fail();
 	if (count > FDB_ENTRIES)
 		count = FDB_ENTRIES;
 	if (count)
@@ -603,9 +607,9 @@ json_t *show_route(struct state *state, uint8_t family, const uint8_t *addr)
 		verdict = "local";
 	else if (peer)
 		verdict = "remote";
-	json_t *reply = json_pack("{s:b, s:s, s:o, s:b}", "ok", 1, "verdict", verdict, "network",
-	                          net ? text(net->network->name) : json_null(), "attached",
-	                          net && net->attached);
+	json_t *reply = json_pack("{s:b, s:i, s:s, s:o, s:b}", "ok", 1, "version", 1, "verdict",
+	                          verdict, "network", net ? text(net->network->name) : json_null(),
+	                          "attached", net && net->attached);
 
 	for (size_t i = 0; net && i < state->config->network_count; i++) {
 		if (state->networks[i]->network == net->network)

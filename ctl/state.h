@@ -19,6 +19,7 @@
 #include "ctl/priv.h"
 #include "ctl/resolve.h"
 #include "ctl/tap_queue.h"
+#include "ctl/trouble.h"
 #include "dataplane/device.h"
 #include "dataplane/peer.h"
 #include "dataplane/tap.h"
@@ -108,6 +109,8 @@ struct state {
 	unsigned int captures_made; /* and that ever were */
 	uint64_t started_ns;
 	bool paths_changed; /* the host's links or addresses did */
+	bool view_is_old; /* the bridges changed since, and there was no memory for another */
+	struct trouble no_view;
 	size_t next_path; /* upkeep's place in @peers */
 	uint64_t generation; /* grows with every configuration that is put in force */
 	struct metrics *metrics; /* NULL: nobody is to see them */

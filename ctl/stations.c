@@ -93,6 +93,7 @@ static void lost(void *arg)
 {
 	struct state *state = arg;
 
+	device_event(state->device, EVENT_NETLINK_OVERFLOW, 1);
 	for (size_t i = 0; i < state->config->network_count; i++)
 		state->networks[i]->wants_dump = true;
 }

@@ -372,10 +372,17 @@ static bool answer(void *arg, char *request, size_t len, struct buffer *reply)
 	return true;
 }
 
+static void no_reply(struct buffer *reply)
+{
+	buffer_printf(reply, "errno=%d\n\n", -ENOMEM);
+}
+
 const struct listener_ops uapi_ops = {
 	.end = "\n\n",
 	.request_max = UAPI_REQUEST_MAX,
 	.total_max = 2 * (size_t)UAPI_REQUEST_MAX,
 	.reply_max = UAPI_REPLY_MAX,
+	.held_max = UAPI_REPLY_MAX,
+	.no_reply = no_reply,
 	.answer = answer,
 };

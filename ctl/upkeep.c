@@ -244,14 +244,19 @@ static void follow_paths(struct state *state)
 
 void upkeep_networks(struct state *state)
 {
-	bool changed = false;
+	uint64_t now_ns = device_now(state->device);
 
 	for (size_t i = 0; i < state->config->network_count; i++)
-		changed |=
+		state->view_is_old |=
 			run_network_update(state, state->networks[i], &state->config->networks[i]);
-	if (changed && apply_view(state))
-		log_line("out of memory: the networks stay as they were for now");
-	stations_update(state, device_now(state->device));
+	if (state->view_is_old) {
+		state->view_is_old = apply_view(state) != 0;
+		if (state->view_is_old && trouble_begins(&state->no_view, now_ns))
+			log_line("out of memory: the networks stay as they were for now");
+		else if (!state->view_is_old && trouble_ends(&state->no_view))
+			log_line("the networks are as the bridges again");
+	}
+	stations_update(state, now_ns);
 }
 
 bool upkeep_queues(struct state *state)

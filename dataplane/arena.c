@@ -57,6 +57,8 @@ void arena_init(struct arena *arena, size_t object_size)
 	arena->object_size = (object_size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
 	arena->chunks = NULL;
 	arena->free_list = NULL;
+	arena->free_count = 0;
+	arena->spare = 0;
 	arena->locked = true;
 }
 
@@ -74,6 +76,7 @@ void arena_fini(struct arena *arena)
 	}
 	arena->chunks = NULL;
 	arena->free_list = NULL;
+	arena->free_count = 0;
 	pthread_mutex_destroy(&arena->lock);
 }
 
@@ -84,6 +87,7 @@ static void push_free(struct arena *arena, void *object)
 
 	link->next = arena->free_list;
 	arena->free_list = link;
+	arena->free_count++;
 	ASAN_POISON_MEMORY_REGION(object, arena->object_size);
 }
 
@@ -132,10 +136,20 @@ void *arena_get(struct arena *arena)
 	object = arena->free_list;
 	ASAN_UNPOISON_MEMORY_REGION(object, arena->object_size);
 	arena->free_list = object->next;
+	arena->free_count--;
 	object->next = NULL;
+	if (arena->free_count < arena->spare)
+		(void)add_chunk(arena, 1);
 out:
 	pthread_mutex_unlock(&arena->lock);
 	return object;
+}
+
+void arena_keep_spare(struct arena *arena, size_t count)
+{
+	pthread_mutex_lock(&arena->lock);
+	arena->spare = count;
+	pthread_mutex_unlock(&arena->lock);
 }
 
 int arena_reserve(struct arena *arena, size_t count)

@@ -17,6 +17,8 @@ struct arena {
 	size_t object_size; /* rounded up to a cache line */
 	struct arena_chunk *chunks;
 	void *free_list;
+	size_t free_count; /* of objects in it */
+	size_t spare; /* so many are made ready beforehand */
 	bool locked; /* false once mlock() was refused; for one line to the user */
 };
 
@@ -28,5 +30,10 @@ void *arena_get(struct arena *arena);
 /* Makes room for @count objects in all, so that the next gets need no system call. */
 int arena_reserve(struct arena *arena, size_t count);
 void arena_put(struct arena *arena, void *object);
+/*
+ * From now on memory is asked for when fewer than @count are left, not when none is: for
+ * what is put back only after its successor was taken, a shortage costs nothing then.
+ */
+void arena_keep_spare(struct arena *arena, size_t count);
 
 #endif

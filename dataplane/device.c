@@ -8,6 +8,9 @@
 #include "crypto/secret.h"
 #include "dataplane/peer.h"
 
+/* A session that is made anew needs its key pair before the last one's is given back. */
+#define SPARE_KEYPAIRS 32
+
 static uint64_t read_clock(clockid_t clock)
 {
 	struct timespec ts;
@@ -62,6 +65,7 @@ int device_open(struct device **out, const struct environment *env)
 	pthread_mutex_init(&device->admission_lock, NULL);
 	arena_init(&device->peer_arena, sizeof(struct peer));
 	arena_init(&device->keypair_arena, sizeof(struct peer_keypair));
+	arena_keep_spare(&device->keypair_arena, SPARE_KEYPAIRS);
 	index_init(&device->indices);
 	timers_init(&device->timers);
 	atomic_init(&device->view, view);

@@ -8,9 +8,15 @@
 #include "dataplane/ring_base.h"
 #include "dataplane/udp.h"
 
-/* The poll set: every source at its own index, and the wake-up behind them. */
-#define POLL_WAKE  SOURCE_COUNT
-#define POLL_COUNT (SOURCE_COUNT + 1)
+/*
+ * The poll set: the wake-up, and behind it every source at its own index, as far as there
+ * are any. poll() refuses more places than files may be open, be they empty or not.
+ */
+#define POLL_WAKE   0
+#define POLL_SOURCE 1
+#define POLL_COUNT  (POLL_SOURCE + SOURCE_COUNT)
+/* When even those are more, for the limit was lowered: all is looked at, so often. */
+#define LOOK_NS 1000000
 
 struct poll_ring {
 	struct ring_base base;
@@ -24,19 +30,33 @@ static struct poll_ring *poll_ring_of(struct ring_base *base)
 
 static int poll_start(struct ring_base *base, unsigned int s)
 {
-	poll_ring_of(base)->fds[s] = (struct pollfd){ .fd = base->sources[s].fd, .events = POLLIN };
+	poll_ring_of(base)->fds[POLL_SOURCE + s] =
+		(struct pollfd){ .fd = base->sources[s].fd, .events = POLLIN };
 	return 0;
 }
 
 static void poll_stop(struct ring_base *base, unsigned int s)
 {
-	poll_ring_of(base)->fds[s].fd = -1;
+	poll_ring_of(base)->fds[POLL_SOURCE + s].fd = -1;
+}
+
+/* Reads find out who has anything. */
+static bool await_blindly(struct ring_base *base)
+{
+	const struct timespec pause = { .tv_nsec = LOOK_NS };
+
+	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	for (unsigned int s = 0; s < base->source_end; s++)
+		base->sources[s].ready = base->sources[s].fd >= 0;
+	ring_base_wake_done(base);
+	return true;
 }
 
 static bool poll_await(struct ring_base *base, uint64_t deadline_ns)
 {
 	struct poll_ring *pr = poll_ring_of(base);
 	struct timespec sleep = { 0 }, *timeout = &sleep;
+	int n;
 	bool woken;
 
 	for (unsigned int s = 0; s < base->source_end; s++)
@@ -50,10 +70,14 @@ static bool poll_await(struct ring_base *base, uint64_t deadline_ns)
 		sleep.tv_sec = (time_t)(left_ns / 1000000000u);
 		sleep.tv_nsec = (long)(left_ns % 1000000000u);
 	}
-	if (ppoll(pr->fds, POLL_COUNT, timeout, NULL) <= 0)
+	n = ppoll(pr->fds, POLL_SOURCE + base->source_end, timeout, NULL);
+	if (n < 0 && errno == EINVAL)
+		return await_blindly(base);
+	if (n <= 0)
 		return true;
 	for (unsigned int s = 0; s < base->source_end; s++)
-		base->sources[s].ready = pr->fds[s].fd >= 0 && pr->fds[s].revents;
+		base->sources[s].ready =
+			pr->fds[POLL_SOURCE + s].fd >= 0 && pr->fds[POLL_SOURCE + s].revents;
 	woken = pr->fds[POLL_WAKE].revents;
 	if (woken)
 		ring_base_wake_done(base);
@@ -118,7 +142,7 @@ int ring_open_poll(struct ring **ring)
 		return err;
 	}
 	for (unsigned int s = 0; s < SOURCE_COUNT; s++)
-		pr->fds[s].fd = -1;
+		pr->fds[POLL_SOURCE + s].fd = -1;
 	pr->fds[POLL_WAKE] = (struct pollfd){ .fd = pr->base.wake_fd, .events = POLLIN };
 	snprintf(pr->base.ring.features, sizeof(pr->base.ring.features), "recvmmsg, sendmmsg");
 	*ring = &pr->base.ring;

@@ -180,7 +180,7 @@ static const struct drop_entry drops[] = {
 	[DROP_OUT_NO_HELLO] = { "out-no-hello",
 		"The peer takes no frames of this network: a stock peer, or it has not the VNI." },
 	[DROP_OUT_SEND] = { "out-send",
-		"The kernel refused to send the datagram." },
+		"The kernel refused the datagram: its send buffer is full, or there is no way there." },
 	[DROP_TAP_WRITE] = { "tap-write",
 		"The TAP device refused the frame." },
 };
@@ -208,6 +208,7 @@ static const char *const events[] = {
 	[EVENT_GSO_FALLBACK] = "gso-fallback",
 	[EVENT_GSO_AVOIDED] = "gso-avoided",
 	[EVENT_RCV_OVERFLOW] = "rcv-overflow",
+	[EVENT_NETLINK_OVERFLOW] = "netlink-overflow",
 };
 _Static_assert(ARRAY_SIZE(events) == EVENT_COUNT, "every event has a name");
 

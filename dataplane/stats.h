@@ -131,6 +131,7 @@ enum event {
 	EVENT_GSO_FALLBACK, /* a UDP_SEGMENT send repeated one by one */
 	EVENT_GSO_AVOIDED, /* sent one by one, as it was refused on this way before */
 	EVENT_RCV_OVERFLOW, /* datagrams the socket's buffer lost */
+	EVENT_NETLINK_OVERFLOW, /* times that the kernel had no room to tell of links or stations */
 	EVENT_COUNT
 };
 const char *event_name(enum event e);

@@ -91,6 +91,37 @@ static void test_reserve(void **state)
 	assert_non_null(arena_get(&arena));
 }
 
+/* Who takes one and puts another back goes on when there is no memory any more. */
+static void test_spare(void **state)
+{
+	enum { SPARE = 10, COUNT = 1000, CHUNK = (64 * 1024 - 64) / 256 };
+	struct rlimit none = { 4096, 0 }, before;
+	void *first, *objects[SPARE];
+	int given = 0;
+
+	(void)state;
+	if (UNIT_SANITIZED || UNIT_VALGRIND)
+		skip();
+	arena_keep_spare(&arena, SPARE);
+	/* All of the first chunk. */
+	first = arena_get(&arena);
+	for (int i = 1; i < CHUNK; i++)
+		assert_non_null(arena_get(&arena));
+	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+	none.rlim_max = before.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
+	while (given < SPARE && (objects[given] = arena_get(&arena)))
+		given++;
+	for (int i = 0; i < COUNT && given == SPARE; i++) {
+		arena_put(&arena, objects[i % SPARE]);
+		objects[i % SPARE] = arena_get(&arena);
+		given -= !objects[i % SPARE];
+	}
+	assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+	assert_int_equal(given, SPARE);
+	arena_put(&arena, first);
+}
+
 /* The VmFlags line of the mapping that holds @address. */
 static void read_flags(const void *address, char flags[512])
 {
@@ -208,6 +239,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_get_put, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_put_wipes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reserve, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_spare, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mapping, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),

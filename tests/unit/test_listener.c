@@ -72,6 +72,7 @@ static const struct listener_ops ops = {
 	.request_max = 64,
 	.total_max = 4096,
 	.reply_max = 4u << 20,
+	.held_max = 4u << 20,
 	.answer = answer,
 	.answer_passed = answer_passed,
 	.gone = gone,
@@ -488,6 +489,161 @@ static void test_total(void **state)
 	listener_close(listener);
 }
 
+#define BIG ((size_t)4096 * 256)
+
+static size_t drain(struct listener *listener, int fd)
+{
+	static char piece[65536];
+	size_t got = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, piece, sizeof(piece), 0)) > 0) {
+		got += (size_t)n;
+		turn(listener);
+	}
+	return got;
+}
+
+/* Replies that nobody takes have a bound: who asks then waits, and who is deaf gives way. */
+static void test_held(void **state)
+{
+	struct listener_ops narrow = ops;
+	struct listener *listener;
+	int deaf, slow, third;
+	unsigned int before = answered;
+
+	(void)state;
+	narrow.held_max = BIG + 1;
+	assert_int_equal(listener_open(&listener, path, &narrow, &answered), 0);
+	deaf = connect_client();
+	turn(listener);
+	slow = connect_client();
+	turn(listener);
+	third = connect_client();
+	turn(listener);
+	say(deaf, "big\n");
+	say(slow, "big\n");
+	turn(listener);
+	assert_int_equal(answered - before, 2);
+	say(third, "hello\n");
+	turn(listener);
+	listener_tick(listener, now_ns);
+	assert_true(is_quiet(third));
+	/* One that has been taken makes room. */
+	assert_int_equal(drain(listener, slow), BIG);
+	expect(third, "hello\n");
+
+	say(slow, "big\n");
+	turn(listener);
+	say(third, "again\n");
+	turn(listener);
+	assert_true(is_quiet(third));
+	now_ns += 2 * SECOND_NS;
+	listener_tick(listener, now_ns);
+	expect(third, "again\n");
+	assert_true(drain(listener, deaf) < BIG && is_dropped(deaf));
+	assert_int_equal(drain(listener, slow), BIG);
+	close(deaf);
+	close(slow);
+	close(third);
+	listener_close(listener);
+}
+
+static bool answer_long(void *arg, char *request, size_t len, struct buffer *reply)
+{
+	static char piece[65536];
+
+	(void)arg;
+	(void)request;
+	(void)len;
+	for (size_t i = 0; i < ops.reply_max / sizeof(piece); i++)
+		buffer_append(reply, piece, sizeof(piece));
+	return true;
+}
+
+/* It moves on all the time, and yet its time is over before it is done. */
+static void test_drip(void **state)
+{
+	struct listener_ops lengthy = ops;
+	struct listener *listener;
+	static char piece[65536];
+	uint64_t began_ns = now_ns;
+	size_t got = 0;
+	ssize_t n = 1;
+	int drip;
+
+	(void)state;
+	lengthy.answer = answer_long;
+	assert_int_equal(listener_open(&listener, path, &lengthy, &answered), 0);
+	drip = connect_client();
+	turn(listener);
+	say(drip, "hello\n");
+	turn(listener);
+	while (now_ns - began_ns < LISTENER_REPLY_S * SECOND_NS) {
+		now_ns += LISTENER_REQUEST_S / 3 * 2 * SECOND_NS;
+		for (int i = 0; i < 3; i++) {
+			n = recv(drip, piece, sizeof(piece), 0);
+			assert_true(n > 0);
+			got += (size_t)n;
+		}
+		turn(listener);
+		listener_tick(listener, now_ns);
+	}
+	now_ns += SECOND_NS;
+	listener_tick(listener, now_ns);
+	got += drain(listener, drip);
+	assert_true(got < ops.reply_max);
+	assert_true(is_dropped(drip));
+	close(drip);
+	listener_close(listener);
+}
+
+static bool answer_too_much(void *arg, char *request, size_t len, struct buffer *reply)
+{
+	(void)arg;
+	(void)request;
+	(void)len;
+	while (buffer_append(reply, "too much\n", 9))
+		;
+	return true;
+}
+
+static void no_reply(struct buffer *reply)
+{
+	buffer_append(reply, "no reply\n", 9);
+}
+
+/* For want of memory, or of room: it is said, and the client stays. */
+static void test_no_reply(void **state)
+{
+	struct listener_ops narrow = ops;
+	struct listener *listener;
+	int fd;
+
+	(void)state;
+	narrow.answer = answer_too_much;
+	narrow.no_reply = no_reply;
+	assert_int_equal(listener_open(&listener, path, &narrow, &answered), 0);
+	fd = connect_client();
+	turn(listener);
+	for (int i = 0; i < 2; i++) {
+		say(fd, "hello\n");
+		turn(listener);
+		expect(fd, "no reply\n");
+	}
+	listener_close(listener);
+	close(fd);
+	narrow.no_reply = NULL;
+	assert_int_equal(listener_open(&listener, path, &narrow, &answered), 0);
+	fd = connect_client();
+	turn(listener);
+	say(fd, "hello\n");
+	turn(listener);
+	assert_true(is_dropped(fd));
+	close(fd);
+	listener_close(listener);
+}
+
 static void test_path(void **state)
 {
 	struct listener *listener = open_listener(), *second = NULL;
@@ -529,6 +685,8 @@ int main(void)
 		cmocka_unit_test(test_rush),     cmocka_unit_test(test_all_busy),
 		cmocka_unit_test(test_total),    cmocka_unit_test(test_path),
 		cmocka_unit_test(test_starved),  cmocka_unit_test(test_passing),
+		cmocka_unit_test(test_starved),  cmocka_unit_test(test_held),
+		cmocka_unit_test(test_drip),     cmocka_unit_test(test_no_reply),
 	};
 	int failed;
 

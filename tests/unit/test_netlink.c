@@ -243,6 +243,37 @@ static void lost_events_refill_the_cache(void **state)
 	AWAIT(!find("p0") && !find("q0"));
 }
 
+/* A storm of changes makes every dump inconsistent: it is asked for again when it is over. */
+static void a_refill_that_fails_is_tried_again(void **state)
+{
+	/* The socket of requests is the second. */
+	int requests = netlink_fd(nl) + 1, whole = dup(requests), size = 1, domain = 0;
+	int broken = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(domain);
+
+	(void)state;
+	assert_int_equal(getsockopt(requests, SOL_SOCKET, SO_DOMAIN, &domain, &len), 0);
+	assert_int_equal(domain, AF_NETLINK);
+	assert_int_equal(setsockopt(netlink_fd(nl), SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+	assert_int_equal(dup2(broken, requests), requests);
+	assert_true(netns_run("for i in 1 2 3 4 5 6 7 8; do ip link add d$i type bridge; done"));
+	netlink_dispatch(nl);
+	assert_true(netlink_lost(nl) > 0);
+	assert_null(find("d8"));
+	assert_int_equal(dup2(whole, requests), requests);
+	/* No event will come any more, and not every one is worth a dump. */
+	netlink_dispatch(nl);
+	assert_null(find("d8"));
+	changes = 0;
+	netlink_tick(nl);
+	assert_non_null(find("d8"));
+	assert_int_equal(changes, 1);
+	netlink_tick(nl);
+	assert_int_equal(changes, 1);
+	close(whole);
+	close(broken);
+}
+
 static void links_are_set(void **state)
 {
 	static const uint8_t mac[] = { 0xfe, 1, 2, 3, 4, 5 };
@@ -494,6 +525,7 @@ int main(void)
 		WITH_LINKS(addresses_are_followed),
 		WITH_LINKS(what_changes_nothing_is_not_told),
 		WITH_LINKS(lost_events_refill_the_cache),
+		WITH_LINKS(a_refill_that_fails_is_tried_again),
 		WITH_LINKS(links_are_set),
 		WITH_LINKS(a_fresh_link_needs_no_event),
 		WITH_LINKS(an_addressless_link_stays_so),

@@ -114,6 +114,7 @@ static void every_event_has_a_name_of_its_own(void **state)
 	}
 	assert_string_equal(event_name(EVENT_MSS_CLAMPED), "mss-clamped");
 	assert_string_equal(event_name(EVENT_RCV_OVERFLOW), "rcv-overflow");
+	assert_string_equal(event_name(EVENT_NETLINK_OVERFLOW), "netlink-overflow");
 }
 
 static void numbers_beyond_the_enums_have_names_too(void **state)
