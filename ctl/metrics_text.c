@@ -346,6 +346,30 @@ static void put_round_trip(const struct family *family, const struct state *stat
 	close_seconds(out, ns);
 }
 
+static void put_session_round_trip(const struct family *family, const struct state *state, size_t i,
+                                   struct buffer *out)
+{
+	struct peer_info info;
+
+	get_info(state, i, &info);
+	if (!info.round_trip_ns)
+		return;
+	open_peer(family, state, i, out);
+	close_seconds(out, info.round_trip_ns);
+}
+
+static void put_variation(const struct family *family, const struct state *state, size_t i,
+                          struct buffer *out)
+{
+	struct peer_info info;
+
+	get_info(state, i, &info);
+	if (!info.round_trip_ns)
+		return;
+	open_peer(family, state, i, out);
+	close_seconds(out, info.round_trip_variation_ns);
+}
+
 static void put_attempts(const struct family *family, const struct state *state, size_t i,
                          struct buffer *out)
 {
@@ -463,6 +487,10 @@ static const struct family families[] = {
 	      "Unix time of the last handshake; 0: never."),
 	GAUGE("ovltun_peer_handshake_round_trip_seconds", OF_PEER, put_round_trip,
 	      "Of the last handshake that was begun here; left out before the first."),
+	GAUGE("ovltun_peer_round_trip_seconds", OF_PEER, put_session_round_trip,
+	      "Within the session, smoothed; left out when none was measured in the last minute."),
+	GAUGE("ovltun_peer_round_trip_variation_seconds", OF_PEER, put_variation,
+	      "How far it strays; left out with it."),
 	GAUGE("ovltun_peer_handshake_attempts", OF_PEER, put_attempts,
 	      "Handshake messages sent since the last answer."),
 	GAUGE("ovltun_peer_keepalive_seconds", OF_PEER, put_keepalive,

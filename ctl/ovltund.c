@@ -588,11 +588,6 @@ static void show_life(struct daemon *daemon, uint64_t now_ns)
 		notify_alive();
 }
 
-/* When what is due. */
-struct due {
-	uint64_t tick_ns, queues_ns;
-};
-
 /* All is well again by then, or will be within seconds; yet somebody may want to know why. */
 static void note_lost_events(struct daemon *daemon, uint64_t now_ns)
 {
@@ -607,6 +602,11 @@ static void note_lost_events(struct daemon *daemon, uint64_t now_ns)
 		log_line("links and addresses changed faster than they were read: all are read "
 		         "anew");
 }
+
+/* When what is due. */
+struct due {
+	uint64_t tick_ns, queues_ns;
+};
 
 static void tick(struct daemon *daemon, struct due *due)
 {

@@ -82,7 +82,7 @@ class Traffic:
 def unharmed(traffic, record_property):
     lost, gap = traffic.end()
     record_property("measured", f"{max(lost, 0)} pings lost, the stream paused for {gap * 1000:.0f} ms at the most")
-    assert lost <= 1 and gap < 1
+    assert lost <= 3 and gap < 3
 
 
 def pid_of(daemon):

@@ -7,10 +7,12 @@ import pathlib
 import pytest
 
 from lab import wait_for
+from test_watch import ovlctl, spoof, stranger_sends
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
-COMMANDS = {"show": ("show",), "drops": ("show", "drops"), "neigh": ("show", "neigh"), "fdb": ("fdb", "list"),
-            "routes": ("route", "list")}
+COMMANDS = {"show": ("show",), "drops": ("show", "drops"), "drops-last": ("show", "drops", "--last"),
+            "neigh": ("show", "neigh"), "fdb": ("fdb", "list"), "routes": ("route", "list"),
+            "route": ("route", "get", "172.20.102.2"), "events": ("events",)}
 
 
 @pytest.fixture
@@ -22,10 +24,14 @@ def io():
 def faults(name, value):
     jsonschema = pytest.importorskip("jsonschema", reason="no python3-jsonschema")
     schema = json.loads((DOCS / "ovlctl.schema.json").read_text())
-    assert set(schema["definitions"]) == set(COMMANDS)
+    assert set(schema["definitions"]) == {*COMMANDS, "event"}
     jsonschema.Draft7Validator.check_schema(schema)
     whole = {**schema, "$ref": f"#/definitions/{name}"}
     return [f"{list(e.absolute_path)}: {e.message}" for e in jsonschema.Draft7Validator(whole).iter_errors(value)]
+
+
+def last_drops(daemon):
+    return json.loads(daemon.ctl("show", "drops", "--last", "--json"))["last"]
 
 
 def test_output_is_as_documented(overlay):
@@ -36,6 +42,10 @@ def test_output_is_as_documented(overlay):
     daemon.write(overlay.config(host) + bridged + nobody)
     print(daemon.ctl("reload"))
     wait_for(lambda: a.ping(b.address, timeout=1), 15)
+    # Something for the flight recorder, from either side.
+    spoof(a, daemon, 3)
+    stranger_sends(overlay.lab[1], host, daemon)
+    wait_for(lambda: {"out-source", "rx-unknown-index"} <= {i["reason"] for i in last_drops(daemon)}, 5)
     for name, command in COMMANDS.items():
         value = json.loads(daemon.ctl(*command, "--json"))
         assert value and faults(name, value) == [], name
@@ -48,6 +58,13 @@ def test_output_is_as_documented(overlay):
             assert faults(name, less)
     shown = daemon.show()
     assert len(shown["networks"]) == 2 and len(shown["peers"]) == 2
+    kinds = {item["header"]["kind"] for item in last_drops(daemon) if item["header"]}
+    assert {"frame", "datagram"} <= kinds
+    follower = host.popen(ovlctl(daemon, "events", "--follow", "--json"))
+    for _ in json.loads(daemon.ctl("events", "--json"))["events"]:
+        event = json.loads(follower.stdout.readline())
+        assert faults("event", event) == [] and faults("event", {**event, "kind": "surprise"})
+    host.stop(follower)
 
 
 def test_every_field_is_in_the_text():

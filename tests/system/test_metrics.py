@@ -237,6 +237,7 @@ def test_clients_that_stall(served):
     wait_for(lambda: scrape(host), 10)
 
 
+@pytest.mark.long
 def test_a_client_that_drips(served):
     """A byte now and then is no silence; the whole has its time."""
     host = served.lab[0]
@@ -261,6 +262,7 @@ def memory_kb(daemon):
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text())[1])
 
 
+@pytest.mark.long
 def test_ten_thousand_peers(lab, io, record_property):
     host = lab[0]
     host.bridge("ovl0", address="10.0.0.1/8")

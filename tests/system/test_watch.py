@@ -54,13 +54,18 @@ def test_the_last_drop_is_told_with_its_headers_alone(overlay):
     assert f"192.0.2.77:7 > {b.address}:7 UDP" in text and "out-source" in text
 
 
-def test_what_a_stranger_sends_is_told_with_where_it_came_from(overlay):
-    daemon, stranger = overlay.daemons[0], overlay.lab[1]
+def stranger_sends(stranger, host, daemon):
+    """A datagram of no session; the port it comes from."""
     port = daemon.show()["device"]["listen_port"]
     sender = ("import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-              f"s.sendto(bytes.fromhex('0400000001020304') + bytes(8) + b'KEY' * 8, ('{overlay.lab[0].underlay}', {port}))\n"
+              f"s.sendto(bytes.fromhex('0400000001020304') + bytes(8) + b'KEY' * 8, ('{host.underlay}', {port}))\n"
               "print(s.getsockname()[1])\n")
-    source = stranger.run(["/usr/bin/python3", "-c", sender]).strip()
+    return stranger.run(["/usr/bin/python3", "-c", sender]).strip()
+
+
+def test_what_a_stranger_sends_is_told_with_where_it_came_from(overlay):
+    daemon, stranger = overlay.daemons[0], overlay.lab[1]
+    source = stranger_sends(stranger, overlay.lab[0], daemon)
     item = wait_for(lambda: last(daemon, "rx-unknown-index"), 5)
     assert item["direction"] == "in" and item["from"] == f"{stranger.underlay}:{source}"
     assert item["header"]["receiver"] == 0x04030201

@@ -60,6 +60,9 @@ static void test_samples(void **state)
 	stats_add(&running.networks[1]->network->suppressed, 5);
 	stats_add(&running.networks[0]->network->drops[DROP_OUT_NO_ROUTE], 9);
 	atomic_store(&running_peer(KEY_A)->peer->round_trip_ns, 1500000);
+	atomic_store(&running_peer(KEY_A)->peer->echo.smoothed_ns, 2500000);
+	atomic_store(&running_peer(KEY_A)->peer->echo.variation_ns, 300000);
+	atomic_store(&running_peer(KEY_A)->peer->echo.heard_ns, device_now(running.device));
 	atomic_store(&running_peer(KEY_A)->peer->handshake_wall_ns, 1700000000000000001u);
 	collect(&text, SIZE_MAX);
 	expect_line(&text, "ovltun_build_info{version=\"" OVLTUN_VERSION "\"} 1");
@@ -85,6 +88,9 @@ static void test_samples(void **state)
 	expect_line(&text, "ovltun_peer_drops_total{peer=\"alice\",reason=\"in-source\"} 7");
 	assert_null(strstr(text.data, "ovltun_peer_drops_total{peer=\"" KEY_B));
 	expect_line(&text, "ovltun_peer_handshake_round_trip_seconds{peer=\"alice\"} 0.001500000");
+	expect_line(&text, "ovltun_peer_round_trip_seconds{peer=\"alice\"} 0.002500000");
+	expect_line(&text, "ovltun_peer_round_trip_variation_seconds{peer=\"alice\"} 0.000300000");
+	assert_null(strstr(text.data, "ovltun_peer_round_trip_seconds{peer=\"" KEY_B));
 	expect_line(&text, "ovltun_peer_latest_handshake_timestamp_seconds{peer=\"alice\"} "
 	                   "1700000000.000000001");
 	expect_line(&text, "ovltun_peer_keepalive_seconds{peer=\"alice\"} 25");
