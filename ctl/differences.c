@@ -86,7 +86,19 @@ static void say_secret(struct listing *listing, const char *what, const uint8_t 
 	                                   : "changed");
 }
 
-/* The interface */
+/* The interface, and what else is this host's alone. */
+
+static void say_metrics(struct listing *listing, const struct endpoint *from,
+                        const struct endpoint *to)
+{
+	char before[ENDPOINT_TEXT_MAX], now[ENDPOINT_TEXT_MAX];
+
+	if ((!endpoint_is_set(from) && !endpoint_is_set(to)) || endpoint_same_remote(from, to))
+		return;
+	endpoint_format(from, before);
+	endpoint_format(to, now);
+	say(listing, "[Metrics] Listen %s -> %s", before, now);
+}
 
 static void compare_interface(struct listing *listing, const struct config *from,
                               const struct config *to)
@@ -105,6 +117,7 @@ static void compare_interface(struct listing *listing, const struct config *from
 	if (from->realtime != to->realtime)
 		say(listing, "Realtime %s -> %s", realtime[from->realtime], realtime[to->realtime]);
 	say_number(listing, "BusyPoll", from->busy_poll_us, to->busy_poll_us);
+	say_metrics(listing, &from->metrics, &to->metrics);
 }
 
 /* Networks */

@@ -53,6 +53,10 @@ static void test_nothing(void **state)
 
 	(void)state;
 	expect(text, text, "");
+	expect(HEAD, HEAD "[Metrics]\nListen = 127.0.0.1:9587\n",
+	       "~interface \n\t[Metrics] Listen (none) -> 127.0.0.1:9587\n");
+	expect(HEAD "[Metrics]\nListen = [::1]:9587\n", HEAD "[Metrics]\nListen = [::1]:9587\n",
+	       "");
 	/* Order, line and spelling are not what it is about. */
 	expect(HEAD BRIDGED PEER_A "AllowedIPs = 10.0.0.0/8, fd00::/8\n" PEER_B,
 	       "# a file\n" INTERFACE BRIDGED NETWORK PEER_B PEER_A
