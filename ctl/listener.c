@@ -353,7 +353,6 @@ static size_t find_end(struct client *client, const char *end)
 	return 0;
 }
 
-/* The first request, of @len bytes. False: drop the client. */
 /* To the first request, of @len bytes. False: drop the client. */
 static bool make_reply(struct listener *listener, struct client *client, size_t len)
 {
