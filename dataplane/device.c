@@ -7,6 +7,7 @@
 #include <time.h>
 #include "crypto/secret.h"
 #include "dataplane/peer.h"
+#include "dataplane/post.h"
 
 /* A session that is made anew needs its key pair before the last one's is given back. */
 #define SPARE_KEYPAIRS 32
@@ -53,6 +54,9 @@ int device_open(struct device **out, const struct environment *env)
 	device->limiter = calloc(1, sizeof(*device->limiter));
 	if (!device->limiter)
 		goto out;
+	err = post_open(&device->post);
+	if (err)
+		goto out;
 	err = stage_pool_init(&device->stage);
 	if (err)
 		goto out;
@@ -73,8 +77,10 @@ int device_open(struct device **out, const struct environment *env)
 	*out = device;
 	return 0;
 out:
-	if (device)
+	if (device) {
+		post_close(device->post);
 		free(device->limiter);
+	}
 	free(device);
 	if (view)
 		view_free(view);
@@ -104,6 +110,7 @@ void device_close(struct device *device)
 	arena_fini(&device->peer_arena);
 	timers_fini(&device->timers);
 	stage_pool_fini(&device->stage);
+	post_close(device->post);
 	pthread_mutex_destroy(&device->admission_lock);
 	pthread_rwlock_destroy(&device->identity_lock);
 	secret_wipe(device->limiter, sizeof(*device->limiter));

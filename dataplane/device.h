@@ -117,6 +117,7 @@ struct device {
 	struct index_table indices;
 	struct timers timers;
 	struct stage_pool stage;
+	struct post *post; /* what peers sent the control thread */
 	uint32_t networks_made; /* the control thread's */
 	uint64_t boot; /* which life of this device it is, for announcements: wall clock, ns */
 };

@@ -46,7 +46,9 @@ struct peer;
 #define HELLO_AGAIN_NS 10000000000ULL
 
 /* Features that this version has. */
-#define HELLO_FEATURES (WIRE_FEATURE_CHECKSUM_HINT | WIRE_FEATURE_FRAMES | WIRE_FEATURE_ECHO)
+#define HELLO_FEATURES                                                          \
+	(WIRE_FEATURE_CHECKSUM_HINT | WIRE_FEATURE_FRAMES | WIRE_FEATURE_ECHO | \
+	 WIRE_FEATURE_INTRODUCE)
 
 /* In struct peer. Written under the peer's lock, read without. */
 struct hello {

@@ -114,6 +114,7 @@ static void release_peer(struct retired *retired)
 {
 	struct peer *peer = container_of(retired, struct peer, retired);
 
+	post_clear(&peer->post);
 	pthread_mutex_destroy(&peer->lock);
 	arena_put(&peer->device->peer_arena, peer);
 }
@@ -142,6 +143,11 @@ void peer_set_mtu(struct peer *peer, uint32_t mtu)
 {
 	if (atomic_exchange_explicit(&peer->tunnel_mtu, mtu, memory_order_relaxed) != mtu)
 		atomic_store_explicit(&peer->gso_retry_ns, 0, memory_order_relaxed);
+}
+
+void peer_set_role(struct peer *peer, enum peer_role role)
+{
+	atomic_store_explicit(&peer->role, role, memory_order_relaxed);
 }
 
 /*
@@ -234,6 +240,16 @@ struct keypair *peer_send_keypair(const struct peer *peer, uint64_t now_ns)
 	    stats_read(&kp->send_counter) >= SESSION_REJECT_AFTER_MESSAGES)
 		return NULL;
 	return kp;
+}
+
+bool peer_has_session(struct peer *peer, uint64_t now_ns)
+{
+	bool has;
+
+	pthread_mutex_lock(&peer->lock);
+	has = peer_send_keypair(peer, now_ns) != NULL;
+	pthread_mutex_unlock(&peer->lock);
+	return has;
 }
 
 void peer_drop(struct peer *peer, enum drop reason, uint64_t n)

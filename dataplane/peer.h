@@ -28,6 +28,7 @@
 #include "dataplane/endpoint.h"
 #include "dataplane/hello.h"
 #include "dataplane/index.h"
+#include "dataplane/post.h"
 #include "dataplane/quiesce.h"
 #include "dataplane/stage.h"
 #include "dataplane/stats.h"
@@ -54,6 +55,13 @@ struct peer_keypair {
 	struct peer *peer;
 	struct arena *arena; /* where it goes back to; lasts as long as the device */
 	struct retired retired;
+};
+
+/* What its messages about joining (join.h) may be. */
+enum peer_role {
+	PEER_ORDINARY,
+	PEER_INTRODUCER, /* may introduce hosts */
+	PEER_INVITED, /* may ask to join, and nothing else: the key is an invitation's */
 };
 
 struct peer {
@@ -91,6 +99,8 @@ struct peer {
 	_Atomic uint64_t round_trip_ns; /* of the last handshake; an answer takes no longer */
 	struct hello hello;
 	struct echo echo;
+	_Atomic enum peer_role role;
+	struct post_share post;
 
 	_Atomic uint64_t handshake_wall_ns; /* last completed, CLOCK_REALTIME; 0: never */
 	_Atomic uint64_t rx_bytes, tx_bytes; /* UDP payload, as wg counts */
@@ -110,6 +120,7 @@ void peer_set_psk(struct peer *peer, const uint8_t psk[KEY_SIZE]);
 /* Switched on it asks for a session at once: after the view with the peer was published. */
 void peer_set_keepalive(struct peer *peer, uint16_t seconds);
 void peer_set_mtu(struct peer *peer, uint32_t mtu);
+void peer_set_role(struct peer *peer, enum peer_role role);
 /* Sessions and handshake are given up; used when keys change. */
 void peer_reset(struct peer *peer);
 /*
@@ -134,6 +145,8 @@ static inline uint64_t peer_age_ns(uint64_t now_ns, uint64_t then_ns)
 
 /* The key pair to send with, or NULL: none, too old, or used up. */
 struct keypair *peer_send_keypair(const struct peer *peer, uint64_t now_ns);
+/* The same question of a thread that must not hold on to key pairs. */
+bool peer_has_session(struct peer *peer, uint64_t now_ns);
 /* Gives up key pairs that left their slots (session.h). Peer's lock held. */
 void peer_retire_keypairs(struct peer *peer, struct keypair *const *gone, unsigned int n);
 

@@ -202,6 +202,12 @@ static bool rx_control(struct inbound *in, const uint8_t *data, uint32_t len)
 	uint8_t type =
 		len >= sizeof(struct wire_control) && data[0] == WIRE_CONTROL_FIRST ? data[1] : 0;
 
+	/* Whoever is invited has said who it is, and may say that it wants to join. */
+	if (atomic_load_explicit(&in->peer->role, memory_order_relaxed) == PEER_INVITED &&
+	    type >= WIRE_CONTROL_ANNOUNCE && type < WIRE_CONTROL_JOIN) {
+		burst_drop(in->burst, in->peer, NULL, DROP_IN_JOIN, 1);
+		return true;
+	}
 	switch (type) {
 	case WIRE_CONTROL_ANNOUNCE:
 	case WIRE_CONTROL_ACK:
@@ -210,6 +216,12 @@ static bool rx_control(struct inbound *in, const uint8_t *data, uint32_t len)
 	case WIRE_CONTROL_ECHO:
 	case WIRE_CONTROL_ECHO_REPLY:
 		return echo_receive(in->burst, in->peer, data, len);
+	case WIRE_CONTROL_JOIN:
+	case WIRE_CONTROL_JOIN_REPLY:
+	case WIRE_CONTROL_INTRODUCE:
+	case WIRE_CONTROL_INTRODUCE_REPLY:
+		post_receive(in->burst, in->peer, data, len);
+		return true;
 	default:
 		return hello_receive(in->burst, in->peer, in->keypair, data, len);
 	}

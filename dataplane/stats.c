@@ -66,6 +66,13 @@ static const struct drop_entry drops[] = {
 		"A peer that may not answered as a DHCP server: in a routed network, none may." },
 	[DROP_IN_CONTROL] = { "in-control",
 		"A peer's control message did not parse." },
+	[DROP_IN_JOIN] = { "in-join",
+		"A peer that is not invited asked to join, or an invited one sent another "
+		"message." },
+	[DROP_IN_INTRODUCTION] = { "in-introduction",
+		"A peer introduced a host, and is not marked Introducer = yes here." },
+	[DROP_IN_POST] = { "in-post",
+		"A peer sent messages about joining faster than they are taken." },
 	[DROP_IN_ECN] = { "in-ecn",
 		"A router marked congestion on a packet that cannot carry the mark inside." },
 	[DROP_IN_NO_BRIDGE] = { "in-no-bridge",

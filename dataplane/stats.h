@@ -41,6 +41,9 @@ enum drop {
 	DROP_IN_ND, /* neighbour or router discovery, or a redirect, in routed mode */
 	DROP_IN_DHCP, /* a DHCP server's answer, of a peer not permitted */
 	DROP_IN_CONTROL, /* a control message that does not parse */
+	DROP_IN_JOIN, /* a wish to join of who is not invited, or of who is anything else */
+	DROP_IN_INTRODUCTION, /* of a peer that is not marked Introducer */
+	DROP_IN_POST, /* for the control thread, faster than it takes them */
 	DROP_IN_ECN, /* outer CE on an inner packet that is not ECN-capable (RFC 6040) */
 	DROP_IN_NO_BRIDGE, /* the network's bridge is not there */
 	DROP_IN_UNRESOLVED, /* no container answers for the destination */

@@ -36,6 +36,7 @@
 #include "dataplane/echo.h"
 #include "dataplane/handshake.h"
 #include "dataplane/peer.h"
+#include "dataplane/post.h"
 #include "dataplane/tx.h"
 
 /* Peers handled in one call, so that thousands due at once do not hold up data. */
@@ -260,6 +261,11 @@ void timers_hello_at(struct peer *peer, uint64_t when_ns)
 		cancel(peer, TIMER_HELLO);
 }
 
+void timers_post_at(struct peer *peer, uint64_t when_ns)
+{
+	arm(peer, TIMER_POST, when_ns);
+}
+
 void timers_wish_refused(struct peer *peer, uint64_t now_ns)
 {
 	if (!deadline(peer, TIMER_WISH))
@@ -371,6 +377,8 @@ static void expire(struct burst *burst, struct peer *peer)
 		handshake_want(burst, peer);
 	if (claim(peer, TIMER_ECHO, now_ns))
 		echo_due(burst, peer);
+	if (claim(peer, TIMER_POST, now_ns))
+		post_due(burst, peer);
 }
 
 void timers_run(struct burst *burst)

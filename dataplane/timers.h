@@ -15,6 +15,7 @@
  *	session derived                   arm "wipe" at 540 s
  *	hello due                         arm "hello" (hello.h)
  *	data sent                         arm "echo" at 5 s, if not armed (echo.h)
+ *	message of the control thread     "post" at once (post.h)
  *	handshake queue full of wishes    arm "wish" at 100 ms + jitter: asked for again
  *
  * A peer's deadlines are plain atomics that any worker sets; a heap orders the
@@ -55,6 +56,7 @@ enum timer {
 	TIMER_HELLO,
 	TIMER_WISH,
 	TIMER_ECHO,
+	TIMER_POST,
 	TIMER_COUNT
 };
 
@@ -100,6 +102,7 @@ void timers_initiation_sent(struct peer *peer, uint64_t now_ns);
 void timers_handshake_complete(struct peer *peer);
 void timers_session_derived(struct peer *peer, uint64_t now_ns);
 void timers_hello_at(struct peer *peer, uint64_t when_ns); /* 0: cancel */
+void timers_post_at(struct peer *peer, uint64_t when_ns);
 /* No room for a wish to initiate: whoever had it need not come again. */
 void timers_wish_refused(struct peer *peer, uint64_t now_ns);
 /* The persistent keepalive's interval was set: begins with one at once when it is on. */

@@ -40,6 +40,10 @@ enum wire_control_type {
 	WIRE_CONTROL_CHECK = 4,
 	WIRE_CONTROL_ECHO = 5, /* echo.h, these two */
 	WIRE_CONTROL_ECHO_REPLY = 6,
+	WIRE_CONTROL_JOIN = 9, /* join.h, these four */
+	WIRE_CONTROL_JOIN_REPLY = 10,
+	WIRE_CONTROL_INTRODUCE = 11,
+	WIRE_CONTROL_INTRODUCE_REPLY = 12,
 };
 
 /* Unknown types are skipped; a length that leaves the message ends it unread. */
@@ -61,6 +65,18 @@ enum wire_tlv_type {
 	WIRE_TLV_STATION = 10, /* struct wire_station, as often as needed */
 	WIRE_TLV_END = 11, /* empty: with TO the receiver has all there is */
 	WIRE_TLV_NUMBER = 12, /* be64, not 0: which request this is, or answers */
+	/* join.h; what is marked belongs to the HOST before it */
+	WIRE_TLV_HOST = 32, /* a public key */
+	WIRE_TLV_NAME = 33, /* the host's, text */
+	WIRE_TLV_ENDPOINT = 34, /* the host's, text as in a [Peer] */
+	WIRE_TLV_PREFIX = 35, /* the host's, struct wire_prefix */
+	WIRE_TLV_INTRODUCER = 36, /* empty: the host is the one who speaks */
+	WIRE_TLV_VERDICT = 37, /* be16: 0 for yes */
+	WIRE_TLV_TEXT = 38, /* one line: why not */
+	WIRE_TLV_PROOF = 39, /* 16 bytes */
+	WIRE_TLV_AFTER = 40, /* a public key: hosts with greater ones are asked for */
+	WIRE_TLV_BRIDGE = 41, /* text */
+	WIRE_TLV_SUBNET = 42, /* struct wire_prefix */
 };
 #define WIRE_HELLO_VERSION 1
 
@@ -68,6 +84,13 @@ enum wire_tlv_type {
 #define WIRE_FEATURE_CHECKSUM_HINT 0x1ULL /* first nibbles 5 and 7, and the bit in frames */
 #define WIRE_FEATURE_FRAMES        0x2ULL /* VXLAN headers, VNIS, and announcements */
 #define WIRE_FEATURE_ECHO          0x4ULL /* requests are answered */
+#define WIRE_FEATURE_INTRODUCE     0x10ULL /* introductions are read; taken of whom is marked */
+
+struct wire_prefix {
+	uint8_t family; /* 4 or 6 */
+	uint8_t len; /* bits; those of the address behind it are 0 */
+	/* 4 or 16 bytes of address */
+};
 
 /*
  * The VLAN of an address within its network: of the frame's tags those that have an
@@ -296,6 +319,7 @@ enum {
 
 _Static_assert(sizeof(struct wire_control) == 4, "control header");
 _Static_assert(sizeof(struct wire_tlv) == 4, "TLV header");
+_Static_assert(sizeof(struct wire_prefix) == 2, "prefix TLV");
 _Static_assert(sizeof(struct wire_vxlan) == 8, "VXLAN header");
 _Static_assert(sizeof(struct wire_vlans) == 4, "VLAN of a station");
 _Static_assert(sizeof(struct wire_station) == 16, "station TLV");

@@ -18,7 +18,8 @@ local kinds = {
 	[0x5] = "IPv4, checksum undone",
 	[0x7] = "IPv6, checksum undone",
 }
-local controls = { [1] = "hello", [2] = "announce", [3] = "ack", [4] = "check", [5] = "echo", [6] = "echo reply" }
+local controls = { [1] = "hello", [2] = "announce", [3] = "ack", [4] = "check", [5] = "echo", [6] = "echo reply",
+	[9] = "join", [10] = "join reply", [11] = "introduce", [12] = "introduce reply" }
 local families = { [0] = "MAC", [4] = "IPv4", [6] = "IPv6" }
 
 local f = {
@@ -32,6 +33,18 @@ local f = {
 	feature_hint = ProtoField.bool("ovltun.hello.feature.checksum_hint", "Checksum hint", 64, nil, 0x1),
 	feature_frames = ProtoField.bool("ovltun.hello.feature.frames", "Frames", 64, nil, 0x2),
 	feature_echo = ProtoField.bool("ovltun.hello.feature.echo", "Echo", 64, nil, 0x4),
+	feature_introduce = ProtoField.bool("ovltun.hello.feature.introduce", "Introductions", 64, nil, 0x10),
+	host = ProtoField.bytes("ovltun.join.host", "Host"),
+	name = ProtoField.string("ovltun.join.name", "Name"),
+	endpoint = ProtoField.string("ovltun.join.endpoint", "Endpoint"),
+	prefix = ProtoField.bytes("ovltun.join.prefix", "Prefix"),
+	introducer = ProtoField.none("ovltun.join.introducer", "Introducer"),
+	verdict = ProtoField.uint16("ovltun.join.verdict", "Verdict", base.DEC, { [0] = "yes" }),
+	text = ProtoField.string("ovltun.join.text", "Text"),
+	proof = ProtoField.bytes("ovltun.join.proof", "Proof"),
+	after = ProtoField.bytes("ovltun.join.after", "After"),
+	bridge = ProtoField.string("ovltun.join.bridge", "Bridge"),
+	subnet = ProtoField.bytes("ovltun.join.subnet", "Subnet"),
 	number = ProtoField.uint64("ovltun.echo.number", "Number", base.DEC),
 	mtu = ProtoField.uint16("ovltun.hello.tunnel_mtu", "Tunnel MTU", base.DEC),
 	vnis = ProtoField.uint32("ovltun.hello.vni", "VNI", base.DEC),
@@ -98,6 +111,7 @@ local tlvs = {
 		item:add(f.feature_hint, v)
 		item:add(f.feature_frames, v)
 		item:add(f.feature_echo, v)
+		item:add(f.feature_introduce, v)
 	end },
 	[3] = { 2, function(tree, v) tree:add(f.mtu, v) end },
 	[4] = { nil, function(tree, v)
@@ -113,6 +127,17 @@ local tlvs = {
 	[10] = { nil, add_station },
 	[11] = { 0, function(tree, v) tree:add(f.finish, v) end },
 	[12] = { 8, function(tree, v) tree:add(f.number, v) end },
+	[32] = { 32, function(tree, v) tree:add(f.host, v) end },
+	[33] = { nil, function(tree, v) tree:add(f.name, v) end },
+	[34] = { nil, function(tree, v) tree:add(f.endpoint, v) end },
+	[35] = { nil, function(tree, v) tree:add(f.prefix, v) end },
+	[36] = { 0, function(tree, v) tree:add(f.introducer, v) end },
+	[37] = { 2, function(tree, v) tree:add(f.verdict, v) end },
+	[38] = { nil, function(tree, v) tree:add(f.text, v) end },
+	[39] = { 16, function(tree, v) tree:add(f.proof, v) end },
+	[40] = { 32, function(tree, v) tree:add(f.after, v) end },
+	[41] = { nil, function(tree, v) tree:add(f.bridge, v) end },
+	[42] = { nil, function(tree, v) tree:add(f.subnet, v) end },
 }
 
 local function dissect_control(tvb, pinfo, tree)

@@ -341,7 +341,7 @@ static void what_was_agreed_ends_with_the_session(void **state)
 static void what_is_no_message_is_counted(void **state)
 {
 	static const uint8_t cut[] = { 0x10, 1, 0 }, hello[] = { 0x10, 1, 0, 0 };
-	static const uint8_t kind[] = { 0x11, 1, 0, 0 }, type[] = { 0x10, 9, 0, 0 };
+	static const uint8_t kind[] = { 0x11, 1, 0, 0 }, type[] = { 0x10, 99, 0, 0 };
 	struct rig *rig = *state;
 
 	rig_connect(rig, 0);
