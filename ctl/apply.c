@@ -456,6 +456,13 @@ static void set_endpoint(struct run_peer *run, const struct config_peer *config)
 		run->resolve_at_ns = 1; /* at once */
 }
 
+static enum peer_role role_of(const struct config_peer *config)
+{
+	if (config->invited)
+		return PEER_INVITED;
+	return config->introducer ? PEER_INTRODUCER : PEER_ORDINARY;
+}
+
 /* All but the keepalive. @old: NULL for a new peer. True when something about it changed. */
 static bool commit_peer(struct run_peer *run, const struct config_peer *new,
                         const struct config_peer *old)
@@ -470,6 +477,9 @@ static bool commit_peer(struct run_peer *run, const struct config_peer *new,
 		set_endpoint(run, new);
 		changed = true;
 	}
+	peer_set_role(run->peer, role_of(new));
+	if (old && role_of(new) != role_of(old))
+		changed = true;
 	return changed || new->keepalive_s != old->keepalive_s || !same_allowed(new, old) ||
 	       !same_vnis(new, old);
 }

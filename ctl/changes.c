@@ -49,6 +49,8 @@ static void list_device(struct listing *listing, const struct config *base,
 		say(listing, "BusyPoll was set to %u", active->busy_poll_us);
 	if (active->realtime != base->realtime && active->realtime != next->realtime)
 		say(listing, "Realtime was changed");
+	if (active->introducer != base->introducer && active->introducer != next->introducer)
+		say(listing, "Introducer was changed");
 }
 
 static bool has_prefix(const struct config_peer *peer, const struct prefix *prefix)
@@ -117,6 +119,8 @@ static void list_peer(struct listing *listing, const struct config_peer *base,
 		    (unsigned int)active->keepalive_s);
 	if (strcmp(active->name, base->name) != 0 && strcmp(active->name, next->name) != 0)
 		say(listing, "peer %s: Name was changed", label);
+	if (active->introducer != base->introducer && active->introducer != next->introducer)
+		say(listing, "peer %s: Introducer was changed", label);
 	if (!same_vnis(active, base) && !same_vnis(active, next))
 		say(listing, "peer %s: VNIs was changed", label);
 	list_allowed(listing, base, active, next);

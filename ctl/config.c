@@ -143,6 +143,7 @@ static int end_peer(struct config_parser *parser)
 	memcpy(peer->psk, draft->psk, sizeof(peer->psk));
 	peer->endpoint = draft->endpoint;
 	peer->keepalive_s = draft->keepalive_s;
+	peer->introducer = draft->introducer;
 	peer->line = parser->section_line;
 	peer->name_line = draft->name_line;
 	peer->key_line = draft->key_line;

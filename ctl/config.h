@@ -113,6 +113,8 @@ struct config_peer {
 	 * value again takes a roamed peer back. */
 	uint32_t endpoint_serial;
 	uint16_t keepalive_s; /* 0: off */
+	bool introducer; /* hosts that it introduces are taken */
+	bool invited; /* made at run time: the key is an invitation's (roll.h) */
 	struct prefix *allowed; /* in no particular order; no prefix twice */
 	size_t allowed_count;
 	uint32_t *vnis; /* of the bridged networks that it is a member of; none twice */
@@ -141,6 +143,7 @@ struct config {
 	unsigned int workers; /* threads of the data path; in force from the next start on */
 	enum config_realtime realtime; /* their priority */
 	uint32_t busy_poll_us; /* how long they look for more before they sleep */
+	bool introducer; /* this host may invite others */
 	struct endpoint metrics; /* where they are served over HTTP; not set: nowhere */
 	struct config_network *networks;
 	size_t network_count;

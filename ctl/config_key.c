@@ -183,6 +183,19 @@ static int read_busy_poll(struct config_parser *parser, struct slice value)
 	return 0;
 }
 
+static int read_yes(struct config_parser *parser, const char *key, struct slice value, bool *yes)
+{
+	*yes = slice_equals(value, "yes");
+	if (!*yes && !slice_equals(value, "no"))
+		return fail_value(parser, key, value, "expected yes or no");
+	return 0;
+}
+
+static int read_introducer(struct config_parser *parser, struct slice value)
+{
+	return read_yes(parser, "Introducer", value, &parser->config->introducer);
+}
+
 /* --- [Network] --- */
 
 static int read_network_name(struct config_parser *parser, struct slice value)
@@ -352,6 +365,11 @@ static int read_keepalive(struct config_parser *parser, struct slice value)
 	return 0;
 }
 
+static int read_peer_introducer(struct config_parser *parser, struct slice value)
+{
+	return read_yes(parser, "Introducer", value, &parser->draft.introducer);
+}
+
 /* --- [Metrics] --- */
 
 static bool is_loopback(const struct endpoint *endpoint)
@@ -408,6 +426,7 @@ const struct config_key config_keys[] = {
 	{ "Workers", SECTION_INTERFACE, false, read_workers, NULL },
 	{ "BusyPoll", SECTION_INTERFACE, false, read_busy_poll, NULL },
 	{ "Realtime", SECTION_INTERFACE, false, read_realtime, NULL },
+	{ "Introducer", SECTION_INTERFACE, false, read_introducer, NULL },
 	{ "Address", SECTION_INTERFACE, true, NULL, NULL },
 	{ "DNS", SECTION_INTERFACE, true, NULL, NULL },
 	{ "MTU", SECTION_INTERFACE, true, NULL, NULL },
@@ -443,6 +462,7 @@ const struct config_key config_keys[] = {
 	{ "VNIs", SECTION_PEER, true, read_vnis, NULL },
 	{ "Endpoint", SECTION_PEER, false, read_endpoint, NULL },
 	{ "PersistentKeepalive", SECTION_PEER, false, read_keepalive, NULL },
+	{ "Introducer", SECTION_PEER, false, read_peer_introducer, NULL },
 };
 
 const size_t config_key_count = sizeof(config_keys) / sizeof(config_keys[0]);

@@ -86,6 +86,12 @@ static void say_secret(struct listing *listing, const char *what, const uint8_t 
 	                                   : "changed");
 }
 
+static void say_introducer(struct listing *listing, bool from, bool to)
+{
+	if (from != to)
+		say(listing, "Introducer %s", to ? "no -> yes" : "yes -> no");
+}
+
 /* The interface, and what else is this host's alone. */
 
 static void say_metrics(struct listing *listing, const struct endpoint *from,
@@ -117,6 +123,7 @@ static void compare_interface(struct listing *listing, const struct config *from
 	if (from->realtime != to->realtime)
 		say(listing, "Realtime %s -> %s", realtime[from->realtime], realtime[to->realtime]);
 	say_number(listing, "BusyPoll", from->busy_poll_us, to->busy_poll_us);
+	say_introducer(listing, from->introducer, to->introducer);
 	say_metrics(listing, &from->metrics, &to->metrics);
 }
 
@@ -345,6 +352,7 @@ static void compare_peer(struct listing *listing, const struct config_peer *from
 	say_secret(listing, "PresharedKey", from->psk, to->psk);
 	compare_endpoint(listing, from, to);
 	say_number(listing, "PersistentKeepalive", from->keepalive_s, to->keepalive_s);
+	say_introducer(listing, from->introducer, to->introducer);
 	say_allowed(listing, '-', from, to);
 	say_allowed(listing, '+', to, from);
 	say_vnis(listing, '-', from, to);

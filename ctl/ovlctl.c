@@ -47,6 +47,31 @@ static const struct command commands[] = {
 	{ "genkey", "", "make a private key, on standard output",
 	  "  (umask 077; ovlctl genkey > private.key)\n", cmd_genkey },
 	{ "genpsk", "", "make a preshared key, on standard output", NULL, cmd_genpsk },
+	{ "invite",
+	  "RANGE [--endpoint ADDRESS]… [--prefix N] [--expires TIME] [--json] | list [--json]",
+	  "a token by which one more host may join",
+	  "For a host marked Introducer = yes. Prints the token, a secret, on standard output: it\n"
+	  "is good for one host, once, for a part of RANGE. list says which invitations there are\n"
+	  "and who came; peer remove INVITATION revokes one.\n"
+	  "  --endpoint ADDRESS  where this host is reached, with or without a port; up to four\n"
+	  "  --prefix N          the length in bits of the part: the first free one is given;\n"
+	  "                      without it, all of RANGE\n"
+	  "  --expires TIME      such as 15m, 2h, 1d; without it 1h\n",
+	  cmd_invite },
+	{ "join",
+	  "TOKEN [--config FILE] [--name NAME] [--port N] [--range RANGE] [--endpoint ADDRESS] "
+	  "[--bridge NAME]",
+	  "make this host a member, by another one's token",
+	  "Makes the key here, asks the introducer, and writes the configuration; a TOKEN of -\n"
+	  "is read from standard input. Nothing is started, and nothing overwritten.\n"
+	  "  --config FILE       /etc/ovltun/peers.conf; private.key lies beside it\n"
+	  "  --name NAME         what the others call this host; without it its hostname\n"
+	  "  --port N            the UDP port: 12345\n"
+	  "  --range RANGE       which part of the token's range; without it the first free one\n"
+	  "  --endpoint ADDRESS  where the others reach this host, ADDRESS:PORT; without it the\n"
+	  "                      one from which the introducer sees it come\n"
+	  "  --bridge NAME       the Docker network's; without it the introducer's\n",
+	  cmd_join },
 	{ "peer", "add KEY | set PEER | remove PEER  [SETTING VALUE]…",
 	  "add, change or remove a peer until the next reload",
 	  "PEER is a name, a public key, or the beginning of a key. Settings:\n"

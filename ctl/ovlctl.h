@@ -37,10 +37,12 @@ int cmd_capture(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 /* cmd_doctor.c */
 int cmd_doctor(int argc, char **argv);
-/* cmd_events.c, cmd_fdb.c, cmd_peer.c, cmd_plan.c, cmd_reload.c, cmd_route.c, cmd_show.c, */
-/* cmd_sync.c, cmd_top.c */
+/* cmd_events.c, cmd_fdb.c, cmd_invite.c, cmd_join.c, cmd_peer.c, cmd_plan.c, cmd_reload.c, */
+/* cmd_route.c, cmd_show.c, cmd_sync.c, cmd_top.c */
 int cmd_events(int argc, char **argv);
 int cmd_fdb(int argc, char **argv);
+int cmd_invite(int argc, char **argv);
+int cmd_join(int argc, char **argv);
 int cmd_peer(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_reload(int argc, char **argv);

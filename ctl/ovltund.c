@@ -29,12 +29,14 @@
 #include "ctl/apply.h"
 #include "ctl/events.h"
 #include "ctl/handover.h"
+#include "ctl/invite.h"
 #include "ctl/isolate.h"
 #include "ctl/json_memory.h"
 #include "ctl/log.h"
 #include "ctl/metrics.h"
 #include "ctl/notify.h"
 #include "ctl/reload.h"
+#include "ctl/roll.h"
 #include "ctl/run_network.h"
 #include "ctl/server.h"
 #include "ctl/stations.h"
@@ -47,8 +49,9 @@
 
 #define RUN_DIR          "/run/ovltun"
 #define UAPI_DIR         "/var/run/wireguard"
+#define STATE_DIR        "/var/lib/ovltun"
 #define RESOLVE_FDS_MAX  16
-#define FDS_MAX          (3 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX + METRICS_FDS_MAX)
+#define FDS_MAX          (4 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX + METRICS_FDS_MAX)
 #define FILES_MAX        1024 /* clients, a little of everything */
 #define FILES_MIN        (FDS_MAX + METRICS_FILES + 24) /* streams, lock, a few networks' TAPs */
 #define FILES_WORKER     (4 + RING_PORTS_MAX) /* ring, sockets, a queue of each TAP */
@@ -60,6 +63,7 @@ struct options {
 	const char *bridge;
 	const char *run_dir;
 	const char *uapi_dir;
+	const char *state_dir;
 	enum worker_io io;
 	bool check;
 };
@@ -95,6 +99,7 @@ static void print_help(void)
 	      "      --io KIND        auto, uring or poll\n"
 	      "      --run-dir DIR    control socket and lock (" RUN_DIR ")\n"
 	      "      --uapi-dir DIR   the socket for wg (" UAPI_DIR ")\n"
+	      "      --state-dir DIR  who was invited and introduced (" STATE_DIR ")\n"
 	      "  -h, --help\n"
 	      "  -V, --version\n"
 	      "\n"
@@ -135,7 +140,7 @@ static bool parse_io(const char *text, enum worker_io *io)
 /* -1: go on; otherwise the exit status. */
 static int parse_options(int argc, char **argv, struct options *options)
 {
-	enum { OPT_CHECK = 256, OPT_BRIDGE, OPT_IO, OPT_RUN_DIR, OPT_UAPI_DIR };
+	enum { OPT_CHECK = 256, OPT_BRIDGE, OPT_IO, OPT_RUN_DIR, OPT_UAPI_DIR, OPT_STATE_DIR };
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "check", no_argument, NULL, OPT_CHECK },
@@ -143,13 +148,16 @@ static int parse_options(int argc, char **argv, struct options *options)
 		{ "io", required_argument, NULL, OPT_IO },
 		{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
 		{ "uapi-dir", required_argument, NULL, OPT_UAPI_DIR },
+		{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int opt;
 
-	*options = (struct options){ .run_dir = RUN_DIR, .uapi_dir = UAPI_DIR };
+	*options = (struct options){ .run_dir = RUN_DIR,
+		                     .uapi_dir = UAPI_DIR,
+		                     .state_dir = STATE_DIR };
 	while ((opt = getopt_long(argc, argv, "c:hV", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'c':
@@ -173,6 +181,9 @@ static int parse_options(int argc, char **argv, struct options *options)
 			break;
 		case OPT_UAPI_DIR:
 			options->uapi_dir = optarg;
+			break;
+		case OPT_STATE_DIR:
+			options->state_dir = optarg;
 			break;
 		case 'h':
 			print_help();
@@ -414,6 +425,20 @@ static int begin(struct daemon *daemon)
 	return 0;
 }
 
+/* Behind the lock: no other daemon of that name has its journal. Files cannot be made later. */
+static int open_roll(struct daemon *daemon, struct config *config)
+{
+	bool wanted = config->introducer;
+
+	for (size_t i = 0; i < config->peer_count; i++)
+		wanted |= config->peers[i].introducer;
+	daemon->state.roll = roll_open(daemon->options.state_dir, daemon->name, wanted);
+	if (daemon->state.roll && roll_put_all(daemon->state.roll, config, true) == 0)
+		return 0;
+	log_line("out of memory");
+	return -1;
+}
+
 /* Takes @config over, whatever becomes of it. */
 static int start(struct daemon *daemon, struct config *config)
 {
@@ -423,6 +448,8 @@ static int start(struct daemon *daemon, struct config *config)
 	(void)snprintf(daemon->lock_path, sizeof(daemon->lock_path), "%s/%s.lock",
 	               daemon->options.run_dir, daemon->name);
 	if (!raise_limit(config->workers) || make_dir(daemon->options.run_dir) || take_lock(daemon))
+		goto fail;
+	if (open_roll(daemon, config))
 		goto fail;
 	/* The sockets first: to give one to a group is a privilege. Who asks by now waits. */
 	if (open_sockets(daemon) || drop_capabilities())
@@ -467,6 +494,9 @@ static void stop(struct daemon *daemon)
 
 	listener_close(daemon->control);
 	listener_close(daemon->uapi);
+	/* What was removed within the last second is noted down. */
+	if (state->config)
+		invite_tick(state);
 	if (daemon->handing_over)
 		hand_over(state);
 	handover_close(state->handover);
@@ -476,6 +506,7 @@ static void stop(struct daemon *daemon)
 	if (state->device)
 		device_close(state->device);
 	events_close(state->events);
+	roll_close(state->roll);
 	if (state->resolve)
 		resolve_close(state->resolve);
 	upkeep_end(state);
@@ -627,6 +658,7 @@ static void tick(struct daemon *daemon, struct due *due)
 	due->tick_ns = now_ns + TICK_NS;
 	netlink_tick(state->netlink);
 	upkeep_tick(state);
+	invite_tick(state);
 	listener_tick(daemon->control, now_ns);
 	listener_tick(daemon->uapi, now_ns);
 	metrics_tick(state->metrics, now_ns);
@@ -694,6 +726,7 @@ static int run(struct daemon *daemon)
 
 		fds[n++] = (struct pollfd){ .fd = daemon->signal_fd, .events = POLLIN };
 		fds[n++] = (struct pollfd){ .fd = netlink_fd(state->netlink), .events = POLLIN };
+		fds[n++] = (struct pollfd){ .fd = post_fd(state->device->post), .events = POLLIN };
 		stations = n;
 		if (stations_fd(state) >= 0)
 			fds[n++] = (struct pollfd){ .fd = stations_fd(state), .events = POLLIN };
@@ -716,6 +749,8 @@ static int run(struct daemon *daemon)
 			return EXIT_SUCCESS;
 		if (fds[1].revents)
 			netlink_dispatch(state->netlink);
+		if (fds[2].revents)
+			invite_dispatch(state);
 		if (control > stations && fds[stations].revents)
 			stations_dispatch(state);
 		uint64_t now_ns = device_now(state->device);

@@ -10,6 +10,7 @@
 #include "ctl/events.h"
 #include "ctl/log.h"
 #include "ctl/notify.h"
+#include "ctl/roll.h"
 #include "ctl/upkeep.h"
 
 struct report {
@@ -68,6 +69,8 @@ int reload_config(struct state *state, struct reload_result *result,
 	if (ret)
 		goto out;
 	ret = config_check(next, error);
+	if (!ret && state->roll)
+		ret = roll_put_all(state->roll, next, true);
 	if (ret)
 		goto out;
 	ret = -ENOMEM;
@@ -145,6 +148,8 @@ int reload_sync(struct state *state, const struct reload_text *text, struct relo
 	memset(error, 0, sizeof(*error));
 	memset(result, 0, sizeof(*result));
 	ret = config_parse(text->text, text->len, text->file, &options, &next, error);
+	if (!ret && state->roll)
+		ret = roll_put_all(state->roll, next, !text->dry_run);
 	if (ret)
 		goto out;
 	ret = -ENOMEM;

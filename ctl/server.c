@@ -28,6 +28,8 @@
  *	capture      layout, inner, outer, keys (true or false), snaplen; of: a network or a
  *	             peer, left out: all. Sent with a memfd (capture.h)  →  rings,
  *	             ring_size, network or peer that it is of. On until the client goes
+ *	invite       range, endpoints (texts), expires_s; bits may be left out (invite.h)
+ *	invite-list  →  who was invited and introduced (invite.h)
  *	reload       →  dropped: texts; dropped_count, peers_added, peers_removed,
  *	             peers_changed, networks_added, networks_removed;
  *	             workers_next, when the next start will have another number
@@ -57,6 +59,7 @@
 #include "ctl/apply.h"
 #include "ctl/capture.h"
 #include "ctl/events.h"
+#include "ctl/invite.h"
 #include "ctl/json_memory.h"
 #include "ctl/reload.h"
 #include "ctl/show.h"
@@ -507,6 +510,8 @@ static json_t *change_config(struct state *state, const json_t *request)
 		goto out;
 	}
 	upkeep_tick(state);
+	/* Who removes a host that was introduced means it for good, whatever happens next. */
+	invite_tick(state);
 	return good();
 out:
 	config_free(config);
@@ -655,6 +660,8 @@ static const struct {
 	{ "sync", server_sync, NULL, false },
 	{ "capture", capture_alone, NULL, false },
 	{ "fdb-list", fdb_show, NULL, true },
+	{ "invite", invite_make, NULL, false },
+	{ "invite-list", invite_list, NULL, true },
 };
 
 static bool put_reply(json_t *reply, struct buffer *out)

@@ -43,6 +43,12 @@ struct run_peer {
 	bool mtu_known;
 	bool looped; /* it lies behind the tunnel, and the log has been told */
 
+	struct { /* introduce.h's tries to tell it of a host */
+		uint32_t tries;
+		uint64_t next_ns;
+		uint64_t handshake_wall_ns; /* the session that was tried last */
+	} told;
+
 	struct { /* what events.h has told */
 		bool known;
 		bool silent;
@@ -103,6 +109,7 @@ struct state {
 	bool leaving; /* another life goes on from what is there: nothing of it is taken back */
 
 	struct events *events; /* what happened lately; NULL: nobody asks */
+	struct roll *roll; /* who was invited and introduced; NULL: nobody is (tests) */
 	struct stations *stations; /* the watch of bridges' FDBs; NULL: there is none */
 	struct upkeep_question *questions; /* to the resolver, under way */
 	unsigned int captures; /* that are on (capture.h), */

@@ -34,6 +34,7 @@ ELSEWHERE = {
     r"meson (setup|test|install)": ("tests/run.py", "meson"),
     r"build/tests/|tests/run\.py": ("tests/run.py", "--tier"),
     r"\(umask 077; ovlctl genkey > /etc": ("tests/system/test_typed.py", "ovlctl genkey"),
+    r"ovlctl (invite|join)( |$)|ovlctl peer remove (invite-|barge4)": ("tests/system/test_join.py", "\"join\""),
     r"wg set": ("tests/system/test_interop.py", "\"set\""),
     r"ovlctl capture": ("tests/system/test_capture.py", "def test_what_the_texts_say"),
     r"ovltund -c /etc/ovltun/peers.conf$": ("tests/system/test_typed.py", "shell.start(\"ovltund"),

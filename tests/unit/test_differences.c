@@ -69,12 +69,13 @@ static void test_peers(void **state)
 	struct difference_counts counts =
 		expect(HEAD PEER_A "Name = a\nAllowedIPs = 10.1.0.0/16, 10.2.0.0/16\n" PEER_B
 	                           "Name = b\nEndpoint = 192.0.2.1:1\n",
-	               HEAD PEER_A
-	               "Name = c\nAllowedIPs = 10.2.0.0/16, 10.3.0.0/16\nPersistentKeepalive = "
-	               "5\nEndpoint = host.example:9\nPresharedKey = " KEY_B
-	               "\n[Peer]\nPublicKey = " KEY_C "\nAllowedIPs = 10.1.0.0/16\n",
+	               HEAD PEER_A "Name = c\nAllowedIPs = 10.2.0.0/16, 10.3.0.0/16\nIntroducer = "
+	                           "yes\nPersistentKeepalive = "
+	                           "5\nEndpoint = host.example:9\nPresharedKey = " KEY_B
+	                           "\n[Peer]\nPublicKey = " KEY_C "\nAllowedIPs = 10.1.0.0/16\n",
 	               "-peer b\n~peer c\n\tName \"a\" -> \"c\"\n\tPresharedKey set\n"
-	               "\tEndpoint none -> host.example:9\n\tPersistentKeepalive 0 -> 5\n"
+	               "\tEndpoint none -> host.example:9\n\tPersistentKeepalive 0 -> "
+	               "5\n\tIntroducer no -> yes\n"
 	               "\tAllowedIPs -10.1.0.0/16\n\tAllowedIPs +10.3.0.0/16\n"
 	               "+peer AgICAgICAg…\n");
 
@@ -114,10 +115,10 @@ static void test_interface(void **state)
 	struct difference_counts counts = expect(
 		HEAD,
 		"[Interface]\nPrivateKey = " KEY_B "\nListenPort = 5\nFwMark = 7\nWorkers = 2\n"
-		"BusyPoll = 50\nRealtime = no\n" NETWORK,
+		"BusyPoll = 50\nRealtime = no\nIntroducer = yes\n" NETWORK,
 		"~interface \n\tPrivateKey changed\n\tListenPort 0 -> 5\n\tFwMark 0x0 -> 0x7\n"
 		"\tWorkers 1 -> 2, at the next start\n\tRealtime auto -> no\n\tBusyPoll 0 -> "
-		"50\n");
+		"50\n\tIntroducer no -> yes\n");
 
 	(void)state;
 	assert_true(counts.interface_changed);

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/introduce.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ctl/apply.h"
+#include "ctl/config_private.h"
+#include "ctl/log.h"
+#include "ctl/run_network.h"
+
+void introduce_fill(struct join_host *to, const struct roll_host *host)
+{
+	memset(to, 0, sizeof(*to));
+	memcpy(to->key, host->key, KEY_SIZE);
+	memcpy(to->name, host->name, sizeof(to->name));
+	if (host->endpoint.host[0])
+		config_format_endpoint(&host->endpoint, to->endpoint, sizeof(to->endpoint));
+	to->vni = host->vni;
+	to->prefixes[to->prefix_count++] = host->range;
+}
+
+/* --- the introducer's side --- */
+
+static uint64_t newest_number(const struct roll *roll)
+{
+	uint64_t newest = 0;
+
+	for (size_t i = 0; i < roll->host_count; i++)
+		if (roll->hosts[i].ours && roll->hosts[i].number > newest)
+			newest = roll->hosts[i].number;
+	return newest;
+}
+
+/* The first host that a member, who knows those up to @told, has not heard of; NULL: it has of all. */
+static const struct roll_host *next_host(const struct roll *roll, uint64_t told,
+                                         const uint8_t member[KEY_SIZE])
+{
+	const struct roll_host *next = NULL;
+
+	for (size_t i = 0; i < roll->host_count; i++) {
+		const struct roll_host *host = &roll->hosts[i];
+
+		if (host->ours && host->number > told && memcmp(host->key, member, KEY_SIZE) != 0 &&
+		    (!next || host->number < next->number))
+			next = host;
+	}
+	return next;
+}
+
+/* True: workers are to be woken. */
+static bool tell(struct run_peer *run, const struct roll_host *host, uint64_t now_ns)
+{
+	static struct join_message message; /* large, and this is the control thread's alone */
+	uint8_t out[POST_SIZE_MAX];
+
+	/* Without a session nobody knows what the member understands: one is asked for. */
+	if (!peer_has_session(run->peer, now_ns))
+		return post_send(run->peer, NULL, 0) == 0;
+	if (!hello_may_send(&run->peer->hello, WIRE_FEATURE_INTRODUCE))
+		return false;
+	memset(&message, 0, offsetof(struct join_message, hosts));
+	message.type = WIRE_CONTROL_INTRODUCE;
+	message.number = host->number;
+	message.host_count = 1;
+	introduce_fill(&message.hosts[0], host);
+	return post_send(run->peer, out, join_format(out, &message)) == 0;
+}
+
+static uint64_t pause_ns(uint32_t tries)
+{
+	uint64_t seconds = 1;
+
+	for (uint32_t i = INTRODUCE_FAST_TRIES; i < tries && seconds < INTRODUCE_SLOW_S; i++)
+		seconds *= 2;
+	return (seconds < INTRODUCE_SLOW_S ? seconds : INTRODUCE_SLOW_S) * STATE_SECOND_NS;
+}
+
+/* A new session: the member may have been away, and is there again. */
+static bool is_due(struct run_peer *run, uint64_t now_ns)
+{
+	uint64_t handshake_ns = stats_read(&run->peer->handshake_wall_ns);
+
+	if (run->told.handshake_wall_ns != handshake_ns) {
+		run->told.handshake_wall_ns = handshake_ns;
+		run->told.tries = 0;
+		return true;
+	}
+	return now_ns >= run->told.next_ns;
+}
+
+void introduce_run(struct state *state, uint64_t now_ns)
+{
+	uint64_t newest = newest_number(state->roll);
+	bool woken = false;
+
+	for (size_t i = 0; newest && i < state->config->peer_count; i++) {
+		const struct config_peer *peer = &state->config->peers[i];
+		const struct roll_mark *mark = roll_find_mark(state->roll, peer->public_key);
+		uint64_t told = mark ? mark->told : 0;
+		const struct roll_host *host;
+
+		if (peer->invited || told >= newest || !is_due(&state->peers[i], now_ns))
+			continue;
+		host = next_host(state->roll, told, peer->public_key);
+		if (!host)
+			continue;
+		woken |= tell(&state->peers[i], host, now_ns);
+		state->peers[i].told.next_ns = now_ns + pause_ns(++state->peers[i].told.tries);
+	}
+	if (woken)
+		workers_kick(&state->workers);
+}
+
+void introduce_answered(struct state *state, const struct config_peer *from,
+                        const struct join_message *message)
+{
+	struct roll_mark *mark = roll_mark(state->roll, from->public_key);
+	struct run_peer *run = &state->peers[from - state->config->peers];
+	char key[KEY_BASE64_LEN + 1], label[STATE_LABEL_MAX];
+	const struct roll_host *host = NULL;
+
+	/* Only of what it was told is it believed. */
+	for (size_t i = 0; i < state->roll->host_count; i++)
+		if (state->roll->hosts[i].ours && state->roll->hosts[i].number == message->number)
+			host = &state->roll->hosts[i];
+	if (!mark || !host || message->number <= mark->told)
+		return;
+	mark->told = message->number;
+	secret_to_base64(key, from->public_key);
+	(void)roll_write(state->roll, "told %s %" PRIu64, key, mark->told);
+	state_label_peer(from, label);
+	if (message->refused)
+		log_line("peer %s did not take in %s, which joined: %s", label, host->name,
+		         message->text);
+	run->told.tries = 0;
+	run->told.next_ns = 0;
+	introduce_run(state, device_now(state->device));
+}
+
+void introduce_look(struct state *state)
+{
+	struct roll *roll = state->roll;
+	char key[KEY_BASE64_LEN + 1];
+
+	for (size_t i = roll->host_count; i-- > 0;) {
+		struct roll_host *host = &roll->hosts[i];
+		const struct config_peer *peer = config_find_peer(state->config, host->key);
+
+		host->filed |= peer && peer->line;
+		host->idle &= !peer;
+		/* Of one that we were told of the file is enough; of ours we still tell. */
+		if (host->idle || (peer && (host->ours || !host->filed)))
+			continue;
+		secret_to_base64(key, host->key);
+		(void)roll_write(roll, "gone %s", key);
+		roll_remove_host(roll, host);
+	}
+}
+
+/* --- the member's side --- */
+
+static void answer(struct state *state, const struct config_peer *to, uint64_t number,
+                   const char *why_not)
+{
+	static struct join_message message; /* large, and this is the control thread's alone */
+	uint8_t out[POST_SIZE_MAX];
+	struct run_peer *run = &state->peers[to - state->config->peers];
+
+	memset(&message, 0, offsetof(struct join_message, hosts));
+	message.type = WIRE_CONTROL_INTRODUCE_REPLY;
+	message.number = number;
+	message.refused = why_not != NULL;
+	(void)snprintf(message.text, sizeof(message.text), "%s", why_not ? why_not : "");
+	if (post_send(run->peer, out, join_format(out, &message)) == 0)
+		workers_kick(&state->workers);
+}
+
+/* Of a network that this host and the introducer are both in. NULL, or why not. */
+static const char *judge_range(const struct state *state, const struct config_peer *from,
+                               const struct roll_host *host, char why[JOIN_TEXT_MAX])
+{
+	const struct config *config = state->config;
+	char claimed[ROLL_CLAIM_TEXT];
+	struct roll_claim claim;
+	bool inside = false;
+
+	for (size_t i = 0; i < config->network_count && !inside; i++) {
+		const struct config_network *network = &config->networks[i];
+		struct config_subnets subnets = run_network_subnets(state->networks[i], network);
+
+		if (network->vni != host->vni)
+			continue;
+		if (host->vni)
+			inside = config_peer_has_vni(from, host->vni);
+		for (size_t j = 0; j < subnets.count && !host->vni; j++)
+			inside |= prefix_covers(&subnets.list[j], &host->range);
+	}
+	if (!inside)
+		return host->vni ? "the network of that VNI is not here, or not the introducer's"
+		                 : "its range is in no network's Subnet here";
+	if (!roll_find_claim(state->roll, config, &host->range, &claim))
+		return NULL;
+	roll_format_claim(&host->range, &claim, claimed);
+	(void)snprintf(why, JOIN_TEXT_MAX, "%s", claimed);
+	return why;
+}
+
+/* NULL, or why not. */
+static const char *read_host(const struct state *state, const struct config_peer *from,
+                             const struct join_host *told, struct roll_host *host,
+                             char why[JOIN_TEXT_MAX])
+{
+	uint8_t shared[KEY_SIZE];
+
+	if (told->prefix_count != 1)
+		return "it comes with no range, or with several";
+	if (told->endpoint[0] && !config_parse_endpoint(&host->endpoint, told->endpoint))
+		return "its endpoint is none";
+	if (told->name[0] && config_name_problem(told->name))
+		return "its name is none";
+	/* One of low order: nobody has the private key, and everybody the result. */
+	if (!state->config->has_private_key ||
+	    !secret_dh(shared, state->config->private_key, told->key))
+		return "its public key cannot be used";
+	secret_wipe(shared, sizeof(shared));
+	memcpy(host->key, told->key, KEY_SIZE);
+	memcpy(host->name, told->name, sizeof(host->name));
+	memcpy(host->by, from->public_key, KEY_SIZE);
+	host->vni = told->vni;
+	host->range = told->prefixes[0];
+	return judge_range(state, from, host, why);
+}
+
+/* NULL, or why not. */
+static const char *take_in(struct state *state, const struct roll_host *host,
+                           char why[JOIN_TEXT_MAX])
+{
+	struct config *config = config_copy(state->config);
+	struct config_error error = { .line = 0 };
+	int err = config ? roll_put_host(host, config) : -ENOMEM;
+
+	if (!err)
+		err = config_check(config, &error);
+	if (!err && !roll_add_host(state->roll, host)) {
+		config_free(config);
+		return "this host has taken in as many as it can";
+	}
+	if (!err) {
+		err = apply_config(state, config, NULL, &error);
+		if (err)
+			roll_remove_host(state->roll,
+			                 &state->roll->hosts[state->roll->host_count - 1]);
+	}
+	if (!err)
+		return NULL;
+	config_free(config);
+	(void)snprintf(why, JOIN_TEXT_MAX, "%.200s", error.text[0] ? error.text : strerror(-err));
+	return why;
+}
+
+/* Heard: whatever became of it, that number is not listened to again. */
+static void note(struct state *state, struct roll_mark *mark, const struct roll_host *host)
+{
+	char line[ROLL_LINE_MAX] = "", key[KEY_BASE64_LEN + 1];
+
+	secret_to_base64(key, mark->key);
+	if (!host || !roll_print_host(host, line))
+		(void)roll_write(state->roll, "heard %s %" PRIu64, key, mark->heard);
+	else
+		(void)roll_write(state->roll, "%s\nheard %s %" PRIu64, line, key, mark->heard);
+}
+
+void introduce_take(struct state *state, const struct config_peer *from,
+                    const struct join_message *message)
+{
+	const struct join_host *told = &message->hosts[0];
+	struct roll_mark *mark = roll_mark(state->roll, from->public_key);
+	struct roll_host host = { .number = message->number };
+	char label[STATE_LABEL_MAX], range[PREFIX_TEXT_MAX], key[KEY_BASE64_LEN + 1];
+	char why[JOIN_TEXT_MAX];
+	const char *problem = NULL;
+	uint8_t own[KEY_SIZE], introducer[KEY_SIZE];
+
+	if (!mark || !from->introducer)
+		return;
+	if (message->number <= mark->heard) {
+		/* The answer was lost. */
+		answer(state, from, message->number,
+		       message->number == mark->heard ? mark->why_not : NULL);
+		return;
+	}
+	memcpy(introducer, from->public_key, KEY_SIZE);
+	state_label_peer(from, label);
+	secret_derive_public(own, state->config->private_key);
+	mark->heard = message->number;
+	free(mark->why_not);
+	mark->why_not = NULL;
+	/* Whoever it is, it is known: nothing about it is an introducer's to change. */
+	if (config_find_peer(state->config, told->key) || memcmp(own, told->key, KEY_SIZE) == 0) {
+		note(state, mark, NULL);
+		answer(state, from, message->number, NULL);
+		return;
+	}
+	problem = read_host(state, from, told, &host, why);
+	if (!problem)
+		problem = take_in(state, &host, why);
+	note(state, mark, problem ? NULL : &host);
+	if (problem)
+		mark->why_not = strdup(problem); /* without memory it is forgotten */
+	secret_to_base64(key, told->key);
+	if (told->prefix_count)
+		prefix_format(&told->prefixes[0], range);
+	else
+		(void)snprintf(range, sizeof(range), "no range");
+	if (problem)
+		log_line("peer %s introduced %s with %s, which is refused: %s", label,
+		         told->name[0] ? told->name : key, range, problem);
+	else
+		log_line("peer %s introduced %s: %s%s%s", label, told->name[0] ? told->name : key,
+		         range, told->endpoint[0] ? " at " : "", told->endpoint);
+	if (!problem && state->roll->unkept)
+		log_line("it is forgotten with the next start: %s", state->roll->unkept);
+	from = config_find_peer(state->config, introducer);
+	if (from)
+		answer(state, from, message->number, problem);
+}

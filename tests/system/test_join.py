@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: MIT
+"""ovlctl invite and join: one host more, which the others hear of by themselves."""
+import base64
+import ipaddress
+import json
+import re
+import struct
+import subprocess
+
+import pytest
+
+from lab import Daemon, Lab, LabError, keypair, wait_for
+from lab.client import Client, control
+from lab.daemon import build_folder
+
+OVLCTL = build_folder().resolve() / "ctl" / "ovlctl"
+SUBNET = "172.20.0.0/16"
+
+
+@pytest.fixture
+def io():
+    """The control side is the same over both backends."""
+    return "poll"
+
+
+def range_of(host):
+    return f"172.20.{101 + host.index}.0/24"
+
+
+class Member:
+    """A host with a bridge, a container and a daemon."""
+
+    def __init__(self, host, start=True):
+        self.host = host
+        self.private, self.public = keypair()
+        self.daemon = None
+        if start:
+            self.prefix = f"172.20.{101 + host.index}"
+            self.make_network()
+
+    def make_network(self):
+        self.host.bridge(address=f"{self.prefix}.1/16")
+        self.container = self.host.container(f"c{self.host.index + 1}", bridge="ovl0", address=f"{self.prefix}.2/16",
+                                             gateway=f"{self.prefix}.1")
+
+    def run(self, peers, interface="", marks=()):
+        """@marks: whose introductions are taken."""
+        text = (f"[Interface]\nPrivateKey = {self.private}\nListenPort = 12345\n{interface}"
+                f"[Network]\nBridge = ovl0\nRange = {self.prefix}.0/24\n")
+        for peer in peers:
+            text += (f"[Peer]\nName = {peer.host.name}\nPublicKey = {peer.public}\nEndpoint = {peer.host.underlay}:12345\n"
+                     f"AllowedIPs = {peer.prefix}.0/24\n" + ("Introducer = yes\n" if peer in marks else ""))
+        self.daemon = Daemon(self.host, text, io="poll", start=False)
+        self.daemon.options = ["--state-dir", self.daemon.folder / "state"]
+        self.daemon.start()
+        self.daemon.attached()
+
+
+def members_of(lab, marked=True):
+    """Host 0 may invite, the others (all but the last host) take its word, if @marked."""
+    members = [Member(host) for host in lab.hosts[:-1]]
+    for member in members:
+        others = [m for m in members if m is not member]
+        if member is members[0]:
+            member.run(others, interface="Introducer = yes\n")
+        else:
+            member.run(others, marks=members[:1] if marked else ())
+    return members
+
+
+def invite(member, *argv):
+    """The token; standard error goes with the lab's run()."""
+    out = member.daemon.ctl("invite", *argv, "--endpoint", member.host.underlay, "--json")
+    return json.loads(out)["token"]
+
+
+def join(host, folder, token, *argv):
+    result = subprocess.run([*host.argv([OVLCTL]), "join", token, "--config", folder / "peers.conf",
+                             "--name", host.name, *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            encoding="utf-8", timeout=40, check=False)
+    return result.returncode, result.stdout
+
+
+def start_joined(host, folder, out):
+    """As the printed lines say, without Docker."""
+    member = Member(host, start=False)
+    line, = [line for line in out.splitlines() if line.startswith("docker network create")]
+    found = re.fullmatch(rf"docker network create --subnet {SUBNET} --ip-range (\S+)\.0/24 --gateway (\S+) "
+                         r"--opt com\.docker\.network\.bridge\.name=ovl0 ovl", line)
+    member.prefix = found.group(1)
+    assert found.group(2) == f"{member.prefix}.1"
+    member.make_network()
+    member.daemon = Daemon(host, "", io="poll", start=False)
+    member.daemon.config = folder / "peers.conf"
+    member.daemon.options = ["--state-dir", member.daemon.folder / "state"]
+    member.daemon.start()
+    member.daemon.attached()
+    return member
+
+
+def assert_all_ping(members, seconds=10):
+    for a in members:
+        for b in members:
+            if a is not b:
+                wait_for(lambda: a.container.ping(b.container.address), seconds, f"{a.host.name} to {b.host.name}")
+
+
+def restart(member):
+    assert member.daemon.stop() == 0
+    member.daemon.start()
+    member.daemon.attached()
+
+
+def invitations(member):
+    return json.loads(member.daemon.ctl("invite", "list", "--json"))
+
+
+def test_a_fourth_host_comes(tmp_path):
+    """Its key stays; all others hear of it; the token is used up, also after restarts."""
+    with Lab(4) as lab:
+        members, new = members_of(lab), lab[3]
+        token = invite(members[0], "172.20.104.0/24")
+        assert members[0].daemon.show()["peers"][-1]["name"].startswith("invite-")
+        code, out = join(new, tmp_path, token)
+        assert code == 0, out
+        assert {p.name: p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {"peers.conf": 0o600, "private.key": 0o600}
+        private = (tmp_path / "private.key").read_text().strip()
+        public = subprocess.run([OVLCTL, "pubkey"], input=private + "\n", stdout=subprocess.PIPE, encoding="utf-8",
+                                check=True).stdout.strip()
+        for member in members:
+            wait_for(lambda: any(p["public_key"] == public for p in member.daemon.show()["peers"]), 5,
+                     f"{member.host.name} to hear of it")
+            assert private not in member.daemon.log + member.daemon.ctl("show", "--json")
+        config = (tmp_path / "peers.conf").read_text()
+        assert config.count("[Peer]") == 3 and config.count("Introducer = yes") == 1 and private not in config
+
+        joined = start_joined(new, tmp_path, out)
+        assert joined.container.address == "172.20.104.2"
+        assert_all_ping(members + [joined])
+        wait_for(lambda: invitations(members[0])["introduced"][0]["untold"] == [], 5)
+
+        # A second use, by another host and key; then what a restart knows.
+        other = tmp_path / "other"
+        code, out = join(new, other, token, "--port", "12346")
+        assert code == 1 and "refused by the introducer: the token has been used already" in out
+        assert list(other.iterdir()) == []
+        for member in members:
+            restart(member)
+        code, out = join(new, other, token, "--port", "12346")
+        assert code == 1 and "the token has been used already" in out
+        assert_all_ping(members + [joined])
+
+        # Nothing is overwritten.
+        code, out = join(new, tmp_path, token)
+        assert code == 2 and "is there already" in out
+        assert (tmp_path / "peers.conf").read_text() == config
+
+        # What one member removed stays removed there, and there alone.
+        members[1].daemon.ctl("peer", "remove", new.name)
+        wait_for(lambda: "gone" in journal(members[1]), 5, "the journal to say so")
+        members[1].daemon.ctl("reload")
+        restart(members[0])
+        restart(members[1])
+        wait_for(lambda: members[1].container.ping(members[0].container.address), 10)
+        assert all(p["name"] != new.name for p in members[1].daemon.show()["peers"])
+        assert any(p["name"] == new.name for p in members[2].daemon.show()["peers"])
+
+
+def journal(member):
+    return (member.daemon.folder / "state" / "peers.journal").read_text()
+
+
+def test_what_is_refused(tmp_path):
+    with Lab(3) as lab:
+        members, new = members_of(lab), lab[2]
+        introducer = members[0].daemon
+
+        def refused(*argv):
+            out = members[0].host.run([OVLCTL, "--socket", introducer.socket, "invite", *argv, "--endpoint",
+                                       new.underlay], check=False)
+            assert "ovl1-" not in out
+            return out
+
+        assert f"172.20.102.0/24 is peer {lab[1].name}'s already" in refused("172.20.102.0/24")
+        assert "172.20.100.0/22 overlaps 172.20.101.0/24, which is this host's own" in refused("172.20.100.0/22")
+        assert "10.0.0.0/24 is in no network's Subnet here" in refused("10.0.0.0/24")
+        assert "Introducer = yes" in members[1].host.run(
+            [OVLCTL, "--socket", members[1].daemon.socket, "invite", "172.20.104.0/24", "--endpoint", "a:1"], check=False)
+
+        # Taken while the token was on its way.
+        token = invite(members[0], "172.20.104.0/24")
+        introducer.ctl("peer", "set", lab[1].name, "allowed-ips", "172.20.102.0/24,172.20.104.128/25")
+        code, out = join(new, tmp_path, token)
+        assert code == 1
+        assert f"172.20.104.0/24 overlaps 172.20.104.128/25, which is peer {lab[1].name}'s" in out
+        introducer.ctl("peer", "set", lab[1].name, "allowed-ips", "172.20.102.0/24")
+        code, out = join(new, tmp_path, token, "--name", lab[1].name)
+        assert code == 1 and f"the name {lab[1].name} is another peer's" in out
+        code, out = join(new, tmp_path, token, "--range", "172.20.105.0/24")
+        assert code == 1 and "172.20.105.0/24 is not what the token is for" in out
+
+        # Copied wrongly: nothing is sent.
+        code, out = join(new, tmp_path, token[:-1])
+        assert code == 2 and "not a whole token" in out or "typing error" in out
+        swapped = token[:20] + ("A" if token[20] != "A" else "B") + token[21:]
+        code, out = join(new, tmp_path, swapped)
+        assert code == 2 and "typing error" in out
+        assert list(tmp_path.iterdir()) == []
+
+        # Expired, and revoked.
+        short = invite(members[0], "172.20.106.0/24", "--expires", "1s")
+        wait_for(lambda: invitations(members[0])["invitations"][-1]["state"] == "expired", 5)
+        code, out = join(new, tmp_path, short)
+        assert code == 1 and "the token has expired" in out
+        assert "expired" in introducer.ctl("invite", "list")
+        revoked = invitations(members[0])["invitations"][0]["id"]
+        introducer.ctl("peer", "remove", revoked)
+        wait_for(lambda: invitations(members[0])["invitations"][0]["state"] == "revoked", 5)
+
+        # Of a range the first free part; when none is left, that is said.
+        token = invite(members[0], "172.20.100.0/22", "--prefix", "24")
+        code, out = join(new, tmp_path, token)
+        assert code == 0 and "its containers have 172.20.100.0/24" in out, out
+
+
+def test_whose_word_is_not_taken(tmp_path):
+    """A member that did not mark the introducer drops what it says, and counts; a conflict is refused, and named."""
+    with Lab(4) as lab:
+        members, new = members_of(lab, marked=False), lab[3]
+        token = invite(members[0], "172.20.104.0/24")
+        code, out = join(new, tmp_path, token)
+        assert code == 0, out
+        wait_for(lambda: members[1].daemon.drops("in-introduction") > 0, 5)
+        assert all(p["name"] != new.name for p in members[1].daemon.show()["peers"])
+        assert sorted(invitations(members[0])["introduced"][0]["untold"]) == sorted(m.host.name for m in members[1:])
+
+        # Marked now, but with a neighbour in the way.
+        config = members[1].daemon.config
+        text = config.read_text().replace(f"{members[0].prefix}.0/24\n", f"{members[0].prefix}.0/24\nIntroducer = yes\n")
+        config.write_text(text.replace(f"{members[2].prefix}.0/24", f"{members[2].prefix}.0/24, 172.20.104.7/32"))
+        members[1].daemon.ctl("reload")
+        conflict = f"172.20.104.0/24 overlaps 172.20.104.7/32, which is peer {lab[2].name}'s"
+        # The introducer comes back to it with a new session at the latest.
+        restart(members[0])
+        wait_for(lambda: conflict in members[1].daemon.log, 10)
+        wait_for(lambda: conflict in members[0].daemon.log, 10)
+        assert all(p["name"] != new.name for p in members[1].daemon.show()["peers"])
+
+
+def host_tlvs(public, prefix, number):
+    net = ipaddress.ip_network(prefix)
+
+    def tlv(kind, value):
+        return struct.pack(">HH", kind, len(value)) + value
+    return control(11, tlv(12, struct.pack(">Q", number)), tlv(32, base64.b64decode(public)),
+                   tlv(35, bytes([4, net.prefixlen]) + net.network_address.packed))
+
+
+def test_an_introducer_that_lies(tmp_path):
+    """It can bring in hosts, and displace, change or bring back none."""
+    with Lab(2) as lab:
+        victim, liar = Member(lab[0]), Member(lab[1], start=False)
+        liar.prefix = "172.20.102"
+        victim.run([liar], marks=[liar])
+        keys = [keypair()[1] for _ in range(6)]
+        with Client(lab[1], liar.private, victim.public, (lab[0].underlay, 12345), features=0x17) as client:
+            client.connect()
+
+            def say(public, prefix, number):
+                """The verdict of the answer: 0 is yes."""
+                client.take()
+                for _ in range(5):  # as introducers do: messages may be lost
+                    client.send(host_tlvs(public, prefix, number))
+                    try:
+                        answer = wait_for(lambda: next((p for p in client.take() if p[:2] == b"\x10\x0c"), None), 1)
+                        break
+                    except LabError:
+                        continue
+                else:
+                    raise LabError(victim.daemon.describe())
+                fields = Client.fields(answer)
+                return struct.unpack(">H", fields[37])[0], fields.get(38, b"").decode()
+
+            assert say(keys[0], "172.20.0.0/16", 1)[1] == "172.20.0.0/16 overlaps 172.20.101.0/24, which is this host's own"
+            assert say(keys[0], "172.20.102.0/25", 2)[1].endswith(f"which is peer {lab[1].name}'s")
+            assert say(keys[0], "0.0.0.0/0", 3)[1] == "its range is in no network's Subnet here"
+            assert say(keys[0], "10.0.0.0/24", 4)[1] == "its range is in no network's Subnet here"
+            assert say(keys[1], "172.20.104.0/24", 5) == (0, "")
+            for _ in range(2):  # said again, as if the answer had been lost
+                assert say(keys[2], "172.20.104.0/24", 6)[0] == 1
+            # Known: neither another range nor an endpoint changes anything.
+            assert say(keys[1], "172.20.105.0/24", 7) == (0, "")
+            assert victim.daemon.peer(keys[1])["allowed_ips"] == ["172.20.104.0/24"]
+            # Removed: what it said before is not heard again.
+            victim.daemon.ctl("peer", "remove", keys[1])
+            assert say(keys[1], "172.20.104.0/24", 5) == (0, "")
+            assert len(victim.daemon.show()["peers"]) == 1
+            restart(victim)
+            client.connect()
+            assert say(keys[1], "172.20.104.0/24", 5) == (0, "")
+            assert len(victim.daemon.show()["peers"]) == 1
+            # Low order, and what does not parse.
+            assert say("A" * 43 + "=", "172.20.106.0/24", 8)[1] == "its public key cannot be used"
+            before = victim.daemon.drops("in-control")
+            client.send(control(11, b"\0\x20\0\x20short"))
+            wait_for(lambda: victim.daemon.drops("in-control") == before + 1, 5)
+            # An ordinary peer of a daemon does not ask to join.
+            client.send(control(9))
+            wait_for(lambda: victim.daemon.drops("in-join") == 1, 5)
+
+
+def test_what_is_kept_where(tmp_path):
+    """Without a place for its journal nobody is invited, and what is introduced is forgotten."""
+    with Lab(1) as lab:
+        member = Member(lab[0])
+        blocked = tmp_path / "file"
+        blocked.write_text("")
+        text = (f"[Interface]\nPrivateKey = {member.private}\nListenPort = 12345\nIntroducer = yes\n"
+                f"[Network]\nBridge = ovl0\nRange = {member.prefix}.0/24\n")
+        member.daemon = Daemon(lab[0], text, io="poll", options=["--state-dir", blocked])
+        out = member.host.run([OVLCTL, "--socket", member.daemon.socket, "invite", "172.20.104.0/24", "--endpoint", "a"],
+                              check=False)
+        assert "an invitation has to be kept on the disk, and is not" in out
+        assert "nobody can be invited" in member.daemon.log
