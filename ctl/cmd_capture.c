@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "crypto/secret.h"
 #include "ctl/buffer.h"
@@ -27,6 +28,7 @@
 #include "dataplane/capture.h"
 
 #define MEMORY     (32u << 20) /* for all workers */
+#define SECOND_NS  1000000000ULL
 #define OUT_MAX    (8u << 20)
 #define OUT_ENOUGH (1u << 20) /* is written at once */
 #define RINGS_MAX  16
@@ -271,8 +273,18 @@ static void done_with(struct ring_view *ring, struct capture_record *record)
 	atomic_store_explicit(&ring->ring->tail, ring->tail, memory_order_release);
 }
 
+/*
+ * Is left for the next look: what is younger than this one may follow from what another
+ * worker put in when its ring had been looked at already. Unless the clock was set back.
+ */
+static bool is_too_young(const struct capture_record *record, uint64_t until_ns)
+{
+	return record->wall_ns >= until_ns && record->wall_ns - until_ns < SECOND_NS;
+}
+
 /* The ring whose next record is the oldest of all. NULL: there is none. */
-static struct ring_view *oldest(struct capture_state *state, struct capture_record **record)
+static struct ring_view *oldest(struct capture_state *state, uint64_t until_ns,
+                                struct capture_record **record)
 {
 	struct ring_view *found = NULL;
 
@@ -280,7 +292,8 @@ static struct ring_view *oldest(struct capture_state *state, struct capture_reco
 	for (unsigned int i = 0; i < state->ring_count; i++) {
 		struct capture_record *next = next_record(&state->rings[i]);
 
-		if (next && (!*record || next->wall_ns < (*record)->wall_ns)) {
+		if (next && !is_too_young(next, until_ns) &&
+		    (!*record || next->wall_ns < (*record)->wall_ns)) {
 			found = &state->rings[i];
 			*record = next;
 		}
@@ -293,9 +306,18 @@ static bool is_full(const struct capture_state *state)
 	return capture_writer_packets(state->writer) >= state->order.count;
 }
 
-/* All that there is by now. How many records, or -errno, and said. */
-static int take_all(struct capture_state *state)
+static uint64_t wall_ns(void)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+/* All that there is by now; @last: to the last. How many records, or -errno, and said. */
+static int take_all(struct capture_state *state, bool last)
+{
+	const uint64_t until_ns = last || state->ring_count == 1 ? UINT64_MAX : wall_ns();
 	struct capture_record *record;
 	struct ring_view *ring;
 	int taken = 0, ret = 0;
@@ -303,7 +325,7 @@ static int take_all(struct capture_state *state)
 	for (unsigned int i = 0; i < state->ring_count; i++)
 		state->rings[i].head =
 			atomic_load_explicit(&state->rings[i].ring->head, memory_order_acquire);
-	while (!ret && !is_full(state) && (ring = oldest(state, &record))) {
+	while (!ret && !is_full(state) && (ring = oldest(state, until_ns, &record))) {
 		if (!capture_writer_put(state->writer, record, &state->out)) {
 			fputs("ovlctl: out of memory\n", stderr);
 			return -ENOMEM;
@@ -372,7 +394,7 @@ static int run(struct capture_state *state)
 	bool ended = false, alone = false;
 
 	for (;;) {
-		int taken = take_all(state);
+		int taken = take_all(state, ended);
 
 		if (taken < 0)
 			return finish(state, taken, false);
