@@ -34,8 +34,8 @@
  *	             peers_changed, networks_added, networks_removed;
  *	             workers_next, when the next start will have another number
  *	sync         text (a configuration without key files); file, its name in
- *	             messages; path, where it lies; dry_run; list  →  the counts of
- *	             reload and networks_changed, interface_changed; workers_next;
+ *	             messages; path, where it lies; dry_run; list  →  version: 1; the
+ *	             counts of reload and networks_changed, interface_changed; workers_next;
  *	             dry_run; own_file, the path of what the next reload will read,
  *	             when that is another file; with list differences: kind
  *	             ("interface", "network", "peer"), change ("added", "removed",
