@@ -35,7 +35,7 @@ def background(namespace, argv):
 def iperf(way, seconds, *options):
     """Runs a client on the first container against a server on the second; returns its "end"."""
     with background(way.b, ["sh", "-c", "exec iperf3 -s -1 > /dev/null"]):
-        wait_for(lambda: ":1451" in way.b.run("cat /proc/net/tcp6 /proc/net/tcp"), 10, "iperf3 to listen")
+        wait_for(lambda: way.b.run("ss -Hltn sport = :5201"), 10, "iperf3 to listen")
         try:
             reply = json.loads(way.a.run(["iperf3", "-J", "-c", way.b.address, "-t", seconds, *options],
                                          check=False, timeout=seconds + PATIENCE_S))
