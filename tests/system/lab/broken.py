@@ -347,6 +347,19 @@ def forward_policy(ward):
         yield
 
 
+@broken("forward", "table ip filter: policy drop", mends=True, needs=["iptables-legacy"])
+def older_iptables(ward):
+    """Of the kind that nft does not show."""
+    ward.here.sysctl("net.bridge.bridge-nf-call-iptables", 1)
+    ward.here.run("iptables-legacy -P FORWARD DROP")
+    ward.here.run("iptables-legacy -A FORWARD -i ovl7 -o ovl7 -j ACCEPT")
+    try:
+        yield
+    finally:
+        ward.here.run("iptables-legacy -F FORWARD")
+        ward.here.run("iptables-legacy -P FORWARD ACCEPT")
+
+
 @broken("forward", "-i ovl0 -o ovl0 -j DROP", mends=True, needs=["iptables", "nft"])
 def docker_without_icc(ward):
     """The rules that Docker makes for a network with enable_icc=false."""
