@@ -12,7 +12,7 @@ from test_watch import ovlctl, spoof, stranger_sends
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 COMMANDS = {"show": ("show",), "drops": ("show", "drops"), "drops-last": ("show", "drops", "--last"),
             "neigh": ("show", "neigh"), "fdb": ("fdb", "list"), "routes": ("route", "list"),
-            "route": ("route", "get", "172.20.102.2"), "events": ("events",)}
+            "route": ("route", "get", "172.20.102.2"), "events": ("events",), "doctor": ("doctor",)}
 
 
 @pytest.fixture
@@ -47,7 +47,8 @@ def test_output_is_as_documented(overlay):
     stranger_sends(overlay.lab[1], host, daemon)
     wait_for(lambda: {"out-source", "rx-unknown-index"} <= {i["reason"] for i in last_drops(daemon)}, 5)
     for name, command in COMMANDS.items():
-        value = json.loads(daemon.ctl(*command, "--json"))
+        # A bridge is missing: doctor's exit status says that it found something.
+        value = json.loads(daemon.ctl(*command, "--json", check=name != "doctor"))
         assert value and faults(name, value) == [], name
         if isinstance(value, dict):
             assert value["version"] == 1
