@@ -322,3 +322,63 @@ def test_what_is_kept_where(tmp_path):
                               check=False)
         assert "an invitation has to be kept on the disk, and is not" in out
         assert "nobody can be invited" in member.daemon.log
+
+
+def test_many_members_and_a_way_that_loses(tmp_path):
+    """The answer has several pages; what is lost of it is asked for again."""
+    with Lab(2) as lab:
+        member = Member(lab[0])
+        text = (f"[Interface]\nPrivateKey = {member.private}\nListenPort = 12345\nIntroducer = yes\n"
+                f"[Network]\nBridge = ovl0\nRange = {member.prefix}.0/24\n")
+        publics = [base64.b64encode(bytes([i + 1]) * 32).decode() for i in range(60)]
+        for i, public in enumerate(publics):
+            text += f"[Peer]\nName = other{i}\nPublicKey = {public}\nAllowedIPs = 172.20.{110 + i}.0/24\n"
+        member.daemon = Daemon(lab[0], text, io="poll", start=False)
+        member.daemon.options = ["--state-dir", member.daemon.folder / "state"]
+        member.daemon.start()
+        member.daemon.attached()
+        lab[0].loss(20)
+        code, out = join(lab[1], tmp_path, invite(member, "172.20.0.0/16", "--prefix", "24"))
+        lab[0].loss(0)
+        assert code == 0 and "172.20.0.0/24, and 61 hosts know" in out, out
+        config = (tmp_path / "peers.conf").read_text()
+        assert config.count("[Peer]") == 61 and all(public in config for public in publics)
+        assert sum(member.daemon.counters()[name] for name in ("in-join", "in-control")) == 0
+
+
+def test_a_bridged_network(tmp_path):
+    """The new host gets the VNI; its range is for its containers' addresses alone."""
+    with Lab(3) as lab:
+        members = [Member(host, start=False) for host in lab.hosts[:2]]
+        for member in members:
+            member.prefix = f"172.20.{101 + member.host.index}"
+            member.make_network()
+        for member, other in (members, reversed(members)):
+            mark = "Introducer = yes\n"
+            text = (f"[Interface]\nPrivateKey = {member.private}\nListenPort = 12345\n{mark if member is members[0] else ''}"
+                    "[Network]\nBridge = ovl0\nMode = bridged\nVNI = 7\n"
+                    f"[Peer]\nName = {other.host.name}\nPublicKey = {other.public}\nEndpoint = {other.host.underlay}:12345\n"
+                    f"VNIs = 7\n{'' if member is members[0] else mark}")
+            member.daemon = Daemon(member.host, text, io="poll", start=False)
+            member.daemon.options = ["--state-dir", member.daemon.folder / "state"]
+            member.daemon.start()
+            member.daemon.attached()
+        code, out = join(lab[2], tmp_path, invite(members[0], "172.20.103.0/24"))
+        assert code == 0, out
+        config = (tmp_path / "peers.conf").read_text()
+        assert config.count("VNIs = 7") == 2 and "VNI = 7\n" in config and "AllowedIPs" not in config
+        line, = [line for line in out.splitlines() if line.startswith("docker network create")]
+        assert line.endswith("ovl7") and "--ip-range 172.20.103.0/24" in line
+        joined = Member(lab[2], start=False)
+        joined.prefix = "172.20.103"
+        joined.make_network()
+        joined.daemon = Daemon(lab[2], "", io="poll", start=False)
+        joined.daemon.config = tmp_path / "peers.conf"
+        joined.daemon.options = ["--state-dir", joined.daemon.folder / "state"]
+        joined.daemon.start()
+        joined.daemon.attached()
+        assert_all_ping(members + [joined])
+        # Its range is taken from here on.
+        out = members[0].host.run([OVLCTL, "--socket", members[0].daemon.socket, "invite", "172.20.103.0/25", "--endpoint",
+                                   "a"], check=False)
+        assert f"172.20.103.0/25 overlaps 172.20.103.0/24, which is host {lab[2].name}'s" in out
