@@ -245,6 +245,16 @@ static json_t *judge_host(const struct state *state, const struct token *token)
 	return NULL;
 }
 
+/* The next start does not count it any more, either. */
+static void forget(struct roll *roll, struct roll_invite *invite)
+{
+	char key[KEY_BASE64_LEN + 1];
+
+	secret_to_base64(key, invite->key);
+	(void)roll_write(roll, "revoked %s", key);
+	roll_remove_invite(roll, invite);
+}
+
 /* The one that matters least goes, if there has to be room. */
 static bool make_room(struct state *state, struct config *config)
 {
@@ -256,12 +266,12 @@ static bool make_room(struct state *state, struct config *config)
 	for (size_t i = 0; i < roll->invite_count; i++) {
 		struct roll_invite *invite = &roll->invites[i];
 
-		if (!invite->spent && wall_s(state) < invite->expires_s)
+		if (!invite->spent && !invite->revoked && wall_s(state) < invite->expires_s)
 			continue;
 		peer = config_find_peer(config, invite->key);
 		if (peer)
 			config_remove_peer(config, peer);
-		roll_remove_invite(roll, invite);
+		forget(roll, invite);
 		return true;
 	}
 	return false;
@@ -779,7 +789,7 @@ static void forget_old(struct state *state)
 		peer = config_find_peer(config, roll->invites[i].key);
 		if (peer)
 			config_remove_peer(config, peer);
-		roll_remove_invite(roll, &roll->invites[i]);
+		forget(roll, &roll->invites[i]);
 	}
 	if (config && put_in_force(state, config, &error))
 		log_line("an old invitation's peer stays for now: %s", error.text);

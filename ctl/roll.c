@@ -279,7 +279,7 @@ static bool take_end(struct roll *roll, const struct line *line, bool of_host)
 		struct roll_invite *invite = roll_find_invite(roll, key);
 
 		if (invite)
-			invite->revoked = true;
+			roll_remove_invite(roll, invite);
 	}
 	return true;
 }
@@ -355,8 +355,13 @@ int roll_write(struct roll *roll, const char *format, ...)
 	if (len < 0 || (size_t)len >= sizeof(text) - 1)
 		return -EMSGSIZE;
 	text[len++] = '\n';
-	if (roll->written + (size_t)len > ROLL_JOURNAL_MAX)
+	if (roll->written + (size_t)len > ROLL_JOURNAL_MAX) {
+		roll->unkept = "the journal is as long as it may be";
+		log_line("%s is as long as it may be; nothing more is written to it until the "
+		         "next start, which writes it anew",
+		         roll->path);
 		return -EFBIG;
+	}
 	/* O_DSYNC: it is on the disk then. */
 	n = write(roll->fd, text, (size_t)len);
 	secret_wipe(text, sizeof(text));

@@ -14,7 +14,7 @@
  *	ovltun journal 1
  *	invite KEY PSK EXPIRES RANGE BITS      open
  *	spent KEY HOST                         used by the host of that key
- *	revoked KEY
+ *	revoked KEY                            or forgotten
  *	host NUMBER KEY BY RANGE VNI ENDPOINT NAME   a host; BY: who introduced it, "-" we did
  *	gone KEY                               the host was removed
  *	told KEY NUMBER                        that member has been told of hosts up to it

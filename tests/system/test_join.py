@@ -4,6 +4,7 @@ import base64
 import ipaddress
 import json
 import re
+import socket
 import struct
 import subprocess
 
@@ -307,6 +308,31 @@ def test_an_introducer_that_lies(tmp_path):
             # An ordinary peer of a daemon does not ask to join.
             client.send(control(9))
             wait_for(lambda: victim.daemon.drops("in-join") == 1, 5)
+
+
+def test_no_more_than_so_many_are_open():
+    """What was revoked or used makes room first; the rest is refused."""
+    with Lab(1) as lab:
+        member = Member(lab[0])
+        member.run([], interface="Introducer = yes\n")
+
+        def ask(**request):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(member.daemon.socket))
+                client.sendall(json.dumps(request).encode() + b"\n")
+                return json.loads(client.makefile().readline())
+
+        def one_more():
+            return ask(do="invite", range=SUBNET, bits=24, endpoints=["a:1"], expires_s=600)
+
+        replies = [one_more() for _ in range(64)]
+        assert all(reply["ok"] for reply in replies) and len({reply["token"] for reply in replies}) == 64
+        refused = one_more()
+        assert not refused["ok"] and "64 invitations are open already" in refused["error"]
+        member.daemon.ctl("peer", "remove", replies[7]["id"])
+        assert one_more()["ok"] and not one_more()["ok"]
+        restart(member)
+        assert len(member.daemon.show()["peers"]) == 64 and not one_more()["ok"]
 
 
 def test_what_is_kept_where(tmp_path):
