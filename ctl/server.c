@@ -639,7 +639,7 @@ static json_t *capture_alone(struct state *state, const json_t *request)
 {
 	(void)state;
 	(void)request;
-	return usage("a capture comes with memory to write to");
+	return usage("no memory came with the request, or there was no descriptor left for it");
 }
 
 static const struct {

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT
 """ovlctl capture: what is in the file Wireshark says, which this project did not write; and who does not wait for whom."""
 import collections
+import fcntl
+import itertools
 import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -237,7 +241,10 @@ def test_a_client_that_never_reads_stalls_nothing(overlay, tmp_path, record_prop
     assert asleep.stop() == 0
     record_property("measured", f"{sum(rates) / len(rates):.2f} Gbit/s, the worst tenth of a second {min(rates):.2f}; "
                     f"{asleep.dropped()} dropped")
-    assert min(rates) > 0 and asleep.dropped() > 1000
+    # A busy machine has tenths of a second of its own, and TCP its timeouts; who waits for a reader waits to the end.
+    rests = [len(list(group)) for rests, group in itertools.groupby(rates, key=lambda rate: rate < 0.01) if rests]
+    assert max(rests, default=0) < 5, rates
+    assert asleep.dropped() > 1000
     # What was put in before the ring was full is there, and of the rest the number, in blocks of statistics.
     assert infos(asleep.path)
     told = statistics(asleep.path)
@@ -305,6 +312,52 @@ def test_what_the_texts_say(overlay, tmp_path):
     typed = overlay.lab[0].popen(["sh", "-c", f"cd {tmp_path} && {line}"])
     wait_for(lambda: typed.poll() is not None or not a.ping(b.address), 15)
     assert typed.returncode == 0, typed.stdout.read()
+
+
+def request_with(daemon, request, *descriptors):
+    """What a client gets that is not ovlctl."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(5)
+        client.connect(str(daemon.socket))
+        socket.send_fds(client, [json.dumps(request).encode() + b"\n"], list(descriptors))
+        return json.loads(client.makefile().readline())
+
+
+def sealed_memory(size, seals=fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL):
+    fd = os.memfd_create("test", os.MFD_ALLOW_SEALING)
+    os.truncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    return fd
+
+
+def test_memory_that_could_harm_the_daemon_is_refused(overlay, tmp_path):
+    a, b = overlay.containers
+    daemon = overlay.daemons[0]
+    good = {"do": "capture", "layout": 1, "inner": True, "snaplen": 128}
+    with open(tmp_path / "file", "wb+") as file:
+        file.truncate(8 << 20)
+        rows = ((good, file.fileno(), "a memfd whose size is sealed"), (good, sealed_memory(8 << 20, fcntl.F_SEAL_GROW), "is sealed"),
+                (good, sealed_memory(4096), "expected memory of "), (good, sealed_memory(1 << 30), "expected memory of "),
+                ({**good, "layout": 2}, sealed_memory(8 << 20), "different versions"),
+                ({**good, "snaplen": 0}, sealed_memory(8 << 20), "snaplen: expected"),
+                ({**good, "of": 7}, sealed_memory(8 << 20), "of: expected a text"),
+                ({"do": "show"}, sealed_memory(8 << 20), "only a capture comes with a descriptor"))
+        before = len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
+        for request, fd, text in rows:
+            reply = request_with(daemon, request, fd)
+            assert reply["ok"] is False and reply["exit"] == 2 and text in reply["error"], reply
+    assert "no memory came" in request_with(daemon, good)["error"]
+    assert request_with(daemon, good, sealed_memory(8 << 20))["ok"] is True
+    wait_for(lambda: "capture 1 ends" in daemon.log, 5)
+    # Memory and descriptors that are not there.
+    pid = daemon.process.pid
+    size = int(re.search(r"VmSize:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) << 10
+    unlimited = resource.prlimit(pid, resource.RLIMIT_AS, (size + (8 << 20), resource.RLIM_INFINITY))
+    said = daemon.ctl("capture", "-w", tmp_path / "no", check=False)
+    resource.prlimit(pid, resource.RLIMIT_AS, unlimited)
+    assert said == "ovlctl: cannot map the memory: Cannot allocate memory\n"
+    assert a.ping(b.address)
+    assert len(os.listdir(f"/proc/{pid}/fd")) == before and daemon.log.count("capture ") == 2
 
 
 def test_only_root_may_capture(grouped, tmp_path):  # noqa: F811
