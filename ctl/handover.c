@@ -124,32 +124,98 @@ static void hash_endpoint(uint8_t out[HASH_SIZE], const struct config_peer *peer
 
 /* ---- giving ---- */
 
-static void describe_network(struct handover_network *out, const struct config_network *network,
-                             const struct run_network *run)
+static bool is_known(const struct neigh_info *info)
 {
-	memset(out, 0, sizeof(*out));
+	return info->state == NEIGH_REACHABLE || info->state == NEIGH_PROBING ||
+	       info->state == NEIGH_CONTESTED;
+}
+
+static void add_neighbours(struct handover_network *out, const struct neigh_info *infos,
+                           uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct handover_item *item = &out->items[out->item_count];
+		const struct neigh_addr *addr = &infos[i].addr;
+
+		if (!is_known(&infos[i]))
+			continue;
+		out->item_count++;
+		item->kind = HANDOVER_NEIGHBOUR;
+		item->prefix.family = addr->family;
+		item->prefix.len = addr->family == 4 ? 32 : 128;
+		memcpy(item->prefix.addr, addr->addr, sizeof(item->prefix.addr));
+		memcpy(item->mac, infos[i].mac, ETHER_ADDR_SIZE);
+	}
+}
+
+/* 0 or -ENOMEM. */
+static int describe_network(struct handover_network *out, const struct config_network *network,
+                            const struct run_network *run)
+{
+	struct neigh_table *table = run->network->neigh;
+	struct neigh_info *infos = calloc(table ? NEIGH_ENTRIES : 1, sizeof(*infos));
+	uint32_t count = infos && table ? neigh_list(table, infos, NEIGH_ENTRIES) : 0;
+	int err = -ENOMEM;
+
+	if (count > NEIGH_ENTRIES)
+		count = NEIGH_ENTRIES;
 	memcpy(out->name, network->name, sizeof(out->name));
 	memcpy(out->bridge, network->bridge, sizeof(out->bridge));
 	memcpy(out->tap, run->tap.name, sizeof(out->tap));
 	out->bridged = network->bridged;
 	out->vni = network->vni;
+	out->items = calloc(count + network->subnet_count + 1, sizeof(*out->items));
+	if (!infos || !out->items)
+		goto out;
+	for (size_t i = 0; i < network->subnet_count; i++) {
+		out->items[out->item_count].kind = HANDOVER_SUBNET;
+		out->items[out->item_count++].prefix = network->subnets[i];
+	}
+	add_neighbours(out, infos, count);
+	err = 0;
+out:
+	free(infos);
+	return err;
 }
 
-static size_t write_state(const struct state *state, uint8_t *memory, size_t size)
+static void free_networks(struct handover_network *networks, size_t count)
+{
+	for (size_t i = 0; networks && i < count; i++)
+		free(networks[i].items);
+	free(networks);
+}
+
+/* NULL: out of memory. */
+static struct handover_network *describe_networks(const struct state *state, size_t *items)
+{
+	size_t count = state->config->network_count;
+	struct handover_network *networks = calloc(count + 1, sizeof(*networks));
+
+	*items = 0;
+	for (size_t i = 0; networks && i < count; i++) {
+		if (describe_network(&networks[i], &state->config->networks[i],
+		                     state->networks[i])) {
+			free_networks(networks, count);
+			return NULL;
+		}
+		*items += networks[i].item_count;
+	}
+	return networks;
+}
+
+static size_t write_state(const struct state *state, const struct handover_network *networks,
+                          uint8_t *memory, size_t size)
 {
 	const struct config *config = state->config;
 	const struct handover_moment moment = read_moment(state->device);
 	struct handover_writer out;
-	struct handover_network network;
 	struct handover_peer peer;
 	uint8_t nonce[XNONCE_SIZE];
 
 	handover_state_begin(&out, memory, size, state->device->boot,
 	                     (uint32_t)config->network_count, (uint32_t)config->peer_count);
-	for (size_t i = 0; i < config->network_count; i++) {
-		describe_network(&network, &config->networks[i], state->networks[i]);
-		handover_state_put_network(&out, &network);
-	}
+	for (size_t i = 0; i < config->network_count; i++)
+		handover_state_put_network(&out, &networks[i]);
 	for (size_t i = 0; i < config->peer_count; i++) {
 		memcpy(peer.public_key, config->peers[i].public_key, KEY_SIZE);
 		hash_psk(peer.psk_hash, &config->peers[i]);
@@ -189,9 +255,11 @@ static int make_memfd(void)
 /* The descriptor of a file that holds the state and changes no more, or -errno. */
 static int make_state(const struct state *state)
 {
-	size_t size = handover_state_size(state->config->network_count, state->config->peer_count);
-	uint8_t *memory = get_memory(size);
-	size_t len = memory ? write_state(state, memory, size) : 0;
+	size_t items, network_count = state->config->network_count;
+	struct handover_network *networks = describe_networks(state, &items);
+	size_t size = handover_state_size(network_count, items, state->config->peer_count);
+	uint8_t *memory = networks ? get_memory(size) : NULL;
+	size_t len = memory ? write_state(state, networks, memory, size) : 0;
 	int fd = len ? make_memfd() : -ENOMEM, err = fd < 0 ? fd : 0;
 
 	if (!err)
@@ -200,6 +268,7 @@ static int make_state(const struct state *state)
 		err = -errno;
 	if (memory)
 		put_memory(memory, size, len);
+	free_networks(networks, network_count);
 	if (err && fd >= 0)
 		close(fd);
 	return err ? err : fd;
@@ -518,6 +587,80 @@ void handover_put_peer(struct handover *handover, struct run_peer *run,
 		run->resolve_at_ns = 0;
 	}
 	secret_wipe(&found, sizeof(found));
+}
+
+/* ---- networks ---- */
+
+static bool is_wanted(const struct config *config, const struct handover_network *kept,
+                      const struct prefix *subnet)
+{
+	for (size_t i = 0; i < config->network_count; i++)
+		for (size_t s = 0; s < config->networks[i].subnet_count; s++)
+			if (fits(kept, &config->networks[i]) &&
+			    prefix_equal(&config->networks[i].subnets[s], subnet))
+				return true;
+	return false;
+}
+
+void handover_drop_routes(const struct handover *handover, const struct state *state)
+{
+	for (uint32_t i = 0; handover && i < handover->state.network_count; i++) {
+		const struct handover_network *kept = &handover->state.networks[i];
+		const struct netlink_link *bridge = netlink_find_link(state->netlink, kept->bridge);
+
+		for (uint32_t n = 0; bridge && n < kept->item_count; n++) {
+			const struct handover_item *item = &kept->items[n];
+
+			if (item->kind == HANDOVER_SUBNET &&
+			    !is_wanted(state->config, kept, &item->prefix))
+				(void)priv_remove_route(state->priv, bridge->index, &item->prefix);
+		}
+	}
+}
+
+static const struct view_network *find_view_network(const struct view *view,
+                                                    const struct network *network)
+{
+	for (size_t i = 0; i < view->network_count; i++)
+		if (view->networks[i].network == network)
+			return &view->networks[i];
+	return NULL;
+}
+
+/* Those that may live there, by the view in force. */
+static void put_neighbours(const struct view *view, const struct view_network *net,
+                           const struct handover_network *kept, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < kept->item_count; i++) {
+		const struct handover_item *item = &kept->items[i];
+		struct neigh_addr addr = { .family = item->prefix.family };
+		struct neigh_question question;
+		bool ask = false;
+
+		memcpy(addr.addr, item->prefix.addr, sizeof(addr.addr));
+		/* What a question would tell is asked for when it is used. */
+		if (item->kind == HANDOVER_NEIGHBOUR &&
+		    view_is_local(view, net, addr.family, addr.addr))
+			(void)neigh_learn(net->network->neigh, &addr, item->mac, true, now_ns, &ask,
+			                  &question);
+	}
+}
+
+void handover_put_neighbours(const struct handover *handover, const struct state *state)
+{
+	const struct view *view = atomic_load_explicit(&state->device->view, memory_order_relaxed);
+
+	for (uint32_t i = 0; handover && i < handover->state.network_count; i++) {
+		const struct handover_network *kept = &handover->state.networks[i];
+
+		for (size_t n = 0; n < state->config->network_count; n++) {
+			const struct network *network = state->networks[n]->network;
+			const struct view_network *net = find_view_network(view, network);
+
+			if (net && network->neigh && fits(kept, &state->config->networks[n]))
+				put_neighbours(view, net, kept, device_now(state->device));
+		}
+	}
 }
 
 void handover_go_on(struct handover *handover, const struct state *state)

@@ -62,6 +62,13 @@ bool handover_adopt_udp(struct handover *handover, struct udp_sockets *group, un
 /* A new peer, not yet known to workers: gets what its last life had. */
 void handover_put_peer(struct handover *handover, struct run_peer *run,
                        const struct config_peer *peer);
+/*
+ * Before upkeep_networks(): routes that the last life set, and this one does not want, go.
+ * And behind it, before workers begin: networks know their containers.
+ */
+void handover_drop_routes(const struct handover *handover, const struct state *state);
+void handover_put_neighbours(const struct handover *handover, const struct state *state);
+
 /* When workers run on what was adopted: what was due is due again, and it is said. */
 void handover_go_on(struct handover *handover, const struct state *state);
 

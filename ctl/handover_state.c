@@ -151,13 +151,14 @@ static size_t keypair_size(void)
 	return 3 + 2 * KEY_SIZE + 2 * 4 + 4 * 8 + REPLAY_BITS / 8;
 }
 
-size_t handover_state_size(size_t networks, size_t peers)
+size_t handover_state_size(size_t networks, size_t items, size_t peers)
 {
-	const size_t network = CONFIG_NAME_MAX + 2 * IFNAMSIZ + 1 + 4;
+	const size_t network = CONFIG_NAME_MAX + 2 * IFNAMSIZ + 1 + 4 + 4;
+	const size_t item = 3 + 16 + ETHER_ADDR_SIZE;
 	const size_t fixed = 3 * KEY_SIZE + 43 + TIMESTAMP_SIZE + 8 * 8 + 2 * 8 + 1;
 	const size_t hello = 4 + 4 + 8 + 8 + 8 + 2 + 4 + 4 * HELLO_VNIS_MAX;
 
-	return sizeof(struct head) + 16 + AEAD_TAG_SIZE + networks * network +
+	return sizeof(struct head) + 16 + AEAD_TAG_SIZE + networks * network + items * item +
 	       peers * (fixed + hello + CARRIED_SLOTS * keypair_size());
 }
 
@@ -178,6 +179,16 @@ void handover_state_put_network(struct handover_writer *out, const struct handov
 	put_bytes(out, network->tap, sizeof(network->tap));
 	put_u8(out, network->bridged);
 	put_u32(out, network->vni);
+	put_u32(out, network->item_count);
+	for (uint32_t i = 0; i < network->item_count; i++) {
+		const struct handover_item *item = &network->items[i];
+
+		put_u8(out, (uint8_t)item->kind);
+		put_u8(out, item->prefix.family);
+		put_u8(out, item->prefix.len);
+		put_bytes(out, item->prefix.addr, sizeof(item->prefix.addr));
+		put_bytes(out, item->mac, sizeof(item->mac));
+	}
 }
 
 void handover_state_put_peer(struct handover_writer *out, const struct handover_peer *peer)
@@ -363,13 +374,39 @@ static void get_keypair(struct reader *in, struct carried_keypair *kp)
 		kp->replay.bits[i] = get_u64(in);
 }
 
-static void get_network(struct reader *in, struct handover_network *network)
+static void get_item(struct reader *in, struct handover_item *item)
+{
+	uint8_t kind = get_u8(in);
+
+	in->malformed |= kind != HANDOVER_NEIGHBOUR && kind != HANDOVER_SUBNET;
+	item->kind = kind == HANDOVER_SUBNET ? HANDOVER_SUBNET : HANDOVER_NEIGHBOUR;
+	item->prefix.family = get_u8(in);
+	item->prefix.len = get_u8(in);
+	get_bytes(in, item->prefix.addr, sizeof(item->prefix.addr));
+	get_bytes(in, item->mac, sizeof(item->mac));
+	in->malformed |= !(item->prefix.family == 4 && item->prefix.len <= 32) &&
+	                 !(item->prefix.family == 6 && item->prefix.len <= 128);
+}
+
+/* False: out of memory. */
+static bool get_network(struct reader *in, struct handover_network *network)
 {
 	get_text(in, network->name, sizeof(network->name));
 	get_text(in, network->bridge, sizeof(network->bridge));
 	get_text(in, network->tap, sizeof(network->tap));
 	network->bridged = get_bool(in);
 	network->vni = get_u32(in);
+	network->item_count = get_u32(in);
+	/* Of each there is a byte at least: no more memory is asked for than was given. */
+	if (in->malformed || network->item_count > (size_t)(in->end - in->at)) {
+		network->item_count = 0;
+		in->malformed = true;
+		return true;
+	}
+	network->items = calloc(network->item_count + (size_t)1, sizeof(*network->items));
+	for (uint32_t i = 0; network->items && i < network->item_count; i++)
+		get_item(in, &network->items[i]);
+	return network->items != NULL;
 }
 
 static void get_peer(struct reader *in, struct handover_peer *peer)
@@ -413,16 +450,18 @@ static enum handover_verdict read_all(struct handover_state *state, struct reade
 	state->device_boot = get_u64(in);
 	state->network_count = get_u32(in);
 	state->peer_count = get_u32(in);
-	/* Of each there is a byte at least: no more memory is asked for than was given. */
 	if (in->malformed || state->network_count > CONFIG_NETWORKS_MAX ||
-	    state->peer_count > (size_t)(in->end - in->at))
+	    state->peer_count > (size_t)(in->end - in->at)) {
+		state->network_count = 0;
 		return HANDOVER_MALFORMED;
+	}
 	state->networks = calloc(state->network_count + 1, sizeof(*state->networks));
 	state->peers = calloc(state->peer_count + (size_t)1, sizeof(*state->peers));
 	if (!state->networks || !state->peers)
 		return HANDOVER_NO_MEMORY;
-	for (uint32_t i = 0; i < state->network_count; i++)
-		get_network(in, &state->networks[i]);
+	for (uint32_t i = 0; i < state->network_count && !in->malformed; i++)
+		if (!get_network(in, &state->networks[i]))
+			return HANDOVER_NO_MEMORY;
 	for (uint32_t i = 0; i < state->peer_count && !in->malformed; i++) {
 		state->peers[i] = in->at;
 		get_peer(in, &peer);
@@ -483,6 +522,8 @@ enum handover_verdict handover_state_open(struct handover_state *state, uint8_t 
 
 void handover_state_close(struct handover_state *state)
 {
+	for (uint32_t i = 0; state->networks && i < state->network_count; i++)
+		free(state->networks[i].items);
 	free(state->networks);
 	free(state->peers);
 	memset(state, 0, sizeof(*state));

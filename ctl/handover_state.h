@@ -41,12 +41,24 @@ struct handover_moment {
 	uint64_t now_ns; /* CLOCK_BOOTTIME */
 };
 
+/* Something about a network. */
+struct handover_item {
+	enum handover_kind {
+		HANDOVER_NEIGHBOUR = 1, /* a container of this host: its address, at @mac */
+		HANDOVER_SUBNET, /* as configured: the host may have a route to it by us */
+	} kind;
+	struct prefix prefix;
+	uint8_t mac[ETHER_ADDR_SIZE];
+};
+
 struct handover_network {
 	char name[CONFIG_NAME_MAX];
 	char bridge[IFNAMSIZ];
 	bool bridged;
 	uint32_t vni;
 	char tap[IFNAMSIZ];
+	struct handover_item *items;
+	uint32_t item_count;
 };
 
 struct handover_peer {
@@ -64,8 +76,8 @@ struct handover_writer {
 	bool failed; /* something did not fit */
 };
 
-/* Memory that is enough for so many. */
-size_t handover_state_size(size_t networks, size_t peers);
+/* Memory that is enough for so many; @items: of all networks. */
+size_t handover_state_size(size_t networks, size_t items, size_t peers);
 /* First the beginning, then so many networks, then so many peers. */
 void handover_state_begin(struct handover_writer *out, uint8_t *memory, size_t size,
                           uint64_t device_boot, uint32_t networks, uint32_t peers);

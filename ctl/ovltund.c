@@ -415,7 +415,9 @@ static int begin(struct daemon *daemon)
 	struct state *state = &daemon->state;
 	int ret;
 
+	handover_drop_routes(state->handover, state);
 	upkeep_networks(state);
+	handover_put_neighbours(state->handover, state);
 	ret = apply_begin(state);
 	if (ret)
 		return cannot("let the workers begin", ret);

@@ -78,6 +78,7 @@ static void make_peer(struct handover_peer *peer, unsigned int number)
 
 struct written {
 	struct handover_network network;
+	struct handover_item items[2];
 	struct handover_peer peers[PEERS];
 	size_t len, size;
 	uint8_t *bytes;
@@ -91,7 +92,13 @@ static void write_parts(struct written *w, struct handover_writer *out, unsigned
 	strcpy(w->network.tap, "ovt-ovl0");
 	w->network.bridged = true;
 	w->network.vni = 7;
-	w->size = handover_state_size(1, peers);
+	w->network.items = w->items;
+	w->network.item_count = 2;
+	w->items[0] = (struct handover_item){ .kind = HANDOVER_NEIGHBOUR, .mac = { 2, 1 } };
+	assert_true(prefix_parse(&w->items[0].prefix, "172.20.101.2"));
+	w->items[1].kind = HANDOVER_SUBNET;
+	assert_true(prefix_parse(&w->items[1].prefix, "fd20::/16"));
+	w->size = handover_state_size(1, 2, peers);
 	w->bytes = calloc(1, w->size);
 	assert_non_null(w->bytes);
 	handover_state_begin(out, w->bytes, w->size, 4711, 1, peers);
@@ -144,7 +151,10 @@ static void what_is_written_is_read(void **unused)
 	                 HANDOVER_GOOD);
 	assert_int_equal(state.device_boot, 4711);
 	assert_int_equal(state.network_count, 1);
-	assert_memory_equal(&state.networks[0], &w.network, sizeof(w.network));
+	assert_memory_equal(&state.networks[0], &w.network,
+	                    offsetof(struct handover_network, items));
+	assert_int_equal(state.networks[0].item_count, 2);
+	assert_memory_equal(state.networks[0].items, w.items, sizeof(w.items));
 	for (unsigned int i = 0; i < PEERS; i++) {
 		assert_true(handover_state_find_peer(&state, w.peers[i].public_key, &peer));
 		assert_memory_equal(&peer, &w.peers[i], sizeof(peer));
@@ -161,7 +171,7 @@ static void size_is_enough(void **unused)
 	const struct handover_moment when = moment();
 	struct handover_peer peer;
 	struct handover_writer out;
-	size_t size = handover_state_size(2, 2);
+	size_t size = handover_state_size(2, 0, 2);
 	uint8_t *bytes = calloc(1, size);
 	struct handover_network network = { .name = "n" };
 
@@ -181,7 +191,7 @@ static void size_is_enough(void **unused)
 	}
 	assert_int_equal(handover_state_seal(&out, &when, nonce, own_key), size);
 	/* And one byte less is not. */
-	handover_state_begin(&out, bytes, sizeof(struct handover_network), 1, 1, 0);
+	handover_state_begin(&out, bytes, size / 100, 1, 1, 0);
 	handover_state_put_network(&out, &network);
 	assert_true(out.failed);
 	assert_int_equal(handover_state_seal(&out, &when, nonce, own_key), 0);
@@ -284,7 +294,7 @@ static void a_peer_twice_is_refused(void **unused)
 	const struct handover_moment when = moment();
 	struct handover_peer peer;
 	struct handover_writer out;
-	size_t size = handover_state_size(0, 2), len;
+	size_t size = handover_state_size(0, 0, 2), len;
 	uint8_t *bytes = calloc(1, size);
 
 	(void)unused;

@@ -232,6 +232,39 @@ static void what_waits_in_the_ring_is_left(void **state)
 	close_end(&end);
 }
 
+/* What was received is handed out, what was not stays in the socket, and nothing is in between. */
+static void a_drained_ring_leaves_nothing_behind(void **state)
+{
+	struct ring_event events[RING_EVENTS_MAX];
+	uint8_t text[8] = "text";
+	struct ring_send send = { .data = text, .len = 4, .segment = 4 };
+	unsigned int got = 1, left = 0;
+	struct tunnel_end end;
+
+	open_end(state, &end);
+	send.to = to_v4("127.0.0.1", end.udp.port);
+	for (int i = 0; i < 3; i++)
+		send_to(end.udp.fd4, &send.to, "some", 4);
+	(void)next_event(end.ring);
+	for (int i = 0; i < 5; i++)
+		send_to(end.udp.fd4, &send.to, "more", 4);
+	ring_drain(end.ring);
+	assert_true(end.ring->more);
+	while (end.ring->more)
+		got += ring_wait(end.ring, UINT64_MAX, events, 2);
+	assert_true(got >= 3);
+	/* It sends still, and hears no more. */
+	ring_send(end.ring, &send, 1);
+	ring_flush(end.ring);
+	assert_int_equal(send.error, 0);
+	assert_int_equal(ring_wait(end.ring, UINT64_MAX, events, RING_EVENTS_MAX), 0);
+	ring_close(end.ring);
+	while (recv(end.udp.fd4, text, sizeof(text), MSG_DONTWAIT) > 0)
+		left++;
+	assert_int_equal(got + left, 3 + 5 + 1);
+	udp_close(&end.udp);
+}
+
 /* More sends in one flush than any queue has places; they arrive in order. */
 static void many_sends_keep_order(void **state)
 {
@@ -685,6 +718,7 @@ static const struct ring_test tests[] = {
 	{ "burst_of_64", burst_of_64 },
 	{ "what_is_left_is_told", what_is_left_is_told },
 	{ "what_waits_in_the_ring_is_left", what_waits_in_the_ring_is_left },
+	{ "a_drained_ring_leaves_nothing_behind", a_drained_ring_leaves_nothing_behind },
 	{ "burst_too_many_is_split", burst_too_many_is_split },
 	{ "empty_datagrams_do_not_stop_it", empty_datagrams_do_not_stop_it },
 	{ "largest_datagram", largest_datagram },

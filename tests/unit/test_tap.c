@@ -105,6 +105,51 @@ static void several_queues_are_one_device(void **state)
 	assert_int_equal(if_nametoindex("taptest0"), 0);
 }
 
+/* What is left of a device by one process is one for the next, whole or not at all. */
+static void queues_are_adopted(void **state)
+{
+	char name[IFNAMSIZ];
+	struct tap tap, next, other;
+	int fds[3], none = open("/dev/net/tun", O_RDWR | O_CLOEXEC),
+		    null = open("/dev/null", O_RDWR);
+
+	(void)state;
+	need_tap();
+	assert_int_equal(tap_open(&tap, "taptest0", 2), 0);
+	assert_int_equal(tap_open(&other, "taptest1", 1), 0);
+	assert_true(tap_name(tap.fds[1], name));
+	assert_string_equal(name, "taptest0");
+	assert_false(tap_name(none, name));
+	assert_false(tap_name(null, name));
+	/* One of several, of two devices, of none. */
+	assert_int_equal(tap_adopt(&next, tap.fds, 1), -EINVAL);
+	fds[0] = tap.fds[0];
+	fds[1] = other.fds[0];
+	assert_int_equal(tap_adopt(&next, fds, 2), -EINVAL);
+	fds[1] = none;
+	assert_int_equal(tap_adopt(&next, fds, 2), -EBADFD);
+	assert_true(tap_adopt(&next, &null, 1) < 0);
+	assert_int_equal(next.queues, 0);
+	assert_int_equal(tap_adopt(&next, fds, 0), -EINVAL);
+	/* Both, in any order; and the one, which is a device without queues. */
+	fds[0] = tap.fds[1];
+	fds[1] = tap.fds[0];
+	assert_int_equal(tap_adopt(&next, fds, 2), 0);
+	assert_int_equal(next.queues, 2);
+	assert_string_equal(next.name, "taptest0");
+	assert_int_equal(next.uso, tap.uso);
+	tap_close(&next);
+	assert_int_equal(if_nametoindex("taptest0"), 0);
+	assert_int_equal(tap_adopt(&next, other.fds, 1), 0);
+	assert_string_equal(next.name, "taptest1");
+	/* Deleted meanwhile. */
+	link_delete("taptest1");
+	assert_true(tap_adopt(&other, next.fds, 1) < 0);
+	tap_close(&next);
+	close(none);
+	close(null);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -112,6 +157,7 @@ int main(void)
 		cmocka_unit_test(name_in_use_is_refused),
 		cmocka_unit_test(bad_names_are_refused),
 		cmocka_unit_test(several_queues_are_one_device),
+		cmocka_unit_test(queues_are_adopted),
 	};
 
 	enter_namespace();

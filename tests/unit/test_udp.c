@@ -556,6 +556,42 @@ static void open_is_all_or_nothing(void **state)
 	close(blocker);
 }
 
+/* What one process has opened is the next one's: all of it, as it is wanted, or nothing. */
+static void a_group_is_adopted(void **state)
+{
+	struct udp_sockets group[2], next[2];
+	unsigned int n = 0;
+	int fds[5];
+
+	(void)state;
+	assert_int_equal(udp_open_group(group, 2, 0, 0, 1 << 20), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		if (group[i].fd6 >= 0)
+			fds[n++] = group[i].fd6;
+		fds[n++] = group[i].fd4;
+	}
+	assert_int_equal(udp_adopt_group(next, 2, fds, n - 1, 0, 0), -EINVAL);
+	assert_int_equal(udp_adopt_group(next, 1, fds, n, 0, 0), -EINVAL);
+	assert_int_equal(udp_adopt_group(next, 1, fds, n / 2, 0, 0), -EINVAL);
+	assert_int_equal(udp_adopt_group(next, 2, fds, n, group[0].port ^ 1, 0), -EINVAL);
+	assert_int_equal(udp_adopt_group(next, 2, fds, n, 0, 7), -EINVAL);
+	assert_int_equal(next[0].fd4, -1);
+	fds[n] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(udp_adopt_group(next, 2, fds + 1, n, 0, 0), -EINVAL);
+	close(fds[n]);
+	assert_int_equal(udp_adopt_group(next, 2, fds, n, group[0].port, 0), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_true(next[i].fd4 >= 0);
+		assert_int_equal(next[i].fd6 >= 0, group[i].fd6 >= 0);
+		assert_int_equal(next[i].port, group[0].port);
+		assert_int_equal(next[i].gro, group[i].gro);
+		assert_int_equal(next[i].gso, group[i].gso);
+	}
+	spread(next, 2);
+	for (unsigned int i = 0; i < 2; i++)
+		udp_close(&next[i]);
+}
+
 static void fwmark_is_set(void **state)
 {
 	struct udp_sockets udp;
@@ -591,6 +627,7 @@ int main(void)
 		cmocka_unit_test(open_is_all_or_nothing),
 		cmocka_unit_test(a_group_is_on_one_port),
 		cmocka_unit_test(a_group_joins_nobody),
+		cmocka_unit_test(a_group_is_adopted),
 		cmocka_unit_test(fwmark_is_set),
 	};
 
