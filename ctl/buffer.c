@@ -58,7 +58,8 @@ bool buffer_append(struct buffer *buffer, const void *data, size_t len)
 {
 	if (!buffer_reserve(buffer, len))
 		return false;
-	memcpy(buffer->data + buffer->len, data, len);
+	if (len) /* of nothing there may be no memory, on either side */
+		memcpy(buffer->data + buffer->len, data, len);
 	buffer->len += len;
 	return true;
 }
