@@ -161,6 +161,8 @@ int reload_sync(struct state *state, const struct reload_text *text, struct relo
 	}
 	differences_list(state->config, next, ops, arg, &result->counts);
 	ret = 0;
+	if (next->workers != state->workers.count)
+		result->workers = next->workers;
 	if (text->dry_run)
 		goto out;
 	ret = apply_config(state, next, &result->summary, error);

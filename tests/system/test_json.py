@@ -24,7 +24,7 @@ def io():
 def faults(name, value):
     jsonschema = pytest.importorskip("jsonschema", reason="no python3-jsonschema")
     schema = json.loads((DOCS / "ovlctl.schema.json").read_text())
-    assert set(schema["definitions"]) == {*COMMANDS, "event"}
+    assert set(schema["definitions"]) == {*COMMANDS, "event", "sync"}
     jsonschema.Draft7Validator.check_schema(schema)
     whole = {**schema, "$ref": f"#/definitions/{name}"}
     return [f"{list(e.absolute_path)}: {e.message}" for e in jsonschema.Draft7Validator(whole).iter_errors(value)]
@@ -66,6 +66,18 @@ def test_output_is_as_documented(overlay):
         event = json.loads(follower.stdout.readline())
         assert faults("event", event) == [] and faults("event", {**event, "kind": "surprise"})
     host.stop(follower)
+
+
+def test_sync(overlay):
+    daemon, host = overlay.daemons[0], overlay.lab[0]
+    wanted = daemon.folder / "wanted.conf"
+    wanted.touch(0o600)
+    others = f"[Peer]\nPublicKey = {'A' * 42}E=\n[Network]\nBridge = ovl1\nRange = 172.21.0.0/24\n"
+    wanted.write_text(overlay.config(host).replace("12345", "12346").replace("[Interface]\n", "[Interface]\nWorkers = 2\n") + others)
+    for options in (("--dry-run",), ()):
+        value = json.loads(daemon.ctl("sync", wanted, "--json", *options, check=not options))
+        assert faults("sync", value) == [] and len(value["differences"]) == 4, value
+        assert faults("sync", {**value, "surprise": 1}) and value["own_file"] == str(daemon.config) and value["workers_next"] == 2
 
 
 def test_every_field_is_in_the_text():
