@@ -42,6 +42,7 @@ struct doctor {
 	json_t *state; /* the reply to "show"; NULL: no daemon answers */
 	json_t *before, *after; /* replies to "drops", a moment apart; NULL as above */
 	json_t *last; /* the reply to "drops-last"; NULL as above */
+	json_t *roll; /* the reply to "invite-list"; NULL as above */
 	bool several; /* daemons run here, and none was chosen */
 	char silence[512]; /* why no daemon answers */
 	/*

@@ -127,6 +127,7 @@ static void ask_daemon(struct doctor *d)
 			d->after = json_incref(d->before);
 		}
 		d->last = ask("drops-last");
+		d->roll = ask("invite-list");
 	}
 	d->several = strstr(d->silence, "several daemons run") != NULL;
 	client_hush(NULL, 0);
@@ -150,6 +151,7 @@ void doctor_forget(struct doctor *d)
 	json_decref(d->before);
 	json_decref(d->after);
 	json_decref(d->last);
+	json_decref(d->roll);
 	json_decref(d->rules);
 	host_close(d->host);
 	config_free(d->config);

@@ -178,6 +178,31 @@ static bool find_difference(const struct doctor *d, char *name, size_t size)
 	return differs;
 }
 
+/* Peers that are in no file: invitations, and hosts that came by an introduction. */
+static size_t count_of_roll(const struct doctor *d)
+{
+	json_t *known = json_object();
+	uint8_t key[KEY_SIZE];
+	size_t i, count = 0;
+	const json_t *item;
+
+	json_array_foreach (json_object_get(d->roll, "introduced"), i, item)
+		json_object_set_new(known, client_text(item, "public_key"), json_true());
+	json_array_foreach (json_object_get(d->roll, "invitations"), i, item)
+		json_object_set_new(known, client_text(item, "id"), json_true());
+	json_array_foreach (d->peers, i, item) {
+		const char *text = client_text(item, "public_key");
+
+		if ((json_object_get(known, text) ||
+		     json_object_get(known, client_text(item, "name"))) &&
+		    secret_from_base64(key, text, strlen(text)) &&
+		    !config_find_peer(d->config, key))
+			count++;
+	}
+	json_decref(known);
+	return count;
+}
+
 /* What the daemon does, against what the file says. */
 static void check_loaded(struct doctor *d)
 {
@@ -186,6 +211,7 @@ static void check_loaded(struct doctor *d)
 
 	if (!d->state)
 		return;
+	count -= count_of_roll(d);
 	if (find_difference(d, name, sizeof(name)))
 		doctor_find(d, DOCTOR_NOTE, "the daemon has not what %s says: peer %s", d->path,
 		            name);

@@ -140,6 +140,12 @@ def test_a_fourth_host_comes(tmp_path):
         assert_all_ping(members + [joined])
         wait_for(lambda: invitations(members[0])["introduced"][0]["untold"] == [], 5)
 
+        # What is in no file is no fault of the file's.
+        invite(members[0], "172.20.109.0/24")
+        for member in members:
+            out = member.host.run([OVLCTL, "--socket", member.daemon.socket, "doctor", "-c", member.daemon.config], check=False)
+            assert "the daemon has not what" not in out, out
+
         # A second use, by another host and key; then what a restart knows.
         other = tmp_path / "other"
         code, out = join(new, other, token, "--port", "12346")
@@ -370,6 +376,19 @@ def test_many_members_and_a_way_that_loses(tmp_path):
         config = (tmp_path / "peers.conf").read_text()
         assert config.count("[Peer]") == 61 and all(public in config for public in publics)
         assert sum(member.daemon.counters()[name] for name in ("in-join", "in-control")) == 0
+
+
+def test_behind_nat(tmp_path):
+    """The host is told which address it was seen with, keeps that way open, and is reached there by all."""
+    with Lab(3) as lab:
+        members, new = members_of(lab), lab[2]
+        new.run(["nft", "-f", "-"], input="table ip nat {\n chain out {\n type nat hook postrouting priority 100;\n"
+                "udp sport 12345 snat to 10.10.10.103:23456\n }\n}\n")
+        code, out = join(new, tmp_path, invite(members[0], "172.20.103.0/24"))
+        assert code == 0 and f"at {new.underlay}:23456, which is none of its own addresses" in out, out
+        assert (tmp_path / "peers.conf").read_text().count("PersistentKeepalive = 25") == 2
+        joined = start_joined(new, tmp_path, out)
+        assert_all_ping(members + [joined])
 
 
 def test_a_bridged_network(tmp_path):
