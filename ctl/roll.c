@@ -325,8 +325,11 @@ static bool take_line(struct roll *roll, char *text)
 static unsigned int take_lines(struct roll *roll, struct buffer *text)
 {
 	unsigned int number = 0;
-	char *at = text->data, *end = text->data + text->len, *stop;
+	char *at = text->data, *end, *stop;
 
+	if (!text->len)
+		return 0;
+	end = at + text->len;
 	for (; at < end && (stop = memchr(at, '\n', (size_t)(end - at))); at = stop + 1) {
 		*stop = '\0';
 		number++;
