@@ -284,12 +284,15 @@ def test_no_room_to_send(overlay, record_property):
     daemon, host = overlay.daemons[0], overlay.lab[0]
     a, b = overlay.containers
     with Traffic(a, b) as traffic:
-        [fd] = sockets_of(daemon, "udp", lambda words: words[1].endswith(f":{12345:04X}"))
-        with borrow(daemon, fd) as udp:
-            before = udp.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        with contextlib.ExitStack() as stack:
+            # Of each worker one.
+            group = [stack.enter_context(borrow(daemon, fd))
+                     for fd in sockets_of(daemon, "udp", lambda words: words[1].endswith(f":{12345:04X}"))]
+            before = group[0].getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
             # What waits to be sent counts.
             host.run("tc qdisc add dev eth0 root tbf rate 2mbit burst 5kb latency 2s")
-            udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            for udp in group:
+                udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
             flood = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
             a.run(["/usr/bin/python3", "-c", flood + f"for n in range(3000):\n  s.sendto(bytes(1200), ('{b.address}', 9))\n"])
             refused = wait_for(lambda: (count := daemon.drops("out-send")) > 500 and count, 10)
@@ -297,7 +300,8 @@ def test_no_room_to_send(overlay, record_property):
             assert "its send buffer is full" in daemon.ctl("show", "drops")
             # One at a time goes, if not each.
             wait_for(lambda: a.ping(b.address, timeout=1), 10)
-            udp.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, before // 2)
+            for udp in group:
+                udp.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, before // 2)
             host.run("tc qdisc del dev eth0 root")
         after = daemon.drops("out-send")
         sent, received = transfer(a, b, b.address, 3)
