@@ -202,16 +202,19 @@ bool run_network_update(struct state *state, struct run_network *run,
 
 bool run_network_look_at_queue(struct state *state, struct run_network *run)
 {
-	const uint64_t taken = stats_read(&run->network->taken) - run->queue.taken;
-	const uint64_t emptied = stats_read(&run->network->emptied);
+	const struct tap_taken taken = {
+		.frames = stats_read(&run->network->taken),
+		.bytes = stats_read(&run->network->taken_bytes),
+		.emptied = stats_read(&run->network->emptied),
+	};
+	const bool busy = taken.frames != run->queue.taken.frames;
 
 	if (run->tap.queues == 0)
 		return false;
 	/* A length that cannot be had is not worth a word: the queue then stays as it is. */
-	if (tap_queue_look(&run->queue, device_now(state->device), run->queue.taken + taken,
-	                   emptied, run->tap.queues))
+	if (tap_queue_look(&run->queue, device_now(state->device), &taken, run->tap.queues))
 		(void)priv_set_queue(state->priv, run->tap_index, run->queue.length);
-	return taken > 0;
+	return busy;
 }
 
 struct config_subnets run_network_subnets(const struct run_network *run,

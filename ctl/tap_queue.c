@@ -7,12 +7,12 @@
 #define OFTEN_NS       3000000ull
 #define SHORT_OFTEN_NS 1000000ull
 
-static uint32_t length_at(uint64_t taken, uint64_t passed_ns, unsigned int queues)
+static uint32_t length_of(const struct tap_taken *taken, uint64_t passed_ns, unsigned int queues)
 {
-	uint64_t length = taken * (TAP_QUEUE_NS / 1000) / (passed_ns / 1000) / queues;
+	uint64_t by_time = taken->frames * (TAP_QUEUE_NS / 1000) / (passed_ns / 1000) / queues;
+	uint64_t by_size = TAP_QUEUE_BYTES * taken->frames / (taken->bytes + 1) + 1;
+	uint64_t length = by_time > by_size ? by_time : by_size;
 
-	if (length < TAP_QUEUE_LEAST)
-		return TAP_QUEUE_LEAST;
 	return length < TAP_QUEUE_MOST ? (uint32_t)length : TAP_QUEUE_MOST;
 }
 
@@ -26,30 +26,34 @@ static bool is_near(uint32_t a, uint32_t b)
  * Frames come in rounds of some, so a queue with little to do is empty behind every few of
  * them. One that is kept short runs empty more often than it would if it were long.
  */
-static bool stands(const struct tap_queue *queue, uint64_t taken, uint64_t emptied,
-                   uint64_t passed_ns)
+static bool stands(const struct tap_queue *queue, const struct tap_taken *taken, uint64_t passed_ns,
+                   unsigned int queues)
 {
 	const uint64_t often_ns = queue->length < TAP_QUEUE_MOST ? SHORT_OFTEN_NS : OFTEN_NS;
 
-	return emptied * often_ns < passed_ns && emptied * 8 < taken;
+	return taken->emptied * often_ns < passed_ns * queues && taken->emptied * 8 < taken->frames;
 }
 
-bool tap_queue_look(struct tap_queue *queue, uint64_t now_ns, uint64_t taken, uint64_t emptied,
+bool tap_queue_look(struct tap_queue *queue, uint64_t now_ns, const struct tap_taken *taken,
                     unsigned int queues)
 {
 	const struct tap_queue old = *queue;
+	const struct tap_taken since = {
+		.frames = taken->frames - old.taken.frames,
+		.bytes = taken->bytes - old.taken.bytes,
+		.emptied = taken->emptied - old.taken.emptied,
+	};
 	const uint64_t passed_ns = now_ns - old.at_ns;
 	uint32_t length = TAP_QUEUE_MOST;
 
 	if (old.at_ns && passed_ns < LOOK_NS)
 		return false;
 	queue->at_ns = now_ns;
-	queue->taken = taken;
-	queue->emptied = emptied;
+	queue->taken = *taken;
 	if (!old.at_ns)
 		return false;
-	if (stands(&old, taken - old.taken, (emptied - old.emptied) / queues, passed_ns))
-		length = length_at(taken - old.taken, passed_ns, queues);
+	if (stands(&old, &since, passed_ns, queues))
+		length = length_of(&since, passed_ns, queues);
 	if (is_near(length, old.length))
 		return false;
 	queue->length = length;

@@ -4,8 +4,10 @@
  * is differs a thousandfold: a thousand of 64 bytes are taken in five milliseconds, a
  * thousand superframes of 64 KiB in sixty or more, and all that time TCP keeps them there,
  * for nothing drops. So while a queue *stands* it gets the length that the worker takes in
- * TAP_QUEUE_NS at the rate at which it just did; any other has the kernel's own length,
- * since what does not stand costs nobody time and holds bursts.
+ * TAP_QUEUE_NS at the rate at which it just did, or that holds TAP_QUEUE_BYTES; any other has
+ * the kernel's own length, since what does not stand costs nobody time and holds bursts.
+ * Small packets never get less than that: who sends them seldom slows down when some are
+ * lost, and a worker that has to wait for a processor finds a thousand of them soon.
  *
  * A queue stands when it is not found empty at least once in so long, which is what CoDel
  * looks at as well (RFC 8289, section 3): the least delay within an interval.
@@ -18,22 +20,27 @@
 
 #define TAP_QUEUE_NS    2000000ull
 #define TAP_QUEUE_MOST  1000u /* frames; what a TAP is made with */
-#define TAP_QUEUE_LEAST 16u
+#define TAP_QUEUE_BYTES 1000000u
+
+/* From a TAP so far. */
+struct tap_taken {
+	uint64_t frames, bytes;
+	uint64_t emptied; /* how often its queue was empty behind a frame */
+};
 
 /* Of a TAP just made: TAP_QUEUE_NEW. */
 struct tap_queue {
 	uint32_t length; /* in force */
 	uint64_t at_ns; /* the last look; 0: none yet */
-	uint64_t taken, emptied; /* as they were */
+	struct tap_taken taken; /* as it was */
 };
 #define TAP_QUEUE_NEW ((struct tap_queue){ .length = TAP_QUEUE_MOST })
 
 /*
- * A look, ten a second while there is anything to see: frames that were taken so far, and how often the queue was
- * empty behind them, of all @queues together. True: @queue->length is another than before,
- * and to be set.
+ * A look, ten a second while there is anything to see: what was @taken from all @queues
+ * together. True: @queue->length is another than before, and to be set.
  */
-bool tap_queue_look(struct tap_queue *queue, uint64_t now_ns, uint64_t taken, uint64_t emptied,
+bool tap_queue_look(struct tap_queue *queue, uint64_t now_ns, const struct tap_taken *taken,
                     unsigned int queues);
 
 #endif

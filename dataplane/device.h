@@ -56,7 +56,8 @@ struct network {
 	_Atomic uint64_t error_tokens_ns; /* rate limit of ICMP errors: credit spent up to then */
 	_Atomic uint64_t rx_packets, rx_bytes; /* towards containers: IP packets and their bytes */
 	_Atomic uint64_t tx_packets, tx_bytes;
-	_Atomic uint64_t taken, emptied; /* frames from the TAP; how often that was all it had */
+	_Atomic uint64_t taken, taken_bytes; /* frames from the TAP */
+	_Atomic uint64_t emptied; /* and how often that was all it had */
 	_Atomic uint64_t suppressed; /* copies not sent, as the question was answered here */
 	_Atomic uint64_t drops[DROP_COUNT];
 };

@@ -130,6 +130,7 @@ static void count_frame(const struct burst *burst, const struct ring_event *even
 	if (!net)
 		return;
 	stats_add(&net->network->taken, 1);
+	stats_add(&net->network->taken_bytes, event->len);
 	if (event->last)
 		stats_add(&net->network->emptied, 1);
 }
