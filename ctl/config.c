@@ -432,6 +432,18 @@ static int read_file(int fd, size_t size_hint, char **text, size_t *len)
 	}
 }
 
+static int open_file(const char *path, const struct config_options *options)
+{
+	bool any_file = options && options->any_file;
+	int fd;
+
+	if (options && options->files)
+		return options->files->open(options->files_arg, path);
+	/* The open itself would wait for a FIFO's writer. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (any_file ? 0 : O_NONBLOCK));
+	return fd < 0 ? -errno : fd;
+}
+
 int config_load(const char *path, const struct config_options *options, struct config **config,
                 struct config_error *error)
 {
@@ -441,10 +453,9 @@ int config_load(const char *path, const struct config_options *options, struct c
 	size_t len = 0;
 	int fd, err;
 
-	/* The open itself would wait for a FIFO's writer. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (any_file ? 0 : O_NONBLOCK));
+	fd = open_file(path, options);
 	if (fd < 0)
-		return config_fail(error, path, 0, "%s", strerror(errno));
+		return config_fail(error, path, 0, "%s", strerror(-fd));
 	if (fstat(fd, &st) < 0) {
 		err = config_fail(error, path, 0, "%s", strerror(errno));
 		goto out;

@@ -174,7 +174,12 @@ void config_error_format(const struct config_error *error, char *out, size_t siz
  * same lines without comments, with keys where the file names files of them. A
  * [Network] may be missing then, as that process may have a @bridge.
  * @no_key_files: the text is such a one, and may name no file.
+ * @files: how files are opened by who may not; NULL: as usual.
  */
+struct config_files_ops {
+	int (*open)(void *arg, const char *path); /* the configuration, to read; or -errno */
+	int (*read_key)(void *arg, const char *path, uint8_t key[KEY_SIZE]); /* as key_file.h */
+};
 struct config_options {
 	const char *bridge;
 	void (*warn)(void *arg, const struct config_error *warning);
@@ -182,6 +187,8 @@ struct config_options {
 	bool any_file;
 	struct buffer *sent;
 	bool no_key_files;
+	const struct config_files_ops *files;
+	void *files_arg;
 };
 int config_load(const char *path, const struct config_options *options, struct config **config,
                 struct config_error *error);

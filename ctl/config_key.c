@@ -9,15 +9,12 @@
 #include "ctl/config_parser.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "ctl/key_file.h"
 
-#define KEY_FILE_MAX  256
 #define KEEPALIVE_MAX UINT16_MAX
 #define KEY_EXPECTED  "expected 44 characters of base64 (32 bytes)"
 
@@ -63,51 +60,24 @@ static bool key_file_path(const struct config_parser *parser, struct slice value
 	return slice_copy(value, out + folder, PATH_MAX - folder);
 }
 
-/* NULL, or what is wrong with the open file. */
-static const char *key_file_problem(int fd)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return strerror(errno);
-	if (!S_ISREG(st.st_mode))
-		return "expected a file";
-	if (st.st_mode & CONFIG_OTHERS_MODE)
-		return "others than its owner can use this file: chmod 600 it";
-	return NULL;
-}
-
 /* @plain: the name of the key that has the value itself; with a file it is "…File". */
 static int read_key_file(struct config_parser *parser, const char *plain, struct slice value,
                          uint8_t key[KEY_SIZE])
 {
-	char path[PATH_MAX], text[KEY_FILE_MAX], name[32];
-	const char *problem;
-	ssize_t n = 0;
-	int fd;
+	const struct config_options *options = parser->options;
+	char path[PATH_MAX], name[32];
+	int err;
 
 	(void)snprintf(name, sizeof(name), "%sFile", plain);
-	if (parser->options->no_key_files)
+	if (options->no_key_files)
 		return fail_value(parser, name, value, "expected no file here, but the key");
 	if (value.len == 0 || !key_file_path(parser, value, path))
 		return fail_value(parser, name, value, "expected the path of a file");
-	/* Does not block on a FIFO, nor become the terminal of this process. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return fail_value(parser, name, value, strerror(errno));
-	problem = key_file_problem(fd);
-	if (!problem) {
-		n = read(fd, text, sizeof(text));
-		if (n < 0)
-			problem = strerror(errno);
-		else if (!read_key_text(key, (struct slice){ text, (size_t)n }))
-			problem = "expected 44 characters of base64 (32 bytes) in the file";
-		secret_wipe(text, sizeof(text));
-	}
-	close(fd);
 	parser->filed_name = plain;
 	parser->filed_key = key;
-	return problem ? fail_value(parser, name, value, problem) : 0;
+	err = options->files ? options->files->read_key(options->files_arg, path, key)
+	                     : key_file_read(path, key);
+	return err ? fail_value(parser, name, value, key_file_problem(err)) : 0;
 }
 
 /* --- [Interface] --- */

@@ -47,8 +47,8 @@ struct listener {
 	void *arg;
 	int fd;
 	struct sockaddr_un address;
-	dev_t dev; /* of the path, so that only our own is removed */
-	ino_t ino;
+	bool bound;
+	uid_t owner; /* who opened it may ask for anything */
 	bool has_readers;
 	gid_t readers;
 	size_t total; /* bytes in all clients' @in */
@@ -71,6 +71,19 @@ static bool is_stale(const struct sockaddr_un *address)
 
 	close(fd);
 	return stale;
+}
+
+void listener_remove(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct stat st;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return;
+	strcpy(address.sun_path, path);
+	/* Somebody else's by now, it may be. */
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && is_stale(&address))
+		(void)unlink(path);
 }
 
 /* A name without a group is no failure: then root alone is let in. */
@@ -114,10 +127,7 @@ static int bind_path(struct listener *listener)
 	if (ret)
 		return ret;
 
-	if (lstat(path, &st) == 0) {
-		listener->dev = st.st_dev;
-		listener->ino = st.st_ino;
-	}
+	listener->bound = true;
 	ret = admit_readers(listener);
 	if (ret)
 		return ret;
@@ -135,6 +145,7 @@ int listener_open(struct listener **listener_out, const char *path, const struct
 	listener->ops = ops;
 	listener->arg = arg;
 	listener->fd = -1;
+	listener->owner = geteuid();
 	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++)
 		listener->clients[i].fd = -1;
 
@@ -173,17 +184,14 @@ static void drop_client(struct listener *listener, struct client *client)
 
 void listener_close(struct listener *listener)
 {
-	struct stat st;
-
 	if (!listener)
 		return;
 	for (size_t i = 0; i < LISTENER_CLIENTS_MAX; i++)
 		drop_client(listener, &listener->clients[i]);
-	if (listener->ino && lstat(listener->address.sun_path, &st) == 0 &&
-	    st.st_dev == listener->dev && st.st_ino == listener->ino)
-		unlink(listener->address.sun_path);
 	if (listener->fd >= 0)
 		close(listener->fd);
+	if (listener->bound)
+		listener_remove(listener->address.sun_path);
 	free(listener);
 }
 
@@ -252,7 +260,7 @@ static enum right find_right(const struct listener *listener, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return RIGHT_NONE;
-	if (peer.uid == 0 || peer.uid == geteuid())
+	if (peer.uid == 0 || peer.uid == listener->owner)
 		return RIGHT_CHANGE;
 	return listener->has_readers && is_member(fd, peer.gid, listener->readers) ? RIGHT_READ
 	                                                                           : RIGHT_NONE;

@@ -7,8 +7,8 @@
  * for root's and for others' each. Both of the daemon's sockets are made of
  * this (server.h, uapi.h); they differ in what ends a request and what answers it.
  *
- * Who a client is the kernel says (SO_PEERCRED), as of its connect(2): root and the
- * daemon's own user may do anything, members of the group of readers may look,
+ * Who a client is the kernel says (SO_PEERCRED), as of its connect(2): root and
+ * who opened the listener may do anything, members of the group of readers may look,
  * anybody else is dropped. The path's mode says the same once more.
  */
 #ifndef CTL_LISTENER_H
@@ -72,8 +72,10 @@ struct listener_ops {
  */
 int listener_open(struct listener **listener, const char *path, const struct listener_ops *ops,
                   void *arg);
-/* Removes the path, unless it has become someone else's. */
+/* Removes the path too, if this process may. */
 void listener_close(struct listener *listener);
+/* Removes a socket of nobody's: it has not become someone else's. */
+void listener_remove(const char *path);
 
 /* Fills @fds (room for LISTENER_FDS_MAX) and returns how many. */
 unsigned int listener_poll_fds(struct listener *listener, struct pollfd *fds);

@@ -238,6 +238,22 @@ out:
 	return err;
 }
 
+int netlink_open_asking(struct netlink **netlink)
+{
+	struct netlink *nl = calloc(1, sizeof(*nl));
+	int err;
+
+	*netlink = NULL;
+	if (!nl)
+		return -ENOMEM;
+	err = open_requests(nl);
+	if (err)
+		netlink_close(nl);
+	else
+		*netlink = nl;
+	return err;
+}
+
 void netlink_close(struct netlink *netlink)
 {
 	if (!netlink)

@@ -51,6 +51,8 @@ struct netlink_address {
  * own. It may make requests, but not close.
  */
 int netlink_open(struct netlink **netlink, void (*changed)(void *arg), void *arg);
+/* One that makes requests alone: the cache holds what netlink_refresh() asked for. */
+int netlink_open_asking(struct netlink **netlink);
 void netlink_close(struct netlink *netlink);
 int netlink_fd(const struct netlink *netlink); /* readable: call netlink_dispatch() */
 void netlink_dispatch(struct netlink *netlink);
@@ -82,7 +84,7 @@ size_t netlink_links(const struct netlink *netlink, const struct netlink_link **
 size_t netlink_addresses(const struct netlink *netlink, const struct netlink_address **addresses);
 
 /*
- * Changes; each needs CAP_NET_ADMIN and is called by priv.c only. 0 or -errno
+ * Changes; each needs CAP_NET_ADMIN and is called by verbs.c only. 0 or -errno
  * (-ENODEV: no such link). What was done stands in the cache at once.
  */
 int netlink_set_queue(struct netlink *netlink, uint32_t index, uint32_t length); /* frames */

@@ -23,8 +23,7 @@
 #include <sys/socket.h>
 #include "ctl/netlink_cache.h"
 
-#define BUFFER_SIZE  65536
-#define WATCH_BUFFER (2 * 1024 * 1024)
+#define BUFFER_SIZE 65536
 /* Messages of one dispatch, a few milliseconds. An event comes alone, a dump by hundreds. */
 #define MESSAGES_MAX 1024
 
@@ -62,7 +61,6 @@ static int filter_events(int fd)
 int netlink_fdb_open(struct netlink_fdb **out, const struct netlink_fdb_ops *ops, void *arg)
 {
 	struct netlink_fdb *fdb = calloc(1, sizeof(*fdb));
-	const int size = WATCH_BUFFER;
 	int fd, group = RTNLGRP_NEIGH, err;
 
 	*out = NULL;
@@ -74,8 +72,6 @@ int netlink_fdb_open(struct netlink_fdb **out, const struct netlink_fdb_ops *ops
 	if (!fdb->socket)
 		goto fail;
 	fd = mnl_socket_get_fd(fdb->socket);
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	if (filter_events(fd) < 0 || mnl_socket_bind(fdb->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
 	    mnl_socket_setsockopt(fdb->socket, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
 		goto fail;

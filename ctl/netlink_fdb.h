@@ -34,7 +34,7 @@ struct netlink_fdb_ops {
 	void (*lost)(void *arg);
 };
 
-/* 0 or -errno. */
+/* 0 or -errno. The more room its socket has, the fewer events are lost (priv_widen()). */
 int netlink_fdb_open(struct netlink_fdb **fdb, const struct netlink_fdb_ops *ops, void *arg);
 void netlink_fdb_close(struct netlink_fdb *fdb); /* takes NULL */
 int netlink_fdb_fd(const struct netlink_fdb *fdb);

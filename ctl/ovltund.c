@@ -50,8 +50,9 @@
 #define RUN_DIR          "/run/ovltun"
 #define UAPI_DIR         "/var/run/wireguard"
 #define STATE_DIR        "/var/lib/ovltun"
+#define USER             "ovltun"
 #define RESOLVE_FDS_MAX  16
-#define FDS_MAX          (4 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX + METRICS_FDS_MAX)
+#define FDS_MAX          (5 + 2 * LISTENER_FDS_MAX + RESOLVE_FDS_MAX + METRICS_FDS_MAX)
 #define FILES_MAX        1024 /* clients, a little of everything */
 #define FILES_MIN        (FDS_MAX + METRICS_FILES + 24) /* streams, lock, a few networks' TAPs */
 #define FILES_WORKER     (4 + RING_PORTS_MAX) /* ring, sockets, a queue of each TAP */
@@ -64,6 +65,7 @@ struct options {
 	const char *run_dir;
 	const char *uapi_dir;
 	const char *state_dir;
+	const char *user; /* NULL: USER, where there is one */
 	enum worker_io io;
 	bool check;
 };
@@ -73,6 +75,13 @@ struct daemon {
 	struct state state;
 	char name[IFNAMSIZ];
 	char lock_path[PATH_MAX];
+	char control_path[PATH_MAX];
+	char uapi_path[PATH_MAX];
+	char real_path[PATH_MAX]; /* of the configuration: later we may not look */
+	struct priv_files files;
+	struct isolate_user user;
+	int user_error; /* why it stays who it is */
+	int memory_error; /* why not all of its memory is locked */
 	char io_refused[160]; /* why io_uring is not used */
 	int lock_fd;
 	int signal_fd;
@@ -100,6 +109,7 @@ static void print_help(void)
 	      "      --run-dir DIR    control socket and lock (" RUN_DIR ")\n"
 	      "      --uapi-dir DIR   the socket for wg (" UAPI_DIR ")\n"
 	      "      --state-dir DIR  who was invited and introduced (" STATE_DIR ")\n"
+	      "      --user NAME      who to be once all is open (" USER ")\n"
 	      "  -h, --help\n"
 	      "  -V, --version\n"
 	      "\n"
@@ -140,7 +150,15 @@ static bool parse_io(const char *text, enum worker_io *io)
 /* -1: go on; otherwise the exit status. */
 static int parse_options(int argc, char **argv, struct options *options)
 {
-	enum { OPT_CHECK = 256, OPT_BRIDGE, OPT_IO, OPT_RUN_DIR, OPT_UAPI_DIR, OPT_STATE_DIR };
+	enum {
+		OPT_CHECK = 256,
+		OPT_BRIDGE,
+		OPT_IO,
+		OPT_RUN_DIR,
+		OPT_UAPI_DIR,
+		OPT_STATE_DIR,
+		OPT_USER
+	};
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "check", no_argument, NULL, OPT_CHECK },
@@ -149,6 +167,7 @@ static int parse_options(int argc, char **argv, struct options *options)
 		{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
 		{ "uapi-dir", required_argument, NULL, OPT_UAPI_DIR },
 		{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
+		{ "user", required_argument, NULL, OPT_USER },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -184,6 +203,9 @@ static int parse_options(int argc, char **argv, struct options *options)
 			break;
 		case OPT_STATE_DIR:
 			options->state_dir = optarg;
+			break;
+		case OPT_USER:
+			options->user = optarg;
 			break;
 		case 'h':
 			print_help();
@@ -302,13 +324,9 @@ static int open_listener(struct daemon *daemon, struct listener **listener, cons
 
 static int open_sockets(struct daemon *daemon)
 {
-	const struct options *options = &daemon->options;
-	char control[PATH_MAX], uapi[PATH_MAX];
-
-	(void)snprintf(control, sizeof(control), "%s/%s.ctl", options->run_dir, daemon->name);
-	(void)snprintf(uapi, sizeof(uapi), "%s/%s.sock", options->uapi_dir, daemon->name);
-	if (make_dir(options->uapi_dir) || open_listener(daemon, &daemon->uapi, uapi, &uapi_ops) ||
-	    open_listener(daemon, &daemon->control, control, &server_ops))
+	if (make_dir(daemon->options.uapi_dir) ||
+	    open_listener(daemon, &daemon->uapi, daemon->uapi_path, &uapi_ops) ||
+	    open_listener(daemon, &daemon->control, daemon->control_path, &server_ops))
 		return -1;
 	return 0;
 }
@@ -353,9 +371,7 @@ static int open_host(struct daemon *daemon)
 
 	if (ret)
 		return cannot("watch the host's links", ret);
-	ret = priv_open(&state->priv, state->netlink);
-	if (ret)
-		return cannot("prepare privileged actions", ret);
+	priv_use_netlink(state->priv, state->netlink);
 	ret = resolve_open(&state->resolve);
 	return ret ? cannot("start the resolver", ret) : 0;
 }
@@ -384,11 +400,15 @@ static int open_device(struct daemon *daemon, const struct config *config)
 	return -1;
 }
 
-static int drop_capabilities(void)
+static int drop_privileges(struct daemon *daemon)
 {
-	int ret = isolate_drop_capabilities();
+	int ret =
+		isolate_drop_privileges(ISOLATE_DAEMON, daemon->user_error ? NULL : &daemon->user);
 
-	return ret ? cannot("give up privileges", ret) : 0;
+	if (ret)
+		return cannot("give up privileges", ret);
+	daemon->memory_error = isolate_lock_memory();
+	return 0;
 }
 
 /* poll(2) refuses to wait for more descriptors than may be open. False: too few, and said. */
@@ -447,16 +467,13 @@ static int start(struct daemon *daemon, struct config *config)
 	struct state *state = &daemon->state;
 	struct config_error error;
 
-	(void)snprintf(daemon->lock_path, sizeof(daemon->lock_path), "%s/%s.lock",
-	               daemon->options.run_dir, daemon->name);
 	if (!raise_limit(config->workers) || make_dir(daemon->options.run_dir) || take_lock(daemon))
 		goto fail;
 	if (open_roll(daemon, config))
 		goto fail;
-	/* The sockets first: to give one to a group is a privilege. Who asks by now waits. */
-	if (open_sockets(daemon) || drop_capabilities())
-		goto fail;
-	if (open_signals(daemon) || open_host(daemon) || open_device(daemon, config))
+	/* First what takes privileges to open, or to give to a group. Who asks by now waits. */
+	if (open_sockets(daemon) || open_signals(daemon) || open_host(daemon) ||
+	    drop_privileges(daemon) || open_device(daemon, config))
 		goto fail;
 	state->base = config_copy(config);
 	if (!state->base) {
@@ -512,16 +529,39 @@ static void stop(struct daemon *daemon)
 	if (state->resolve)
 		resolve_close(state->resolve);
 	upkeep_end(state);
-	if (state->priv)
-		priv_close(state->priv);
 	if (state->netlink)
 		netlink_close(state->netlink);
 	if (daemon->signal_fd >= 0)
 		close(daemon->signal_fd);
-	if (daemon->lock_fd >= 0) {
-		unlink(daemon->lock_path);
+	if (daemon->lock_fd >= 0)
+		(void)priv_remove_files(state->priv);
+	priv_close(state->priv);
+	if (daemon->lock_fd >= 0)
 		close(daemon->lock_fd);
-	}
+}
+
+static void announce_memory(const struct daemon *daemon, struct buffer *line)
+{
+	struct rlimit limit = { 0, 0 };
+	bool keys = daemon->state.device->peer_arena.locked;
+
+	if (!daemon->memory_error && keys)
+		return;
+	(void)getrlimit(RLIMIT_MEMLOCK, &limit);
+	buffer_printf(line, ", %s not locked in memory (RLIMIT_MEMLOCK is %llu KiB)",
+	              keys ? "configuration" : "keys", (unsigned long long)limit.rlim_cur / 1024);
+}
+
+static void announce_user(const struct daemon *daemon, struct buffer *line)
+{
+	const char *name = daemon->options.user ? daemon->options.user : USER;
+
+	if (!daemon->user_error)
+		buffer_printf(line, ", user %s", name);
+	else
+		buffer_printf(line, ", not user %s (%s)", name,
+		              daemon->user_error == -ENOENT ? "there is none"
+		                                            : strerror(-daemon->user_error));
 }
 
 /* "ovltund 0.1.0: peers, UDP 12345, io_uring (…), AEAD libsodium, network ovl0 on bridge ovl0" */
@@ -552,8 +592,7 @@ static void announce(const struct daemon *daemon)
 		              state->udp[0].gso   ? "UDP_GRO"
 		              : state->udp[0].gro ? "UDP_SEGMENT"
 		                                  : "UDP_SEGMENT, no UDP_GRO");
-	if (!state->device->peer_arena.locked && config->peer_count)
-		buffer_printf(&line, ", keys not locked in memory");
+	announce_memory(daemon, &line);
 	for (size_t i = 0; i < config->network_count; i++) {
 		buffer_printf(&line, ", network %s on bridge %s", config->networks[i].name,
 		              config->networks[i].bridge);
@@ -562,6 +601,7 @@ static void announce(const struct daemon *daemon)
 	}
 	if (!config->network_count)
 		buffer_printf(&line, ", no network");
+	announce_user(daemon, &line);
 	if (daemon->calls_error)
 		buffer_printf(&line, ", system calls not restricted (%s)",
 		              strerror(-daemon->calls_error));
@@ -721,7 +761,7 @@ static int run(struct daemon *daemon)
 
 	for (;;) {
 		struct pollfd fds[FDS_MAX];
-		unsigned int n = 0, stations, control, uapi, resolver, metrics;
+		unsigned int n = 0, helper, stations, control, uapi, resolver, metrics;
 
 		tick(daemon, &due);
 		int timeout = time_left_ms(daemon, &due);
@@ -729,6 +769,8 @@ static int run(struct daemon *daemon)
 		fds[n++] = (struct pollfd){ .fd = daemon->signal_fd, .events = POLLIN };
 		fds[n++] = (struct pollfd){ .fd = netlink_fd(state->netlink), .events = POLLIN };
 		fds[n++] = (struct pollfd){ .fd = post_fd(state->device->post), .events = POLLIN };
+		helper = n;
+		fds[n++] = (struct pollfd){ .fd = priv_fd(state->priv), .events = POLLIN };
 		stations = n;
 		if (stations_fd(state) >= 0)
 			fds[n++] = (struct pollfd){ .fd = stations_fd(state), .events = POLLIN };
@@ -749,6 +791,10 @@ static int run(struct daemon *daemon)
 		}
 		if (fds[0].revents && !take_signals(daemon))
 			return EXIT_SUCCESS;
+		if (fds[helper].revents) {
+			log_line("ending: the helper process has ended");
+			return EXIT_RUNTIME;
+		}
 		if (fds[1].revents)
 			netlink_dispatch(state->netlink);
 		if (fds[2].revents)
@@ -801,10 +847,84 @@ static void guard_process(void)
 	prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL);
 }
 
+/* -1: go on; otherwise the exit status. */
+static int find_user(struct daemon *daemon)
+{
+	const char *user = daemon->options.user;
+
+	daemon->user_error = isolate_find_user(user ? user : USER, &daemon->user);
+	if (!user || !daemon->user_error || daemon->user_error == -EOPNOTSUPP)
+		return -1;
+	if (daemon->user_error == -ENOENT)
+		return usage("--user: there is no user \"%s\"", user);
+	log_line("cannot become user %s: %s", user, strerror(-daemon->user_error));
+	return EXIT_RUNTIME;
+}
+
+/* The helper, while there is nothing here that it should not have. */
+static int open_helper(struct daemon *daemon)
+{
+	const struct options *options = &daemon->options;
+	int ret;
+
+	(void)snprintf(daemon->lock_path, sizeof(daemon->lock_path), "%s/%s.lock", options->run_dir,
+	               daemon->name);
+	(void)snprintf(daemon->control_path, sizeof(daemon->control_path), "%s/%s.ctl",
+	               options->run_dir, daemon->name);
+	(void)snprintf(daemon->uapi_path, sizeof(daemon->uapi_path), "%s/%s.sock",
+	               options->uapi_dir, daemon->name);
+	daemon->files = (struct priv_files){ .config = options->path,
+		                             .lock = daemon->lock_path,
+		                             .control = daemon->control_path,
+		                             .uapi = daemon->uapi_path };
+	ret = priv_open(&daemon->state.priv, &daemon->files);
+	return ret ? cannot("start the helper process", ret) : 0;
+}
+
+/* An exit status. */
+static int live(struct daemon *daemon)
+{
+	struct config *config = NULL;
+	int ret;
+
+	ret = find_user(daemon);
+	if (ret >= 0)
+		return ret;
+	if (open_helper(daemon))
+		return EXIT_RUNTIME;
+	ret = load_config(&daemon->options, &config);
+	if (ret < 0) {
+		ret = EXIT_RUNTIME;
+		if (start(daemon, config) == 0) {
+			daemon->calls_error = isolate_close_calls(ISOLATE_DAEMON);
+			announce(daemon);
+			upkeep_tick(&daemon->state);
+			daemon->alive_interval_ns = notify_alive_interval_ns();
+			notify_ready();
+			ret = run(daemon);
+			notify_stopping();
+		}
+	}
+	stop(daemon);
+	return ret;
+}
+
+static int check(const struct daemon *daemon)
+{
+	struct config *config = NULL;
+	int ret = load_config(&daemon->options, &config);
+
+	if (ret >= 0)
+		return ret;
+	printf("%s: good, %zu peers, %zu networks\n", daemon->options.path, config->peer_count,
+	       config->network_count);
+	config_free(config);
+	return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon daemon = { .lock_fd = -1, .signal_fd = -1 };
-	struct config *config = NULL;
 	int ret = parse_options(argc, argv, &daemon.options);
 
 	if (ret >= 0)
@@ -823,30 +943,12 @@ int main(int argc, char **argv)
 		return usage("%s: the file's name, without .conf, names the device: 1 to 15 "
 		             "letters, digits or _=+.-",
 		             daemon.options.path);
-	ret = load_config(&daemon.options, &config);
-	if (ret >= 0)
-		return ret;
-	if (daemon.options.check) {
-		printf("%s: good, %zu peers, %zu networks\n", daemon.options.path,
-		       config->peer_count, config->network_count);
-		config_free(config);
-		return EXIT_SUCCESS;
-	}
-
 	daemon.state.name = daemon.name;
 	daemon.state.path = daemon.options.path;
+	if (realpath(daemon.options.path, daemon.real_path))
+		daemon.state.real_path = daemon.real_path;
 	daemon.state.bridge_option = daemon.options.bridge;
-	ret = EXIT_RUNTIME;
-	if (start(&daemon, config) == 0) {
-		daemon.calls_error = isolate_close_calls();
-		announce(&daemon);
-		upkeep_tick(&daemon.state);
-		daemon.alive_interval_ns = notify_alive_interval_ns();
-		notify_ready();
-		ret = run(&daemon);
-		notify_stopping();
-	}
-	stop(&daemon);
+	ret = daemon.options.check ? check(&daemon) : live(&daemon);
 	log_close();
 	return ret;
 }

@@ -1,30 +1,188 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each verb: check the arguments against what this side knows, then act. Nothing
- * is remembered but which TAPs were made, so that the verbs can be carried out at
- * the far end of a socket pair as well.
+ * The daemon's end: each verb is written down, sent, and waited for. What it did is read
+ * from the kernel once more, so that the daemon's view of links is right before the
+ * event comes.
  */
 #include "ctl/priv.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "crypto/secret.h"
+#include "ctl/helper.h"
+#include "ctl/priv_wire.h"
 
-/* Of each UDP socket: what arrives while a worker handles a burst has to fit. */
-#define UDP_BUFFER (8 * 1024 * 1024)
-
-/* Of a TAP: each frame that waits may be 64 KiB of the host's memory. */
-#define QUEUE_MAX 10000u
+/* Longer than the kernel may hold the helper up (another holds the lock of all links). */
+#define ANSWER_WAIT_S 20
 
 struct priv {
+	int fd;
+	pid_t helper;
 	struct netlink *netlink;
 	uint32_t *taps;
 	size_t tap_count;
 };
 
-/* ---- checks ---- */
+/* ---- the helper ---- */
+
+int priv_open(struct priv **out, const struct priv_files *files)
+{
+	const struct timeval wait = { .tv_sec = ANSWER_WAIT_S };
+	struct priv *priv = calloc(1, sizeof(*priv));
+	int ends[2], err;
+
+	if (!priv)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+		err = -errno;
+		free(priv);
+		return err;
+	}
+	priv->fd = ends[0];
+	err = setsockopt(priv->fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) < 0 ? -errno : 0;
+	priv->helper = err ? -1 : fork();
+	if (priv->helper == 0)
+		helper_run(ends[1], files);
+	if (!err && priv->helper < 0)
+		err = -errno;
+	close(ends[1]);
+	if (err) {
+		close(priv->fd);
+		free(priv);
+		return err;
+	}
+	*out = priv;
+	return 0;
+}
+
+void priv_close(struct priv *priv)
+{
+	if (!priv)
+		return;
+	close(priv->fd);
+	while (waitpid(priv->helper, NULL, 0) < 0 && errno == EINTR)
+		;
+	free(priv->taps);
+	free(priv);
+}
+
+int priv_fd(const struct priv *priv)
+{
+	return priv->fd;
+}
+
+void priv_use_netlink(struct priv *priv, struct netlink *netlink)
+{
+	priv->netlink = netlink;
+}
+
+/* What comes back in @out is the caller's, also when the verb failed. */
+static int call(struct priv *priv, const struct priv_request *request, const struct priv_fds *in,
+                struct priv_reply *reply, struct priv_fds *out)
+{
+	int err = priv_wire_send(priv->fd, request, sizeof(*request), in);
+
+	memset(reply, 0, sizeof(*reply));
+	out->count = 0;
+	if (!err)
+		err = priv_wire_receive(priv->fd, reply, sizeof(*reply), out);
+	if (err == -EMFILE)
+		return err;
+	/* An answer that came later would be taken for the next one's. */
+	if (err)
+		(void)shutdown(priv->fd, SHUT_RDWR);
+	return err ? err : reply->error;
+}
+
+/* A verb that gives nothing but success. */
+static int order(struct priv *priv, const struct priv_request *request)
+{
+	struct priv_reply reply;
+	struct priv_fds out;
+	int err = call(priv, request, NULL, &reply, &out);
+
+	priv_wire_close(&out);
+	return err;
+}
+
+/* One that changes a link. */
+static int order_link(struct priv *priv, const struct priv_request *request)
+{
+	int err = order(priv, request);
+
+	if (priv->netlink)
+		(void)netlink_refresh(priv->netlink, request->tap);
+	return err;
+}
+
+/* ---- links ---- */
+
+static int note_tap(struct priv *priv, uint32_t index)
+{
+	uint32_t *taps = reallocarray(priv->taps, priv->tap_count + 1, sizeof(*taps));
+
+	if (!taps)
+		return -ENOMEM;
+	priv->taps = taps;
+	priv->taps[priv->tap_count++] = index;
+	return 0;
+}
+
+int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, unsigned int queues,
+                  uint32_t *index)
+{
+	struct priv_request request = { .verb = PRIV_MAKE_TAP, .count = queues };
+	struct priv_reply reply;
+	struct priv_fds fds;
+	int err;
+
+	if (queues == 0 || queues > TAP_QUEUES_MAX || strlen(name) >= sizeof(request.name))
+		return -EINVAL;
+	memcpy(request.name, name, strlen(name));
+	err = call(priv, &request, NULL, &reply, &fds);
+	if (!err && fds.count != queues)
+		err = -EBADMSG;
+	if (!err)
+		err = note_tap(priv, reply.index);
+	if (err) {
+		const struct priv_request forget = { .verb = PRIV_FORGET_TAP, .tap = reply.index };
+
+		priv_wire_close(&fds);
+		if (reply.index)
+			(void)order(priv, &forget);
+		return err;
+	}
+	memset(tap, 0, sizeof(*tap));
+	for (unsigned int i = 0; i < TAP_QUEUES_MAX; i++)
+		tap->fds[i] = i < queues ? fds.fd[i] : -1;
+	tap->queues = queues;
+	tap->uso = reply.uso;
+	memcpy(tap->name, reply.name, sizeof(tap->name));
+	tap->name[sizeof(tap->name) - 1] = '\0';
+	*index = reply.index;
+	return 0;
+}
+
+int priv_adopt_tap(struct priv *priv, const struct tap *tap, uint32_t *index)
+{
+	const struct priv_request request = { .verb = PRIV_ADOPT_TAP };
+	const struct priv_fds in = { .fd = { tap->fds[0] }, .count = 1 };
+	struct priv_reply reply;
+	struct priv_fds out;
+	int err = call(priv, &request, &in, &reply, &out);
+
+	priv_wire_close(&out);
+	if (!err)
+		err = note_tap(priv, reply.index);
+	if (!err)
+		*index = reply.index;
+	return err;
+}
 
 static uint32_t *find_tap(const struct priv *priv, uint32_t index)
 {
@@ -34,100 +192,15 @@ static uint32_t *find_tap(const struct priv *priv, uint32_t index)
 	return NULL;
 }
 
-static bool is_bridge(const struct priv *priv, uint32_t index)
-{
-	const struct netlink_link *link = netlink_get_link(priv->netlink, index);
-
-	return link && link->is_bridge;
-}
-
-/* A name as the kernel takes it, and no pattern ("tap%d") from which it makes one. */
-static bool is_link_name(const char *name)
-{
-	size_t len = strnlen(name, IFNAMSIZ);
-
-	if (len == 0 || len == IFNAMSIZ || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if (!isgraph((unsigned char)name[i]) || strchr("/:%", name[i]))
-			return false;
-	return true;
-}
-
-static bool is_unicast_mac(const uint8_t mac[ETHER_ADDR_SIZE])
-{
-	static const uint8_t none[ETHER_ADDR_SIZE];
-
-	return !(mac[0] & 1) && memcmp(mac, none, sizeof(none)) != 0;
-}
-
-/* Networks of unicast addresses; never one that takes the host's default route. */
-static bool is_subnet(const struct prefix *prefix)
-{
-	if (prefix->family == 4)
-		return prefix->len > 0 && prefix->len <= 32 && prefix->addr[0] > 0 &&
-		       prefix->addr[0] != 127 && prefix->addr[0] < 224;
-	return prefix->family == 6 && prefix->len > 0 && prefix->len <= 128 &&
-	       prefix->addr[0] != 0xff;
-}
-
-/* ---- the verbs ---- */
-
-int priv_open(struct priv **priv, struct netlink *netlink)
-{
-	*priv = calloc(1, sizeof(**priv));
-	if (!*priv)
-		return -ENOMEM;
-	(*priv)->netlink = netlink;
-	return 0;
-}
-
-void priv_close(struct priv *priv)
-{
-	if (!priv)
-		return;
-	free(priv->taps);
-	free(priv);
-}
-
-int priv_adopt_tap(struct priv *priv, const struct tap *tap, uint32_t *index)
-{
-	uint32_t *taps = reallocarray(priv->taps, priv->tap_count + 1, sizeof(*taps));
-
-	if (!taps)
-		return -ENOMEM;
-	priv->taps = taps;
-	*index = if_nametoindex(tap->name);
-	if (*index == 0)
-		return -errno;
-	priv->taps[priv->tap_count++] = *index;
-	/* A host without IPv6 refuses, and gives the device no address either. */
-	(void)netlink_set_addressless(priv->netlink, *index);
-	return 0;
-}
-
-int priv_make_tap(struct priv *priv, struct tap *tap, const char *name, unsigned int queues,
-                  uint32_t *index)
-{
-	int err;
-
-	if (!is_link_name(name))
-		return -EINVAL;
-	err = tap_open(tap, name, queues);
-	if (err)
-		return err;
-	err = priv_adopt_tap(priv, tap, index);
-	if (err)
-		tap_close(tap);
-	return err;
-}
-
 void priv_forget_tap(struct priv *priv, uint32_t index)
 {
+	const struct priv_request request = { .verb = PRIV_FORGET_TAP, .tap = index };
 	uint32_t *tap = find_tap(priv, index);
 
-	if (tap)
-		*tap = priv->taps[--priv->tap_count];
+	if (!tap)
+		return;
+	*tap = priv->taps[--priv->tap_count];
+	(void)order(priv, &request);
 }
 
 bool priv_has_tap(const struct priv *priv, const char *name)
@@ -139,93 +212,174 @@ bool priv_has_tap(const struct priv *priv, const char *name)
 
 int priv_join_bridge(struct priv *priv, uint32_t tap_index, uint32_t bridge_index)
 {
-	if (!find_tap(priv, tap_index))
-		return -EPERM;
-	if (bridge_index != 0 && !is_bridge(priv, bridge_index))
-		return -ENODEV;
-	return netlink_set_master(priv->netlink, tap_index, bridge_index);
+	const struct priv_request request = { .verb = PRIV_JOIN_BRIDGE,
+		                              .tap = tap_index,
+		                              .bridge = bridge_index };
+
+	return order_link(priv, &request);
 }
 
 int priv_set_link(struct priv *priv, uint32_t tap_index, uint32_t mtu,
                   const uint8_t mac[ETHER_ADDR_SIZE])
 {
-	const struct netlink_link *now = netlink_get_link(priv->netlink, tap_index);
-	int err = 0;
+	struct priv_request request = { .verb = PRIV_SET_LINK, .tap = tap_index, .mtu = mtu };
 
-	if (!find_tap(priv, tap_index))
-		return -EPERM;
-	if (!is_unicast_mac(mac))
-		return -EINVAL;
-	if (!now || memcmp(now->mac, mac, ETHER_ADDR_SIZE) != 0)
-		err = netlink_set_mac(priv->netlink, tap_index, mac);
-	if (!err && (!now || now->mtu != mtu))
-		err = netlink_set_mtu(priv->netlink, tap_index, mtu);
-	if (!err && (!now || !(now->flags & IFF_UP)))
-		err = netlink_set_up(priv->netlink, tap_index, true);
-	return err;
+	memcpy(request.mac, mac, ETHER_ADDR_SIZE);
+	return order_link(priv, &request);
 }
 
 int priv_set_queue(struct priv *priv, uint32_t tap_index, uint32_t length)
 {
-	if (!find_tap(priv, tap_index))
-		return -EPERM;
-	if (length == 0 || length > QUEUE_MAX)
-		return -EINVAL;
-	return netlink_set_queue(priv->netlink, tap_index, length);
+	const struct priv_request request = { .verb = PRIV_SET_QUEUE,
+		                              .tap = tap_index,
+		                              .count = length };
+
+	return order(priv, &request);
 }
 
 int priv_set_port(struct priv *priv, uint32_t tap_index, const uint8_t *router_mac)
 {
-	int err_fdb, err_port;
+	struct priv_request request = { .verb = PRIV_SET_PORT, .tap = tap_index };
 
-	if (!find_tap(priv, tap_index))
-		return -EPERM;
-	if (!router_mac)
-		return netlink_set_port(priv->netlink, tap_index, NETLINK_PORT_BRIDGED);
-	if (!is_unicast_mac(router_mac))
-		return -EINVAL;
-	err_fdb = netlink_set_fdb(priv->netlink, tap_index, router_mac);
-	err_port = netlink_set_port(priv->netlink, tap_index, NETLINK_PORT_ROUTED);
-	return err_fdb ? err_fdb : err_port;
+	request.has_mac = router_mac != NULL;
+	if (router_mac)
+		memcpy(request.mac, router_mac, ETHER_ADDR_SIZE);
+	return order_link(priv, &request);
 }
 
 int priv_flush_port(struct priv *priv, uint32_t tap_index)
 {
-	if (!find_tap(priv, tap_index))
-		return -EPERM;
-	return netlink_flush_port(priv->netlink, tap_index);
+	const struct priv_request request = { .verb = PRIV_FLUSH_PORT, .tap = tap_index };
+
+	return order(priv, &request);
+}
+
+static int change_route(struct priv *priv, enum priv_verb verb, uint32_t bridge_index,
+                        const struct prefix *prefix)
+{
+	const struct priv_request request = { .verb = (uint32_t)verb,
+		                              .bridge = bridge_index,
+		                              .prefix = *prefix };
+
+	return order(priv, &request);
 }
 
 int priv_add_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix)
 {
-	if (!is_bridge(priv, bridge_index))
-		return -ENODEV;
-	if (!is_subnet(prefix))
-		return -EINVAL;
-	return netlink_add_route(priv->netlink, bridge_index, prefix);
+	return change_route(priv, PRIV_ADD_ROUTE, bridge_index, prefix);
 }
 
 int priv_remove_route(struct priv *priv, uint32_t bridge_index, const struct prefix *prefix)
 {
-	if (!is_bridge(priv, bridge_index))
-		return -ENODEV;
-	if (!is_subnet(prefix))
-		return -EINVAL;
-	return netlink_remove_route(priv->netlink, bridge_index, prefix);
+	return change_route(priv, PRIV_REMOVE_ROUTE, bridge_index, prefix);
 }
+
+/* ---- sockets ---- */
 
 int priv_open_udp(struct priv *priv, struct udp_sockets *udp, unsigned int count, uint16_t port,
                   uint32_t fwmark)
 {
-	(void)priv;
-	return udp_open_group(udp, count, port, fwmark, UDP_BUFFER);
+	const struct priv_request request = {
+		.verb = PRIV_OPEN_UDP, .count = count, .port = port, .fwmark = fwmark
+	};
+	struct priv_reply reply;
+	struct priv_fds fds;
+	unsigned int next = 0;
+	int err;
+
+	for (unsigned int i = 0; i < count; i++)
+		udp[i] = (struct udp_sockets){ .fd4 = -1, .fd6 = -1 };
+	err = call(priv, &request, NULL, &reply, &fds);
+	if (!err && fds.count != (reply.has_ipv6 ? 2 * count : count))
+		err = -EBADMSG;
+	if (err) {
+		priv_wire_close(&fds);
+		return err;
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		udp[i].fd4 = fds.fd[next++];
+		if (reply.has_ipv6)
+			udp[i].fd6 = fds.fd[next++];
+		udp[i].port = reply.port;
+		udp[i].gso = reply.gso;
+		udp[i].gro = reply.gro;
+	}
+	return 0;
 }
 
 int priv_set_fwmark(struct priv *priv, const struct udp_sockets *udp, uint32_t fwmark)
 {
-	(void)priv;
-	return udp_set_fwmark(udp, fwmark);
+	const struct priv_request request = { .verb = PRIV_SET_FWMARK, .fwmark = fwmark };
+	struct priv_fds in = { .count = 0 }, out;
+	struct priv_reply reply;
+	int err;
+
+	if (udp->fd4 >= 0)
+		in.fd[in.count++] = udp->fd4;
+	if (udp->fd6 >= 0)
+		in.fd[in.count++] = udp->fd6;
+	err = call(priv, &request, &in, &reply, &out);
+	priv_wire_close(&out);
+	return err;
 }
+
+int priv_widen(struct priv *priv, int fd)
+{
+	const struct priv_request request = { .verb = PRIV_WIDEN };
+	const struct priv_fds in = { .fd = { fd }, .count = 1 };
+	struct priv_reply reply;
+	struct priv_fds out;
+	int err = call(priv, &request, &in, &reply, &out);
+
+	priv_wire_close(&out);
+	return err;
+}
+
+/* ---- files ---- */
+
+static int open_config(void *arg, const char *path)
+{
+	const struct priv_request request = { .verb = PRIV_OPEN_CONFIG };
+	struct priv_reply reply;
+	struct priv_fds fds;
+	int err;
+
+	(void)path; /* there is but one */
+	err = call(arg, &request, NULL, &reply, &fds);
+	if (!err && fds.count == 1)
+		return fds.fd[0];
+	priv_wire_close(&fds);
+	return err ? err : -EBADMSG;
+}
+
+static int read_key(void *arg, const char *path, uint8_t key[KEY_SIZE])
+{
+	struct priv_request request = { .verb = PRIV_READ_KEY };
+	struct priv_reply reply;
+	struct priv_fds fds;
+	int err;
+
+	if (strlen(path) >= sizeof(request.path))
+		return -ENAMETOOLONG;
+	memcpy(request.path, path, strlen(path));
+	err = call(arg, &request, NULL, &reply, &fds);
+	priv_wire_close(&fds);
+	if (!err)
+		memcpy(key, reply.key, KEY_SIZE);
+	secret_wipe(&reply, sizeof(reply));
+	return err;
+}
+
+const struct config_files_ops priv_config_files = { .open = open_config, .read_key = read_key };
+
+int priv_remove_files(struct priv *priv)
+{
+	const struct priv_request request = { .verb = PRIV_END };
+
+	return order(priv, &request);
+}
+
+/* ---- this process's own ---- */
 
 int priv_allow_realtime(struct priv *priv)
 {

@@ -1,23 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything that needs privilege, as a fixed set of verbs: so that the verbs
- * can move into a process of their own and the rest can lose its privileges.
- * Arguments are plain data, checked here once more; a verb never takes a
- * command, a path from the net, or a number that means something elsewhere.
+ * Everything that needs privilege, as a fixed set of verbs, carried out by a helper
+ * process: so that the daemon itself has none. Arguments are plain data, checked by the
+ * helper (verbs.c); a verb never takes a command, or a number that means something
+ * elsewhere. Each waits for its answer.
+ *
+ * The two end together: a helper whose daemon is gone leaves, and a daemon whose helper
+ * is gone finds priv_fd() readable, and all verbs failing with -EPIPE.
  */
 #ifndef CTL_PRIV_H
 #define CTL_PRIV_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "ctl/config.h"
 #include "ctl/netlink.h"
 #include "dataplane/tap.h"
 #include "dataplane/udp.h"
 
 struct priv;
 
-int priv_open(struct priv **priv, struct netlink *netlink);
+/* All the paths that the helper will ever write to or give the daemon to read. They outlive it. */
+struct priv_files {
+	const char *config;
+	const char *lock;
+	const char *control;
+	const char *uapi;
+};
+
+/*
+ * Forks the helper, which is better done before there are threads, keys or anything
+ * open: it takes nothing along but @files (NULL: it has no business with files).
+ */
+int priv_open(struct priv **priv, const struct priv_files *files);
+/* Waits until the helper has ended. */
 void priv_close(struct priv *priv);
+int priv_fd(const struct priv *priv);
+/* Where the effects of verbs are to be seen at once. */
+void priv_use_netlink(struct priv *priv, struct netlink *netlink);
 
 /*
  * All: 0 or -errno. Only devices made by priv_make_tap() may be named as a TAP
@@ -49,6 +69,14 @@ int priv_remove_route(struct priv *priv, uint32_t bridge_index, const struct pre
 int priv_open_udp(struct priv *priv, struct udp_sockets *udp, unsigned int count, uint16_t port,
                   uint32_t fwmark);
 int priv_set_fwmark(struct priv *priv, const struct udp_sockets *udp, uint32_t fwmark);
+
+/* Room for many events in a netlink socket. */
+int priv_widen(struct priv *priv, int fd);
+
+/* Opens the daemon's own configuration and the key files it names. */
+extern const struct config_files_ops priv_config_files; /* their @arg: the struct priv */
+/* The sockets' paths and the lock, whose holder the caller still is. */
+int priv_remove_files(struct priv *priv);
 
 /* Threads of this process may take the lowest realtime priority from now on. */
 int priv_allow_realtime(struct priv *priv);

@@ -2,9 +2,7 @@
 #include "ctl/reload.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "ctl/changes.h"
 #include "ctl/events.h"
@@ -57,7 +55,9 @@ int reload_config(struct state *state, struct reload_result *result,
                   void (*line)(void *arg, const char *text), void *arg, struct config_error *error)
 {
 	const struct config_options options = { .bridge = state->bridge_option,
-		                                .warn = reload_warn };
+		                                .warn = reload_warn,
+		                                .files = &priv_config_files,
+		                                .files_arg = state->priv };
 	struct report report = { .line = line, .arg = arg };
 	struct config *next = NULL, *before = NULL, *base = NULL;
 	int ret;
@@ -121,9 +121,7 @@ out:
 /* The file that the next reload will read, too. */
 static bool is_own_file(const struct state *state, const char *path)
 {
-	char own[PATH_MAX];
-
-	return path && strcmp(path, realpath(state->path, own) ? own : state->path) == 0;
+	return path && strcmp(path, state->real_path ? state->real_path : state->path) == 0;
 }
 
 static void log_sync(const struct reload_text *text, const struct difference_counts *counts)

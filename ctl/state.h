@@ -86,6 +86,7 @@ struct run_members {
 struct state {
 	const char *name; /* of the device */
 	const char *path; /* of the configuration file */
+	const char *real_path; /* the same without symbolic links; NULL: as @path */
 	const char *bridge_option;
 
 	struct device *device;

@@ -125,6 +125,9 @@ static bool open_watch(struct state *state)
 	if (err && err != stations->error)
 		log_line("cannot watch where the bridges' stations are: %s", strerror(-err));
 	stations->error = err;
+	/* With less room more is lost, and dumped anew. */
+	if (!err)
+		(void)priv_widen(state->priv, netlink_fdb_fd(stations->fdb));
 	return !err;
 }
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Harmless if broken into: who may ask the daemon for what, and what the daemon itself may do."""
+import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
 import pytest
 
 from conftest import Overlay
-from lab import keypair
+from lab import LabError, keypair
 from lab.daemon import build_folder
 from lab.net import new_folder, wait_for
 
@@ -98,35 +100,87 @@ def test_nothing_it_executes_gains_privileges(overlay):
 
 
 NET_BIND_SERVICE, NET_ADMIN, IPC_LOCK, SYS_NICE, SYS_RESOURCE = (1 << n for n in (10, 12, 14, 23, 24))
+NOBODY = 65534
 
 
 def tasks(pid):
     return [int(path.name) for path in pathlib.Path(f"/proc/{pid}/task").iterdir()]
 
 
+def helper(daemon):
+    [child] = pathlib.Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
+    return int(child)
+
+
+def alive(pid):
+    return pathlib.Path(f"/proc/{pid}").exists() and status(pid, "State")[0] != "Z"
+
+
+def check_confined(task, kept, instrumented):
+    assert status(task, "NoNewPrivs") == ["1"]
+    for kind in ("CapEff", "CapPrm"):
+        left = int(status(task, kind)[0], 16)
+        if not int(status("self", "CapEff")[0], 16) & SYS_RESOURCE:
+            left &= ~(IPC_LOCK | SYS_NICE)  # limits cannot be raised here, so they are kept
+        assert left == kept
+    for kind in ("CapInh", "CapAmb", "CapBnd"):
+        assert int(status(task, kind)[0], 16) == 0
+    assert instrumented or status(task, "Seccomp") == ["2"]
+
+
 @pytest.mark.parametrize("io", ["uring", "poll"])
 def test_the_daemon_keeps_nothing(lab, io):
-    daemon = Overlay(lab, io).daemons[0]
+    daemon = Overlay(lab, io, start=False).daemon(lab[0], options=["--user", "nobody"])
+    instrumented = "system calls not restricted (Operation not supported)" in daemon.log  # a sanitizer's build
+    assert instrumented or "system calls not restricted" not in daemon.log
     for task in tasks(daemon.process.pid):
-        assert status(task, "NoNewPrivs") == ["1"]
-        for kind in ("CapEff", "CapPrm"):
-            left = int(status(task, kind)[0], 16)
-            if not int(status("self", "CapEff")[0], 16) & SYS_RESOURCE:
-                left &= ~(IPC_LOCK | SYS_NICE)  # limits cannot be raised here, so they are kept
-            assert left == NET_BIND_SERVICE | NET_ADMIN
-        for kind in ("CapInh", "CapAmb", "CapBnd"):
-            assert int(status(task, kind)[0], 16) == 0
-        if "system calls not restricted (Operation not supported)" in daemon.log:
-            continue  # a build with a sanitizer
-        assert status(task, "Seccomp") == ["2"], daemon.log
-    assert "system calls not restricted" not in daemon.log or "not supported" in daemon.log
+        check_confined(task, 0, instrumented)
+        if not instrumented:
+            assert set(status(task, "Uid")) == {str(NOBODY)} and status(task, "Groups") == []
+            assert "0" not in status(task, "Gid")
+    [task] = tasks(helper(daemon))
+    check_confined(task, NET_ADMIN | NET_BIND_SERVICE, instrumented)
+    assert status(task, "Name") == ["ovltund-helper"]
+    # Of what the daemon has open, and who started it, nothing but streams and their socket.
+    opened = sorted(int(path.name) for path in pathlib.Path(f"/proc/{task}/fd").iterdir())
+    assert opened[:4] == [0, 1, 2, 3] and len(opened) == 5, opened  # and its own netlink socket
 
 
-@pytest.mark.parametrize("io", ["uring", "poll"])
-def test_a_confined_daemon_does_all_it_did(lab, io):
-    """What needs privilege or a file after the start: port, mark, TAP, route, key file, names."""
+def test_the_user_is_said(lab, io):
+    overlay = Overlay(lab, io, start=False)
+    plain = overlay.daemon(lab[0])
+    expected = "user ovltun" if "ovltun:" in pathlib.Path("/etc/passwd").read_text() else "not user ovltun (there is none)"
+    assert expected in plain.log or "not user ovltun (Operation not supported)" in plain.log
+    refused = overlay.daemon(lab[1], options=["--user", "nosuch"], start=False)
+    with pytest.raises(LabError, match='ended with 2: .*there is no user "nosuch"'):
+        refused.start()
+
+
+def test_they_end_together(lab, io):
     overlay = Overlay(lab, io)
+    first, second = overlay.daemons
+    child = helper(first)
+    first.stop(signal.SIGKILL)
+    wait_for(lambda: not alive(child), 5, "the helper of a dead daemon to leave")
+    child = helper(second)
+    os.kill(child, signal.SIGTERM)  # as a service manager or a terminal does to both
+    assert overlay.daemons[1].show()["peers"] and alive(child)
+    os.kill(child, signal.SIGKILL)
+    assert second.process.wait(10) == 1
+    assert "the helper process has ended" in second.log
+    first.start()  # over what the dead one left
+    assert first.stop() == 0
+
+
+@pytest.mark.parametrize("user", [[], ["--user", "nobody"]], ids=["same user", "other user"])
+@pytest.mark.parametrize("io", ["uring", "poll"])
+def test_a_confined_daemon_does_all_it_did(lab, io, user):
+    """What needs privilege or a file after the start: port, mark, TAP, route, key file, names."""
+    overlay = Overlay(lab, io, start=False)
+    overlay.daemons = [overlay.daemon(host, options=user) for host in lab]
     daemon, host = overlay.daemons[0], lab[0]
+    for one in overlay.daemons:
+        one.attached()
     a, b = overlay.containers
     assert a.ping(b.address)
     text = daemon.config.read_text()
@@ -137,16 +191,20 @@ def test_a_confined_daemon_does_all_it_did(lab, io):
     host.bridge("ovl9", address="172.29.1.1/24")
     port = next(line for line in text.splitlines() if line.startswith("ListenPort"))
     daemon.write(text.replace(key, "PrivateKeyFile = key\nFwMark = 77").replace(port, "ListenPort = 900")
-                 + "\n[Network]\nName = second\nBridge = ovl9\n[Peer]\nPublicKey = " + keypair()[1]
-                 + "\nEndpoint = localhost:5\nAllowedIPs = 172.29.2.0/24\n")
+                 + "\n[Network]\nName = second\nBridge = ovl9\nSubnet = 172.29.1.0/24, 172.30.0.0/16\n"
+                 + "[Peer]\nPublicKey = " + keypair()[1] + "\nEndpoint = localhost:5\nAllowedIPs = 172.29.2.0/24\n")
     daemon.ctl("reload")
     assert daemon.show()["device"]["listen_port"] == 900
     daemon.attached(1)
+    wait_for(lambda: "172.30.0.0/16 dev ovl9" in host.run("ip route"), 5, "the route of a Subnet")
     wait_for(lambda: overlay.daemons[1].ctl("show") and a.ping(b.address), 20, "traffic from the new port")
+    private.chmod(0o644)
+    assert "others than its owner can use this file" in daemon.ctl("reload", check=False)
     daemon.write(text)
     daemon.ctl("reload")
-    assert "ovl9" not in daemon.ctl("show")
+    assert "ovl9" not in daemon.ctl("show") and "172.30.0.0/16" not in host.run("ip route")
     assert a.ping(b.address)
     assert daemon.stop() == 0
     assert not daemon.socket.exists() and not daemon.uapi.exists()
     assert not list(daemon.folder.glob("*.lock"))
+    assert "ovt-" not in host.run("ip link")

@@ -15,6 +15,7 @@
 #endif
 
 static struct state running;
+static struct priv_files running_files; /* config, for tests that reload */
 
 static void running_changed(void *arg)
 {
@@ -28,11 +29,13 @@ static inline int running_open(void **state)
 	(void)state;
 	memset(&running, 0, sizeof(running));
 	running.name = "test";
-	return device_open(&running.device, &environment_system) ||
-	       workers_start(&running.workers, RUNNING_WORKERS, running.device, WORKER_IO_POLL,
-	                     why) ||
-	       netlink_open(&running.netlink, running_changed, NULL) ||
-	       priv_open(&running.priv, running.netlink);
+	if (priv_open(&running.priv, &running_files) ||
+	    device_open(&running.device, &environment_system) ||
+	    workers_start(&running.workers, RUNNING_WORKERS, running.device, WORKER_IO_POLL, why) ||
+	    netlink_open(&running.netlink, running_changed, NULL))
+		return -1;
+	priv_use_netlink(running.priv, running.netlink);
+	return 0;
 }
 
 static inline int running_close(void **state)

@@ -95,10 +95,10 @@ static bool link_shows(const char *name, const char *text)
 
 static bool tap_is_right(void)
 {
-	return link_shows("tap0", "fe:01:02:03:04:05") && link_shows("tap0", "master ovl0") &&
-	       link_shows("tap0", ",UP") && link_shows("tap0", "learning off") &&
-	       link_shows("tap0", "mcast_router 2") &&
-	       netns_prints("bridge fdb show dev tap0", "02:01:02:03:04:05");
+	return link_shows("ovt-0", "fe:01:02:03:04:05") && link_shows("ovt-0", "master ovl0") &&
+	       link_shows("ovt-0", ",UP") && link_shows("ovt-0", "learning off") &&
+	       link_shows("ovt-0", "mcast_router 2") &&
+	       netns_prints("bridge fdb show dev ovt-0", "02:01:02:03:04:05");
 }
 
 static bool as_bridged; /* the next one that is opened */
@@ -129,9 +129,10 @@ static int set_up(void **state)
 	as_bridged = false;
 	news = views = 0;
 	frozen_ns = 0;
-	if (netlink_open(&nl, update, NULL) < 0 || priv_open(&priv, nl) < 0)
+	if (netlink_open(&nl, update, NULL) < 0 || priv_open(&priv, NULL) < 0)
 		return -1;
-	return priv_make_tap(priv, &tap, "tap0", 1, &tap_index);
+	priv_use_netlink(priv, nl);
+	return priv_make_tap(priv, &tap, "ovt-0", 1, &tap_index);
 }
 
 static int tear_down(void **state)
@@ -208,7 +209,7 @@ static void only_a_bridge_is_joined(void **state)
 	netlink_dispatch(nl);
 	open_bridge(NULL, 0);
 	assert_string_equal(now()->problem, "ovl0 exists but is not a bridge");
-	assert_false(link_shows("tap0", "master"));
+	assert_false(link_shows("ovt-0", "master"));
 	/* A bridge renamed to the name is as good as a new one, renamed away it is left. */
 	assert_true(netns_run("ip link del ovl0 && ip link add tmp0 type bridge && "
 	                      "ip link set tmp0 name ovl0"));
@@ -217,7 +218,7 @@ static void only_a_bridge_is_joined(void **state)
 	assert_true(netns_run("ip link set ovl0 up"));
 	AWAIT(!now()->problem);
 	assert_true(netns_run("ip link set ovl0 down && ip link set ovl0 name tmp0"));
-	AWAIT(!now()->attached && !link_shows("tap0", "master"));
+	AWAIT(!now()->attached && !link_shows("ovt-0", "master"));
 }
 
 static void what_others_change_is_put_right(void **state)
@@ -231,20 +232,20 @@ static void what_others_change_is_put_right(void **state)
 	AWAIT(now()->attached);
 	settle();
 	/* As udev does. */
-	assert_true(netns_run("ip link set tap0 address 4e:00:00:00:00:01"));
+	assert_true(netns_run("ip link set ovt-0 address 4e:00:00:00:00:01"));
 	AWAIT(tap_is_right());
-	assert_true(netns_run("ip link set tap0 down"));
+	assert_true(netns_run("ip link set ovt-0 down"));
 	AWAIT(tap_is_right());
 	/* Seen, not found by chance in the audit of every ten seconds. */
 	start = netns_now_ns();
-	assert_true(netns_run("bridge link set dev tap0 learning on"));
+	assert_true(netns_run("bridge link set dev ovt-0 learning on"));
 	AWAIT(tap_is_right());
-	assert_true(netns_run("bridge link set dev tap0 mcast_router 0"));
+	assert_true(netns_run("bridge link set dev ovt-0 mcast_router 0"));
 	AWAIT(tap_is_right());
 	assert_in_range(netns_now_ns() - start, 0, 6 * SECOND_NS);
-	assert_true(netns_run("ip link set tap0 nomaster"));
+	assert_true(netns_run("ip link set ovt-0 nomaster"));
 	AWAIT(tap_is_right());
-	assert_true(netns_run("ip link add wrong0 type bridge && ip link set tap0 master wrong0"));
+	assert_true(netns_run("ip link add wrong0 type bridge && ip link set ovt-0 master wrong0"));
 	AWAIT(tap_is_right());
 	assert_null(now()->problem);
 }
@@ -263,7 +264,7 @@ static void its_fdb_entry_is_watched(void **state)
 	AWAIT(now()->attached);
 	settle();
 	start = netns_now_ns();
-	assert_true(netns_run("bridge fdb del 02:01:02:03:04:05 dev tap0 master"));
+	assert_true(netns_run("bridge fdb del 02:01:02:03:04:05 dev ovt-0 master"));
 	AWAIT(tap_is_right());
 	assert_true(netns_run("bridge fdb replace 02:01:02:03:04:05 dev v1 master static"));
 	AWAIT(tap_is_right());
@@ -285,7 +286,7 @@ static void its_fdb_entry_is_watched(void **state)
 	netlink_unwatch_mac(nl, (const uint8_t *)"\2\1\2\3\4\7");
 	assert_true(netns_run("bridge fdb del 02:01:02:03:04:07 dev v1 master"));
 	assert_int_equal(poll(&pfd, 1, 100), 0);
-	assert_true(netns_run("bridge fdb del 02:01:02:03:04:05 dev tap0 master"));
+	assert_true(netns_run("bridge fdb del 02:01:02:03:04:05 dev ovt-0 master"));
 	AWAIT(tap_is_right());
 }
 
@@ -307,7 +308,7 @@ static void a_fight_is_not_fought(void **state)
 		if (link && link->master) {
 			joined++;
 			/* A second hand, not the request socket of the one under test. */
-			assert_true(netns_run("ip link set tap0 nomaster"));
+			assert_true(netns_run("ip link set ovt-0 nomaster"));
 		}
 		live();
 	}
@@ -325,17 +326,17 @@ static void its_mtu_is_the_largest_of_the_others(void **state)
 	AWAIT(now()->attached && now()->mtu == 1500);
 	settle();
 	make_container("1", 9000);
-	AWAIT(now()->mtu == 9000 && link_shows("tap0", "mtu 9000"));
+	AWAIT(now()->mtu == 9000 && link_shows("ovt-0", "mtu 9000"));
 	/* The least of its ports': the bridge is lifted with the TAP. */
 	AWAIT(link_shows("ovl0", "mtu 9000"));
 	make_container("2", 1400);
 	settle();
 	assert_int_equal(now()->mtu, 9000);
 	assert_true(netns_run("ip link set v1 mtu 8000"));
-	AWAIT(now()->mtu == 8000 && link_shows("tap0", "mtu 8000"));
+	AWAIT(now()->mtu == 8000 && link_shows("ovt-0", "mtu 8000"));
 	/* Someone else's idea of it. */
-	assert_true(netns_run("ip link set tap0 mtu 1280"));
-	AWAIT(link_shows("tap0", "mtu 8000"));
+	assert_true(netns_run("ip link set ovt-0 mtu 1280"));
+	AWAIT(link_shows("ovt-0", "mtu 8000"));
 	assert_true(netns_run("ip link del v1"));
 	AWAIT(now()->mtu == 1400);
 }
@@ -349,15 +350,15 @@ static void alone_it_takes_the_bridges_mtu(void **state)
 	AWAIT(now()->attached && now()->mtu == 1500);
 	settle();
 	/* A bridge follows its only port; the port must not follow itself. */
-	assert_true(netns_run("ip link set tap0 mtu 65521"));
-	AWAIT(link_shows("tap0", "mtu 1500") && link_shows("ovl0", "mtu 1500"));
+	assert_true(netns_run("ip link set ovt-0 mtu 65521"));
+	AWAIT(link_shows("ovt-0", "mtu 1500") && link_shows("ovl0", "mtu 1500"));
 	for (unsigned int i = 0; i < 12; i++)
 		live();
 	assert_int_equal(now()->mtu, 1500);
 	assert_true(link_shows("ovl0", "mtu 1500"));
 	/* But what was set on the bridge itself counts. */
 	assert_true(netns_run("ip link set ovl0 mtu 1400"));
-	AWAIT(now()->mtu == 1400 && link_shows("tap0", "mtu 1400"));
+	AWAIT(now()->mtu == 1400 && link_shows("ovt-0", "mtu 1400"));
 	/* More than a TAP can: the kernel's largest. */
 	assert_true(netns_run("ip link set ovl0 mtu 65535"));
 	AWAIT(now()->mtu == 65521);
@@ -375,16 +376,16 @@ static void a_lost_fight_over_the_mtu_is_no_order(void **state)
 	settle();
 	frozen_ns += 2 * SECOND_NS;
 	for (unsigned int i = 0; i < 8; i++) {
-		assert_true(netns_run("ip link set tap0 mtu 9000"));
+		assert_true(netns_run("ip link set ovt-0 mtu 9000"));
 		settle();
 	}
-	assert_true(link_shows("tap0", "mtu 9000"));
+	assert_true(link_shows("ovt-0", "mtu 9000"));
 	frozen_ns += 9 * SECOND_NS / 10;
 	settle();
-	assert_true(link_shows("tap0", "mtu 9000"));
+	assert_true(link_shows("ovt-0", "mtu 9000"));
 	frozen_ns += SECOND_NS / 5;
 	settle();
-	assert_true(link_shows("tap0", "mtu 1500"));
+	assert_true(link_shows("ovt-0", "mtu 1500"));
 	assert_true(link_shows("ovl0", "mtu 1500"));
 }
 
@@ -479,7 +480,7 @@ static void subnets_of_others_get_routes(void **state)
 	bridge_close(br);
 	br = NULL;
 	assert_false(netns_prints("ip route show proto 111", "10.60"));
-	assert_false(link_shows("tap0", "master"));
+	assert_false(link_shows("ovt-0", "master"));
 }
 
 static void a_route_of_others_is_left_alone(void **state)
@@ -512,7 +513,7 @@ static void a_deleted_tap_is_told(void **state)
 	netlink_dispatch(nl);
 	open_bridge(NULL, 0);
 	AWAIT(now()->attached);
-	assert_true(netns_run("ip link del tap0"));
+	assert_true(netns_run("ip link del ovt-0"));
 	AWAIT(!now()->attached);
 	assert_string_equal(now()->problem, "the TAP device is gone");
 }
@@ -520,6 +521,7 @@ static void a_deleted_tap_is_told(void **state)
 static void only_own_taps_and_real_bridges_are_touched(void **state)
 {
 	struct prefix lan = { 4, 16, { 10, 60 } }, all = { 4, 0, { 0 } };
+	struct prefix half = { 4, 1, { 128 } };
 	uint8_t group[ETHER_ADDR_SIZE] = { 1 };
 	struct tap other;
 	uint32_t bridge, veth, index;
@@ -537,19 +539,21 @@ static void only_own_taps_and_real_bridges_are_touched(void **state)
 	assert_int_equal(priv_set_queue(priv, tap_index, 0), -EINVAL);
 	assert_int_equal(priv_set_queue(priv, tap_index, 10001), -EINVAL);
 	assert_int_equal(priv_set_queue(priv, tap_index, 123), 0);
-	assert_true(netns_prints("ip link show tap0", "qlen 123"));
+	assert_true(netns_prints("ip link show ovt-0", "qlen 123"));
 	assert_int_equal(priv_join_bridge(priv, tap_index, veth), -ENODEV);
 	assert_int_equal(priv_join_bridge(priv, tap_index, 4711), -ENODEV);
 	assert_int_equal(priv_set_link(priv, tap_index, 1400, group), -EINVAL);
 	assert_int_equal(priv_set_port(priv, tap_index, group), -EINVAL);
 	assert_int_equal(priv_add_route(priv, veth, &lan), -ENODEV);
 	assert_int_equal(priv_add_route(priv, bridge, &all), -EINVAL);
+	assert_int_equal(priv_add_route(priv, bridge, &half), -EINVAL);
 	assert_int_equal(priv_remove_route(priv, bridge, &all), -EINVAL);
-	assert_int_equal(priv_make_tap(priv, &other, "tap%d", 1, &index), -EINVAL);
+	assert_int_equal(priv_make_tap(priv, &other, "ovt-%d", 1, &index), -EINVAL);
 	assert_int_equal(priv_make_tap(priv, &other, "", 1, &index), -EINVAL);
-	assert_int_equal(priv_make_tap(priv, &other, "a/b", 1, &index), -EINVAL);
-	assert_int_equal(priv_make_tap(priv, &other, "sixteen-letters-", 1, &index), -EINVAL);
-	assert_int_equal(priv_make_tap(priv, &other, "tap0", 1, &index), -EBUSY);
+	assert_int_equal(priv_make_tap(priv, &other, "eth7", 1, &index), -EINVAL);
+	assert_int_equal(priv_make_tap(priv, &other, "ovt-a/b", 1, &index), -EINVAL);
+	assert_int_equal(priv_make_tap(priv, &other, "ovt-een-letters-", 1, &index), -EINVAL);
+	assert_int_equal(priv_make_tap(priv, &other, "ovt-0", 1, &index), -EBUSY);
 	priv_forget_tap(priv, tap_index);
 	assert_int_equal(priv_join_bridge(priv, tap_index, bridge), -EPERM);
 }
@@ -599,7 +603,7 @@ static void frames_to_the_router_reach_the_tap_alone(void **state)
 	AWAIT(now()->attached);
 	settle();
 	/* Without flooding only the FDB entry can bring it there. */
-	assert_true(netns_run("bridge link set dev tap0 flood off"));
+	assert_true(netns_run("bridge link set dev ovt-0 flood off"));
 	send_frame(frame, sizeof(frame));
 	assert_true(tap_gets((const uint8_t *)"mark", 4, 2000));
 	/* A container cannot draw the router's MAC to its own port. */
@@ -608,15 +612,15 @@ static void frames_to_the_router_reach_the_tap_alone(void **state)
 	memcpy(second + 14, "next", 4);
 	send_frame(second, sizeof(second));
 	assert_true(tap_gets((const uint8_t *)"next", 4, 2000));
-	assert_true(netns_prints("bridge fdb show", "02:01:02:03:04:05 dev tap0"));
+	assert_true(netns_prints("bridge fdb show", "02:01:02:03:04:05 dev ovt-0"));
 }
 
 static bool port_is_bridged(void)
 {
-	return link_shows("tap0", "fe:01:02:03:04:05") && link_shows("tap0", "master ovl0") &&
-	       link_shows("tap0", ",UP") && link_shows("tap0", "learning on") &&
-	       link_shows("tap0", " flood on") && link_shows("tap0", "mcast_flood on") &&
-	       link_shows("tap0", "bcast_flood on") && link_shows("tap0", "mcast_router 2");
+	return link_shows("ovt-0", "fe:01:02:03:04:05") && link_shows("ovt-0", "master ovl0") &&
+	       link_shows("ovt-0", ",UP") && link_shows("ovt-0", "learning on") &&
+	       link_shows("ovt-0", " flood on") && link_shows("ovt-0", "mcast_flood on") &&
+	       link_shows("ovt-0", "bcast_flood on") && link_shows("ovt-0", "mcast_router 2");
 }
 
 /* In a bridged network the bridge learns what is behind the TAP, and floods what it does not know. */
@@ -633,10 +637,10 @@ static void a_bridged_networks_port_is_a_plain_one(void **state)
 	AWAIT(now()->attached);
 	settle();
 	assert_true(port_is_bridged());
-	assert_true(link_shows("tap0", "mtu 9000"));
-	assert_false(netns_prints("bridge fdb show dev tap0", "static"));
+	assert_true(link_shows("ovt-0", "mtu 9000"));
+	assert_false(netns_prints("bridge fdb show dev ovt-0", "static"));
 
-	assert_true(netns_run("bridge link set dev tap0 learning off flood off mcast_flood off"));
+	assert_true(netns_run("bridge link set dev ovt-0 learning off flood off mcast_flood off"));
 	AWAIT(port_is_bridged());
 
 	/* Behind the virtio-net header: to everyone, from a remote station. */
@@ -645,7 +649,7 @@ static void a_bridged_networks_port_is_a_plain_one(void **state)
 	frame[22] = 0x88;
 	frame[23] = 0xb5;
 	assert_int_equal(write(tap.fds[0], frame, sizeof(frame)), sizeof(frame));
-	AWAIT(netns_prints("bridge fdb show dev tap0", "02:11:00:00:00:01 master ovl0"));
+	AWAIT(netns_prints("bridge fdb show dev ovt-0", "02:11:00:00:00:01 master ovl0"));
 }
 
 int main(void)

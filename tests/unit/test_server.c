@@ -79,6 +79,7 @@ static void write_file(const char *content)
 
 static int start(void **state)
 {
+	running_files.config = file_path;
 	if (running_open(state) || running_apply(FILE_TEXT, NULL))
 		return -1;
 	running.path = file_path;

@@ -87,10 +87,10 @@ static int start(void **state)
 	memset(&resolver, 0, sizeof(resolver));
 	clock_of_test = environment_system;
 	clock_of_test.now_ns = read_now;
-	if (device_open(&running.device, &clock_of_test) ||
-	    netlink_open(&running.netlink, running_changed, NULL) ||
-	    priv_open(&running.priv, running.netlink))
+	if (priv_open(&running.priv, NULL) || device_open(&running.device, &clock_of_test) ||
+	    netlink_open(&running.netlink, running_changed, NULL))
 		return -1;
+	priv_use_netlink(running.priv, running.netlink);
 	running.resolve = &resolver;
 	return running_apply(HEAD NAMED_A PEER_B "Endpoint = 192.0.2.9:1\n", NULL);
 }
