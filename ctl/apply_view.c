@@ -91,6 +91,7 @@ static bool fill_network(struct view_network *net, const struct config *all, siz
 	net->attached = bridge->attached;
 	memcpy(net->bridge_mac, bridge->bridge_mac, ETHER_ADDR_SIZE);
 	net->mtu = config->mtu;
+	net->tap_mtu = bridge->mtu;
 	if (!copy(&addresses, bridge->addresses, bridge->address_count, sizeof(*net->gateways)))
 		return false;
 	net->gateways = addresses;

@@ -153,6 +153,20 @@ enum drop bridged_claim(struct burst *burst, const struct view_network *net, str
 	return DROP_NONE;
 }
 
+enum drop bridged_owned(const struct burst *burst, const struct view_network *net,
+                        const struct member *by, const struct guarded *guarded)
+{
+	const struct fdb_key key = fdb_key_mac(guarded->frame.data + ETHER_ADDR_SIZE);
+	struct fdb_place place;
+
+	if (fdb_lookup(net->network->fdb, &key, burst->now_ns, &place) && place.owner != by)
+		return reasons_of(by)->mac_owned;
+	if (net->guards.mode != GUARD_OFF && guarded->has_ip &&
+	    !source_ok(burst, net, by, guarded))
+		return reasons_of(by)->binding;
+	return DROP_NONE;
+}
+
 bool bridged_find(const struct burst *burst, const struct view_network *net,
                   const uint8_t mac[ETHER_ADDR_SIZE], struct fdb_place *place)
 {

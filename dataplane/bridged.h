@@ -26,6 +26,11 @@ enum drop bridged_guard(const struct view_network *net, const struct member *by,
 enum drop bridged_claim(struct burst *burst, const struct view_network *net, struct member *by,
                         struct guarded *guarded) __attribute__((warn_unused_result));
 
+/* The same of what is known already, without a claim: another's is dropped, nobody's may pass. */
+enum drop bridged_owned(const struct burst *burst, const struct view_network *net,
+                        const struct member *by, const struct guarded *guarded)
+	__attribute__((warn_unused_result));
+
 /* Where that MAC is. False: nobody knows, or it is nobody's alone. */
 bool bridged_find(const struct burst *burst, const struct view_network *net,
                   const uint8_t mac[ETHER_ADDR_SIZE], struct fdb_place *place)

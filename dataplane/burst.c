@@ -111,7 +111,8 @@ void burst_add_slots(struct burst *burst, struct peer *peer, struct keypair *key
 void burst_add_packet(struct burst *burst, struct peer *peer, const void *data, uint32_t len,
                       enum burst_kind kind)
 {
-	uint32_t padded = (len + WIRE_PADDING - 1) & ~(uint32_t)(WIRE_PADDING - 1);
+	uint32_t mtu = atomic_load_explicit(&peer->tunnel_mtu, memory_order_relaxed);
+	uint32_t padded = wire_padded_len(len, mtu);
 	struct burst_packet *packet;
 
 	burst_make_room(burst);

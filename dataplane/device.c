@@ -72,6 +72,7 @@ int device_open(struct device **out, const struct environment *env)
 	arena_keep_spare(&device->keypair_arena, SPARE_KEYPAIRS);
 	index_init(&device->indices);
 	timers_init(&device->timers);
+	probes_init(&device->probes);
 	atomic_init(&device->view, view);
 	device->empty = empty;
 	*out = device;
@@ -109,6 +110,7 @@ void device_close(struct device *device)
 	arena_fini(&device->keypair_arena);
 	arena_fini(&device->peer_arena);
 	timers_fini(&device->timers);
+	probes_fini(&device->probes);
 	stage_pool_fini(&device->stage);
 	post_close(device->post);
 	pthread_mutex_destroy(&device->admission_lock);

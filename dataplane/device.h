@@ -22,6 +22,7 @@
 #include "dataplane/index.h"
 #include "dataplane/member.h"
 #include "dataplane/neigh.h"
+#include "dataplane/probe.h"
 #include "dataplane/quiesce.h"
 #include "dataplane/recorder.h"
 #include "dataplane/ring.h"
@@ -74,6 +75,7 @@ struct view_network {
 	bool attached; /* the bridge is there and the TAP is its port */
 	uint8_t bridge_mac[ETHER_ADDR_SIZE];
 	uint32_t mtu; /* the tunnel's limit as configured; 0: the peer's */
+	uint32_t tap_mtu; /* 0: not known */
 	struct prefix *subnets;
 	size_t subnet_count;
 	struct prefix *ranges; /* none: what no peer claims within the subnets */
@@ -119,6 +121,7 @@ struct device {
 	struct timers timers;
 	struct stage_pool stage;
 	struct post *post; /* what peers sent the control thread */
+	struct probes probes;
 	uint32_t networks_made; /* the control thread's */
 	uint64_t boot; /* which life of this device it is, for announcements: wall clock, ns */
 };

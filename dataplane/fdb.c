@@ -403,6 +403,7 @@ bool fdb_lookup(struct fdb *fdb, const struct fdb_key *key, uint64_t now_ns,
 	if (found) {
 		place->owner = entry->owner;
 		place->source = (enum fdb_source)entry->source;
+		place->heard_ns = entry->heard_ns;
 		memcpy(place->mac, entry->mac, ETHER_ADDR_SIZE);
 	}
 	fdb_unlock(fdb);

@@ -117,6 +117,7 @@ struct fdb_place {
 	struct member *owner;
 	uint8_t mac[ETHER_ADDR_SIZE]; /* of an address; of a MAC itself */
 	enum fdb_source source;
+	uint64_t heard_ns; /* when it was heard of last */
 };
 
 enum fdb_verdict {

@@ -48,7 +48,7 @@ struct peer;
 /* Features that this version has. */
 #define HELLO_FEATURES                                                          \
 	(WIRE_FEATURE_CHECKSUM_HINT | WIRE_FEATURE_FRAMES | WIRE_FEATURE_ECHO | \
-	 WIRE_FEATURE_INTRODUCE)
+	 WIRE_FEATURE_PROBE | WIRE_FEATURE_INTRODUCE)
 
 /* In struct peer. Written under the peer's lock, read without. */
 struct hello {

@@ -570,6 +570,26 @@ unsigned int neigh_tick(struct neigh_table *table, uint64_t now_ns,
 	return n;
 }
 
+static void get_info(const struct entry *entry, struct neigh_info *out)
+{
+	*out = (struct neigh_info){ .addr = entry->addr,
+		                    .state = entry->state,
+		                    .confirmed_ns = entry->confirmed_ns };
+	memcpy(out->mac, entry->mac, ETHER_ADDR_SIZE);
+}
+
+bool neigh_find(struct neigh_table *table, const struct neigh_addr *addr, struct neigh_info *out)
+{
+	const struct entry *entry;
+
+	pthread_mutex_lock(&table->lock);
+	entry = find(table, addr);
+	if (entry)
+		get_info(entry, out);
+	pthread_mutex_unlock(&table->lock);
+	return entry;
+}
+
 uint32_t neigh_list(struct neigh_table *table, struct neigh_info *out, uint32_t max)
 {
 	uint32_t n = 0, count;
@@ -578,12 +598,8 @@ uint32_t neigh_list(struct neigh_table *table, struct neigh_info *out, uint32_t 
 	for (uint32_t i = 0; i < table->entries_used && n < max; i++) {
 		const struct entry *entry = &table->entries[i];
 
-		if (entry->state == NEIGH_FREE)
-			continue;
-		out[n] = (struct neigh_info){ .addr = entry->addr,
-			                      .state = entry->state,
-			                      .confirmed_ns = entry->confirmed_ns };
-		memcpy(out[n++].mac, entry->mac, ETHER_ADDR_SIZE);
+		if (entry->state != NEIGH_FREE)
+			get_info(entry, &out[n++]);
 	}
 	count = table->count;
 	pthread_mutex_unlock(&table->lock);

@@ -125,6 +125,8 @@ struct neigh_info {
 	uint64_t confirmed_ns;
 };
 uint32_t neigh_list(struct neigh_table *table, struct neigh_info *out, uint32_t max);
+/* One of them. False: there is no entry. It stays as it is. */
+bool neigh_find(struct neigh_table *table, const struct neigh_addr *addr, struct neigh_info *out);
 
 /*
  * Frames. Each writes a whole Ethernet frame and returns its length (at most

@@ -101,6 +101,10 @@ bool packet_parse_router(const struct packet *pkt, const uint8_t **link)
 bool packet_is_discovery(const struct packet *pkt);
 /* An ICMP redirect of IPv4; those of IPv6 are discovery. */
 bool packet_is_redirect(const struct packet *pkt);
+static inline bool packet_is_icmp(const struct packet *pkt)
+{
+	return pkt->proto == (pkt->family == 4 ? IPPROTO_WIRE_ICMP : IPPROTO_WIRE_ICMPV6);
+}
 /* To a DHCP client's port (RFC 2131, 4.1; RFC 8415, 7.2), be it from which port it may. First fragments too. */
 bool packet_is_dhcp_answer(const struct packet *pkt);
 

@@ -24,6 +24,7 @@
 #include "crypto/cookie.h"
 #include "crypto/noise.h"
 #include "crypto/session.h"
+#include "dataplane/bucket.h"
 #include "dataplane/echo.h"
 #include "dataplane/endpoint.h"
 #include "dataplane/hello.h"
@@ -101,6 +102,7 @@ struct peer {
 	struct echo echo;
 	_Atomic enum peer_role role;
 	struct post_share post;
+	struct bucket probe_in; /* requests of its that are answered */
 
 	_Atomic uint64_t handshake_wall_ns; /* last completed, CLOCK_REALTIME; 0: never */
 	_Atomic uint64_t rx_bytes, tx_bytes; /* UDP payload, as wg counts */

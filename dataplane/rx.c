@@ -19,6 +19,7 @@
 #include "dataplane/neigh.h"
 #include "dataplane/packet.h"
 #include "dataplane/peer.h"
+#include "dataplane/probe.h"
 #include "dataplane/rx_private.h"
 #include "dataplane/tx.h"
 
@@ -60,17 +61,14 @@ void rx_count_deliveries(struct inbound *in)
 	in->bytes = 0;
 }
 
-/* The network whose Subnet holds both ends, or why there is none. */
-static enum drop find_network(const struct inbound *in, const struct packet *pkt,
-                              const struct view_network **net)
+enum drop rx_judge(const struct view *view, const struct peer *peer, const struct packet *pkt,
+                   const struct view_network **net)
 {
-	const struct view *view = in->burst->view;
-
 	if (packet_is_martian(pkt))
 		return DROP_IN_MARTIAN;
 	if (packet_is_multicast(pkt))
 		return DROP_IN_BROADCAST;
-	if (route_lookup(view->routes, pkt->family, pkt->source) != in->peer)
+	if (route_lookup(view->routes, pkt->family, pkt->source) != peer)
 		return DROP_IN_SOURCE;
 	for (size_t i = 0; i < view->network_count; i++) {
 		const struct view_network *n = &view->networks[i];
@@ -83,7 +81,7 @@ static enum drop find_network(const struct inbound *in, const struct packet *pkt
 		if (!view_is_local(view, n, pkt->family, pkt->destination))
 			return DROP_IN_NOT_LOCAL;
 		/* A source that lives here cannot come from a peer, even if its AllowedIPs say so. */
-		if (view_remote(view, n, pkt->family, pkt->source) != in->peer)
+		if (view_remote(view, n, pkt->family, pkt->source) != peer)
 			return DROP_IN_SOURCE;
 		*net = n;
 		return n->attached ? DROP_NONE : DROP_IN_NO_BRIDGE;
@@ -140,7 +138,7 @@ static bool find_target(struct inbound *in, struct packet *pkt, bool *csum_undon
 	const struct view_network *net = NULL;
 	struct coalesce_target target;
 	struct network *network;
-	enum drop reason = find_network(in, pkt, &net);
+	enum drop reason = rx_judge(in->burst->view, in->peer, pkt, &net);
 
 	if (reason != DROP_NONE) {
 		burst_drop(in->burst, in->peer, net ? net->network : NULL, reason, 1);
@@ -222,6 +220,9 @@ static bool rx_control(struct inbound *in, const uint8_t *data, uint32_t len)
 	case WIRE_CONTROL_INTRODUCE_REPLY:
 		post_receive(in->burst, in->peer, data, len);
 		return true;
+	case WIRE_CONTROL_PROBE:
+	case WIRE_CONTROL_PROBE_REPLY:
+		return probe_receive(in->burst, in->peer, data, len);
 	default:
 		return hello_receive(in->burst, in->peer, in->keypair, data, len);
 	}

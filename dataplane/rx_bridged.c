@@ -80,37 +80,46 @@ static bool same_flow(const struct inbound *in, const struct arrival *arrival)
 }
 
 /* May it go to the bridge? By where its destination is. */
-static enum drop admit(const struct inbound *in, const struct arrival *arrival, bool *flooded)
+static enum drop admit_place(const struct burst *burst, const struct view_network *net,
+                             const uint8_t *to, bool *flooded)
 {
-	const uint8_t *to = arrival->guarded.frame.data;
 	struct fdb_place place;
 
 	*flooded = false;
-	if (view_is_bridge_mac(arrival->net, to))
+	if (view_is_bridge_mac(net, to))
 		return DROP_NONE;
-	if (bridged_find(in->burst, arrival->net, to, &place))
+	if (bridged_find(burst, net, to, &place))
 		return place.owner->peer ? DROP_IN_TUNNEL : DROP_NONE;
 	*flooded = true;
-	return bucket_take(&arrival->member->flood_in, MEMBER_FLOOD_COST_NS, MEMBER_FLOOD_BURST,
-	                   in->burst->now_ns)
-	               ? DROP_NONE
-	               : DROP_IN_FLOOD;
+	return DROP_NONE;
+}
+
+static enum drop admit(const struct inbound *in, const struct arrival *arrival, bool *flooded)
+{
+	enum drop reason = admit_place(in->burst, arrival->net, arrival->guarded.frame.data,
+	                               flooded);
+
+	if (*flooded && !bucket_take(&arrival->member->flood_in, MEMBER_FLOOD_COST_NS,
+	                             MEMBER_FLOOD_BURST, in->burst->now_ns))
+		return DROP_IN_FLOOD;
+	return reason;
 }
 
 /* The bridge's own; in a VLAN (a device on top of it) its MAC has shown that it has it. */
-static bool is_host_address(const struct inbound *in, const struct arrival *arrival,
-                            const struct packet *pkt)
+static bool is_host_address(const struct burst *burst, const struct view_network *net,
+                            const struct guarded *guarded)
 {
-	const struct wire_vlans *vlans = &arrival->guarded.frame.vlans;
-	struct network *network = arrival->net->network;
+	const struct wire_vlans *vlans = &guarded->frame.vlans;
+	const struct packet *pkt = &guarded->pkt;
 	struct fdb_key key = fdb_key_in(*vlans, pkt->family, pkt->destination);
+	struct network *network = net->network;
 	struct fdb_place place;
 
-	if (guard_is_gateway(arrival->net, vlans, pkt->family, pkt->destination))
+	if (guard_is_gateway(net, vlans, pkt->family, pkt->destination))
 		return true;
 	return load_be16(vlans->tag[0].b) &&
-	       fdb_lookup(network->fdb, &key, in->burst->now_ns, &place) &&
-	       place.owner == &network->local && view_is_bridge_mac(arrival->net, place.mac);
+	       fdb_lookup(network->fdb, &key, burst->now_ns, &place) &&
+	       place.owner == &network->local && view_is_bridge_mac(net, place.mac);
 }
 
 /*
@@ -119,16 +128,16 @@ static bool is_host_address(const struct inbound *in, const struct arrival *arri
  * Docker has it forward. What came by broadcast or multicast Linux routes nowhere
  * (PACKET_HOST alone is), and to the MACs of other ports it does not listen.
  */
-static bool is_to_be_routed(const struct inbound *in, const struct arrival *arrival)
+static bool is_to_be_routed(const struct burst *burst, const struct view_network *net,
+                            const struct guarded *guarded)
 {
-	const struct guarded *guarded = &arrival->guarded;
 	const uint8_t *to = guarded->frame.data;
 
-	if (!view_is_bridge_mac(arrival->net, to) &&
-	    memcmp(to, arrival->net->network->tap_mac, ETHER_ADDR_SIZE) != 0)
+	if (!view_is_bridge_mac(net, to) &&
+	    memcmp(to, net->network->tap_mac, ETHER_ADDR_SIZE) != 0)
 		return false;
-	return guarded->has_ip && !arrival->net->guards.host_routing &&
-	       !packet_is_multicast(&guarded->pkt) && !is_host_address(in, arrival, &guarded->pkt);
+	return guarded->has_ip && !net->guards.host_routing &&
+	       !packet_is_multicast(&guarded->pkt) && !is_host_address(burst, net, guarded);
 }
 
 /* All that costs a look into tables. False: dropped. */
@@ -159,6 +168,21 @@ static bool find_target(struct inbound *in, struct arrival *arrival)
 	return true;
 }
 
+enum drop rx_judge_frame(const struct burst *burst, const struct view_network *net,
+                         const struct member *member, struct guarded *guarded, bool *flooded)
+{
+	enum drop reason = bridged_guard(net, member, guarded);
+
+	*flooded = false;
+	if (reason == DROP_NONE && is_to_be_routed(burst, net, guarded))
+		reason = DROP_IN_HOST_ROUTING;
+	if (reason == DROP_NONE)
+		reason = bridged_owned(burst, net, member, guarded);
+	if (reason == DROP_NONE)
+		reason = admit_place(burst, net, guarded->frame.data, flooded);
+	return reason;
+}
+
 void rx_bridged(struct inbound *in, uint8_t *data, uint32_t len)
 {
 	struct arrival arrival = { .net = NULL };
@@ -172,7 +196,7 @@ void rx_bridged(struct inbound *in, uint8_t *data, uint32_t len)
 	    !(guarded->has_ip && guarded->pkt.flags & PACKET_L4))
 		reason = DROP_IN_MALFORMED;
 	/* For each packet: those of one flow may have many destinations. */
-	if (reason == DROP_NONE && is_to_be_routed(in, &arrival))
+	if (reason == DROP_NONE && is_to_be_routed(in->burst, arrival.net, guarded))
 		reason = DROP_IN_HOST_ROUTING;
 	if (reason != DROP_NONE) {
 		drop(in, &arrival, reason);

@@ -33,6 +33,20 @@ void rx_count_deliveries(struct inbound *in);
 bool rx_take_ecn(const struct inbound *in, struct network *network, struct packet *pkt)
 	__attribute__((warn_unused_result));
 
+/*
+ * The inner checks of a packet of @peer's that was parsed: the network whose Subnet holds
+ * both ends, or why it is dropped. *@net may be set then, too.
+ */
+enum drop rx_judge(const struct view *view, const struct peer *peer, const struct packet *pkt,
+                   const struct view_network **net) __attribute__((warn_unused_result));
+/*
+ * Those of a frame of @member's that was parsed, whose network is attached. Nothing is
+ * claimed by it, as a frame that comes would. *@flooded: its place is not known.
+ */
+enum drop rx_judge_frame(const struct burst *burst, const struct view_network *net,
+                         const struct member *member, struct guarded *guarded, bool *flooded)
+	__attribute__((warn_unused_result));
+
 /* A plaintext that begins as a VXLAN header does. */
 void rx_bridged(struct inbound *in, uint8_t *data, uint32_t len);
 

@@ -37,6 +37,7 @@
 #include "dataplane/handshake.h"
 #include "dataplane/peer.h"
 #include "dataplane/post.h"
+#include "dataplane/probe.h"
 #include "dataplane/tx.h"
 
 /* Peers handled in one call, so that thousands due at once do not hold up data. */
@@ -266,6 +267,14 @@ void timers_post_at(struct peer *peer, uint64_t when_ns)
 	arm(peer, TIMER_POST, when_ns);
 }
 
+void timers_probe_at(struct peer *peer, uint64_t when_ns)
+{
+	uint64_t armed_ns = deadline(peer, TIMER_PROBE);
+
+	if (!armed_ns || armed_ns > when_ns)
+		arm(peer, TIMER_PROBE, when_ns);
+}
+
 void timers_wish_refused(struct peer *peer, uint64_t now_ns)
 {
 	if (!deadline(peer, TIMER_WISH))
@@ -379,6 +388,8 @@ static void expire(struct burst *burst, struct peer *peer)
 		echo_due(burst, peer);
 	if (claim(peer, TIMER_POST, now_ns))
 		post_due(burst, peer);
+	if (claim(peer, TIMER_PROBE, now_ns))
+		probe_due(burst, peer);
 }
 
 void timers_run(struct burst *burst)

@@ -16,6 +16,7 @@
  *	hello due                         arm "hello" (hello.h)
  *	data sent                         arm "echo" at 5 s, if not armed (echo.h)
  *	message of the control thread     "post" at once (post.h)
+ *	probe wanted, or not answered     arm "probe" (probe.h)
  *	handshake queue full of wishes    arm "wish" at 100 ms + jitter: asked for again
  *
  * A peer's deadlines are plain atomics that any worker sets; a heap orders the
@@ -57,6 +58,7 @@ enum timer {
 	TIMER_WISH,
 	TIMER_ECHO,
 	TIMER_POST,
+	TIMER_PROBE,
 	TIMER_COUNT
 };
 
@@ -103,6 +105,7 @@ void timers_handshake_complete(struct peer *peer);
 void timers_session_derived(struct peer *peer, uint64_t now_ns);
 void timers_hello_at(struct peer *peer, uint64_t when_ns); /* 0: cancel */
 void timers_post_at(struct peer *peer, uint64_t when_ns);
+void timers_probe_at(struct peer *peer, uint64_t when_ns); /* or earlier */
 /* No room for a wish to initiate: whoever had it need not come again. */
 void timers_wish_refused(struct peer *peer, uint64_t now_ns);
 /* The persistent keepalive's interval was set: begins with one at once when it is on. */

@@ -18,6 +18,7 @@
 #include "dataplane/neigh.h"
 #include "dataplane/packet.h"
 #include "dataplane/peer.h"
+#include "dataplane/probe.h"
 #include "dataplane/segment.h"
 #include "dataplane/tx_private.h"
 
@@ -396,37 +397,39 @@ bool tx_is_own_datagram(const struct outbound *out)
 	       view_is_gateway(out->net, pkt->family, pkt->source);
 }
 
+enum drop tx_judge(const struct view *view, const struct view_network *net,
+                   const struct packet *pkt, struct peer **peer)
+{
+	*peer = NULL;
+	if (packet_is_multicast(pkt))
+		return DROP_OUT_BROADCAST;
+	if (packet_is_martian(pkt))
+		return DROP_OUT_MARTIAN;
+	if (packet_is_redirect(pkt))
+		return DROP_OUT_ND;
+	if (packet_is_dhcp_answer(pkt))
+		return DROP_OUT_DHCP;
+	if (!view_is_local(view, net, pkt->family, pkt->source))
+		return DROP_OUT_SOURCE;
+	if (!view_in_subnet(net, pkt->family, pkt->destination))
+		return DROP_OUT_NETWORK;
+	*peer = view_remote(view, net, pkt->family, pkt->destination);
+	return *peer ? DROP_NONE : DROP_OUT_NO_ROUTE;
+}
+
 /* Parsed, to the router MAC: the egress checks and the route. */
 static void tx_ip(struct outbound *out)
 {
-	const struct view *view = out->burst->view;
 	const struct packet *pkt = &out->pkt;
 	struct keypair *keypair;
 	struct peer *peer;
+	enum drop reason;
 
-	if (packet_is_multicast(pkt)) {
-		tx_drop(out, NULL, DROP_OUT_BROADCAST);
+	if (packet_is_icmp(pkt) && probe_hear(out->burst, pkt))
 		return;
-	}
-	if (packet_is_martian(pkt)) {
-		tx_drop(out, NULL, DROP_OUT_MARTIAN);
-		return;
-	}
-	if (packet_is_redirect(pkt) || packet_is_dhcp_answer(pkt)) {
-		tx_drop(out, NULL, packet_is_redirect(pkt) ? DROP_OUT_ND : DROP_OUT_DHCP);
-		return;
-	}
-	if (!view_is_local(view, out->net, pkt->family, pkt->source)) {
-		tx_drop(out, NULL, DROP_OUT_SOURCE);
-		return;
-	}
-	if (!view_in_subnet(out->net, pkt->family, pkt->destination)) {
-		tx_drop(out, NULL, DROP_OUT_NETWORK);
-		return;
-	}
-	peer = view_remote(view, out->net, pkt->family, pkt->destination);
-	if (!peer) {
-		tx_drop(out, NULL, DROP_OUT_NO_ROUTE);
+	reason = tx_judge(out->burst->view, out->net, pkt, &peer);
+	if (reason != DROP_NONE) {
+		tx_drop(out, NULL, reason);
 		return;
 	}
 	if (tx_is_own_datagram(out)) {

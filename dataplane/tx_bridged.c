@@ -19,6 +19,7 @@
 #include "dataplane/fdb.h"
 #include "dataplane/neigh.h"
 #include "dataplane/peer.h"
+#include "dataplane/probe.h"
 #include "dataplane/tx_private.h"
 
 /* Flooded: beyond the member's bucket nothing goes. */
@@ -261,6 +262,8 @@ void tx_bridged(struct outbound *out)
 	if (memcmp(out->ethernet->destination, out->net->network->router_mac, ETHER_ADDR_SIZE) == 0)
 		return;
 	if (!out->waited && suppress(out, &guarded))
+		return;
+	if (out->has_ip && packet_is_icmp(&out->pkt) && probe_hear(out->burst, &out->pkt))
 		return;
 	send_out(out);
 }

@@ -40,6 +40,8 @@ enum wire_control_type {
 	WIRE_CONTROL_CHECK = 4,
 	WIRE_CONTROL_ECHO = 5, /* echo.h, these two */
 	WIRE_CONTROL_ECHO_REPLY = 6,
+	WIRE_CONTROL_PROBE = 7, /* probe.h, these two */
+	WIRE_CONTROL_PROBE_REPLY = 8,
 	WIRE_CONTROL_JOIN = 9, /* join.h, these four */
 	WIRE_CONTROL_JOIN_REPLY = 10,
 	WIRE_CONTROL_INTRODUCE = 11,
@@ -77,6 +79,12 @@ enum wire_tlv_type {
 	WIRE_TLV_AFTER = 40, /* a public key: hosts with greater ones are asked for */
 	WIRE_TLV_BRIDGE = 41, /* text */
 	WIRE_TLV_SUBNET = 42, /* struct wire_prefix */
+	WIRE_TLV_PACKET = 48, /* struct wire_probe_packet, then source and destination address */
+	WIRE_TLV_LINK = 49, /* destination and source MAC */
+	WIRE_TLV_RESULT = 50, /* struct wire_probe_result, then the name of a drop */
+	WIRE_TLV_LIMITS = 51, /* be16 each: the tunnel's MTU towards the receiver, the TAP's */
+	WIRE_TLV_TRAFFIC = 52, /* be64 each: messages received, lost, sent */
+	WIRE_TLV_DROPS = 53, /* be64: how many, then the name of a drop; as often as needed */
 };
 #define WIRE_HELLO_VERSION 1
 
@@ -84,6 +92,7 @@ enum wire_tlv_type {
 #define WIRE_FEATURE_CHECKSUM_HINT 0x1ULL /* first nibbles 5 and 7, and the bit in frames */
 #define WIRE_FEATURE_FRAMES        0x2ULL /* VXLAN headers, VNIS, and announcements */
 #define WIRE_FEATURE_ECHO          0x4ULL /* requests are answered */
+#define WIRE_FEATURE_PROBE         0x8ULL /* the same */
 #define WIRE_FEATURE_INTRODUCE     0x10ULL /* introductions are read; taken of whom is marked */
 
 struct wire_prefix {
@@ -110,6 +119,17 @@ struct wire_station {
 	/* 0, 4 or 16 bytes of address; of an address in a VLAN: its tags, as in wire_vlans */
 };
 #define WIRE_STATION_GONE 0x01
+
+struct wire_probe_packet {
+	uint8_t family; /* 4, 6, or 0: none, and no addresses */
+	uint8_t protocol;
+	struct be16 len; /* of the IP packet, or what a frame carries */
+};
+
+struct wire_probe_result {
+	uint8_t stage; /* enum probe_stage */
+	uint8_t flags; /* PROBE_* */
+};
 
 /*
  * RFC 7348, section 5. Of the reserved bytes two are ours: one bit says that the
@@ -159,6 +179,7 @@ enum {
 	ETHERTYPE_WIRE_VLAN = 0x8100,
 	ETHERTYPE_WIRE_QINQ = 0x88a8,
 	ETHERTYPE_WIRE_IPV6 = 0x86dd,
+	ETHERTYPE_WIRE_EXPERIMENT = 0x88b5, /* IEEE 802, local experiments */
 };
 
 struct wire_arp { /* RFC 826, Ethernet and IPv4 */
@@ -275,10 +296,14 @@ struct wire_icmp { /* RFC 792, RFC 4443 */
 	struct be32 rest;
 };
 enum {
+	ICMPV4_ECHO_REPLY = 0,
+	ICMPV4_ECHO = 8,
 	ICMPV4_UNREACHABLE = 3,
 	ICMPV4_FRAG_NEEDED = 4, /* code */
 	ICMPV4_REDIRECT = 5,
 	ICMPV6_TOO_BIG = 2,
+	ICMPV6_ECHO = 128,
+	ICMPV6_ECHO_REPLY = 129,
 	ICMPV6_ROUTER_SOLICIT = 133,
 	ICMPV6_ROUTER_ADVERT = 134,
 	ICMPV6_NEIGH_SOLICIT = 135,
@@ -323,6 +348,8 @@ _Static_assert(sizeof(struct wire_prefix) == 2, "prefix TLV");
 _Static_assert(sizeof(struct wire_vxlan) == 8, "VXLAN header");
 _Static_assert(sizeof(struct wire_vlans) == 4, "VLAN of a station");
 _Static_assert(sizeof(struct wire_station) == 16, "station TLV");
+_Static_assert(sizeof(struct wire_probe_packet) == 4, "packet TLV");
+_Static_assert(sizeof(struct wire_probe_result) == 2, "result TLV");
 _Static_assert(sizeof(struct wire_vlan) == 4, "VLAN tag");
 _Static_assert(sizeof(struct wire_ethernet) == 14, "Ethernet header");
 _Static_assert(sizeof(struct wire_arp) == 28, "ARP body");

@@ -19,7 +19,9 @@ local kinds = {
 	[0x7] = "IPv6, checksum undone",
 }
 local controls = { [1] = "hello", [2] = "announce", [3] = "ack", [4] = "check", [5] = "echo", [6] = "echo reply",
+	[7] = "probe", [8] = "probe reply",
 	[9] = "join", [10] = "join reply", [11] = "introduce", [12] = "introduce reply" }
+local stages = { "heard", "admitted", "attached", "found", "written", "answered" }
 local families = { [0] = "MAC", [4] = "IPv4", [6] = "IPv6" }
 
 local f = {
@@ -45,6 +47,7 @@ local f = {
 	after = ProtoField.bytes("ovltun.join.after", "After"),
 	bridge = ProtoField.string("ovltun.join.bridge", "Bridge"),
 	subnet = ProtoField.bytes("ovltun.join.subnet", "Subnet"),
+	feature_probe = ProtoField.bool("ovltun.hello.feature.probe", "Probes", 64, nil, 0x8),
 	number = ProtoField.uint64("ovltun.echo.number", "Number", base.DEC),
 	mtu = ProtoField.uint16("ovltun.hello.tunnel_mtu", "Tunnel MTU", base.DEC),
 	vnis = ProtoField.uint32("ovltun.hello.vni", "VNI", base.DEC),
@@ -63,6 +66,26 @@ local f = {
 	ipv6 = ProtoField.ipv6("ovltun.station.ipv6", "Address"),
 	vlan = ProtoField.uint16("ovltun.station.vlan", "VLAN", base.DEC, nil, 0x0fff),
 	service = ProtoField.bool("ovltun.station.service_tag", "Service tag", 16, nil, 0x8000),
+	packet_family = ProtoField.uint8("ovltun.probe.family", "Family", base.DEC),
+	packet_protocol = ProtoField.uint8("ovltun.probe.protocol", "Protocol", base.DEC),
+	packet_length = ProtoField.uint16("ovltun.probe.length", "Length", base.DEC),
+	packet_source = ProtoField.ipv4("ovltun.probe.source", "Source"),
+	packet_destination = ProtoField.ipv4("ovltun.probe.destination", "Destination"),
+	packet_source6 = ProtoField.ipv6("ovltun.probe.source6", "Source"),
+	packet_destination6 = ProtoField.ipv6("ovltun.probe.destination6", "Destination"),
+	link_destination = ProtoField.ether("ovltun.probe.destination_mac", "Destination MAC"),
+	link_source = ProtoField.ether("ovltun.probe.source_mac", "Source MAC"),
+	stage = ProtoField.uint8("ovltun.probe.stage", "Stage", base.DEC, stages),
+	pending = ProtoField.bool("ovltun.probe.pending", "Not the last word", 8, nil, 0x01),
+	gateway = ProtoField.bool("ovltun.probe.gateway", "The bridge itself", 8, nil, 0x02),
+	contested = ProtoField.bool("ovltun.probe.contested", "Two MACs claim it", 8, nil, 0x04),
+	flooded = ProtoField.bool("ovltun.probe.flooded", "Goes to all ports", 8, nil, 0x08),
+	reason = ProtoField.string("ovltun.probe.reason", "Reason"),
+	tap_mtu = ProtoField.uint16("ovltun.probe.tap_mtu", "TAP MTU", base.DEC),
+	received = ProtoField.uint64("ovltun.probe.received", "Received", base.DEC),
+	lost = ProtoField.uint64("ovltun.probe.lost", "Lost", base.DEC),
+	sent = ProtoField.uint64("ovltun.probe.sent", "Sent", base.DEC),
+	dropped = ProtoField.uint64("ovltun.probe.dropped", "Dropped", base.DEC),
 	unknown = ProtoField.bytes("ovltun.tlv", "Unknown TLV"),
 }
 ovltun.fields = f
@@ -103,6 +126,24 @@ local function add_station(tree, value)
 	end
 end
 
+local function add_packet(tree, value)
+	local lengths = { [0] = 4, [4] = 12, [6] = 36 }
+	if value:len() < 4 or value:len() ~= lengths[value(0, 1):uint()] then
+		tree:add_proto_expert_info(malformed)
+		return
+	end
+	tree:add(f.packet_family, value(0, 1))
+	tree:add(f.packet_protocol, value(1, 1))
+	tree:add(f.packet_length, value(2, 2))
+	if value:len() == 12 then
+		tree:add(f.packet_source, value(4, 4))
+		tree:add(f.packet_destination, value(8, 4))
+	elseif value:len() == 36 then
+		tree:add(f.packet_source6, value(4, 16))
+		tree:add(f.packet_destination6, value(20, 16))
+	end
+end
+
 -- By type: the length it has (nil: any), and how it is shown.
 local tlvs = {
 	[1] = { 2, function(tree, v) tree:add(f.version, v) end },
@@ -112,6 +153,7 @@ local tlvs = {
 		item:add(f.feature_frames, v)
 		item:add(f.feature_echo, v)
 		item:add(f.feature_introduce, v)
+		item:add(f.feature_probe, v)
 	end },
 	[3] = { 2, function(tree, v) tree:add(f.mtu, v) end },
 	[4] = { nil, function(tree, v)
@@ -138,6 +180,36 @@ local tlvs = {
 	[40] = { 32, function(tree, v) tree:add(f.after, v) end },
 	[41] = { nil, function(tree, v) tree:add(f.bridge, v) end },
 	[42] = { nil, function(tree, v) tree:add(f.subnet, v) end },
+	[48] = { nil, add_packet },
+	[49] = { 12, function(tree, v)
+		tree:add(f.link_destination, v(0, 6))
+		tree:add(f.link_source, v(6, 6))
+	end },
+	[50] = { nil, function(tree, v)
+		tree:add(f.stage, v(0, 1))
+		if v:len() > 1 then
+			for _, flag in ipairs({ f.pending, f.gateway, f.contested, f.flooded }) do
+				tree:add(flag, v(1, 1))
+			end
+		end
+		if v:len() > 2 then
+			tree:add(f.reason, v(2))
+		end
+	end },
+	[51] = { 4, function(tree, v)
+		tree:add(f.mtu, v(0, 2))
+		tree:add(f.tap_mtu, v(2, 2))
+	end },
+	[52] = { 24, function(tree, v)
+		tree:add(f.received, v(0, 8))
+		tree:add(f.lost, v(8, 8))
+		tree:add(f.sent, v(16, 8))
+	end },
+	[53] = { nil, function(tree, v)
+		if v:len() > 8 then
+			tree:add(f.dropped, v(0, 8)):add(f.reason, v(8))
+		end
+	end },
 }
 
 local function dissect_control(tvb, pinfo, tree)

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who asks: requests of our own, from the control thread's wish to the last word of the
+ * peer's. The table is small and its lock is held for a look only; what goes out is made
+ * behind it.
+ */
+#include "dataplane/probe.h"
+
+#include <string.h>
+#include "dataplane/burst.h"
+#include "dataplane/device.h"
+#include "dataplane/handshake.h"
+#include "dataplane/peer.h"
+
+/* Of a session that stays silent for so long a new one is asked for: the peer may have lost it. */
+#define RENEW_NS 1000000000ULL
+
+void probes_init(struct probes *probes)
+{
+	pthread_mutex_init(&probes->lock, NULL);
+}
+
+void probes_fini(struct probes *probes)
+{
+	pthread_mutex_destroy(&probes->lock);
+}
+
+/* A free one, one that is over, or the oldest. */
+static struct probe_own *take_slot(struct probes *probes)
+{
+	struct probe_own *best = &probes->own[0];
+
+	for (unsigned int i = 0; i < PROBE_OWN_MAX; i++) {
+		struct probe_own *own = &probes->own[i];
+		bool over = own->phase == PROBE_FREE || probe_is_over(own);
+		bool best_over = best->phase == PROBE_FREE || probe_is_over(best);
+
+		if (over > best_over || (over == best_over && own->started_ns < best->started_ns))
+			best = own;
+	}
+	return best;
+}
+
+/* As long as a message that carries the packet, as far as one message does. */
+static uint32_t message_len(const struct peer *peer, const struct probe_packet *packet)
+{
+	uint32_t mtu = atomic_load_explicit(&peer->tunnel_mtu, memory_order_relaxed);
+	uint32_t len = packet->len;
+
+	if (packet->vni)
+		len += (uint32_t)(sizeof(struct wire_vxlan) + sizeof(struct wire_ethernet));
+	if (len < PROBE_SIZE_MIN)
+		len = PROBE_SIZE_MIN;
+	return len < mtu ? len : mtu;
+}
+
+uint64_t probe_start(struct device *device, struct peer *peer, const struct probe_packet *packet,
+                     uint64_t wait_ns)
+{
+	struct probe_own own = { .peer = peer,
+		                 .packet = *packet,
+		                 .message = message_len(peer, packet),
+		                 .phase = PROBE_SESSION,
+		                 .started_ns = device_now(device),
+		                 .wait_ns = wait_ns };
+
+	while (!own.number)
+		device->env->random(device->env->arg, &own.number, sizeof(own.number));
+	/* A number that JSON's integers can tell. */
+	own.number &= INT64_MAX;
+	pthread_mutex_lock(&device->probes.lock);
+	*take_slot(&device->probes) = own;
+	pthread_mutex_unlock(&device->probes.lock);
+	timers_probe_at(peer, own.started_ns);
+	return own.number;
+}
+
+static struct probe_own *find_own(struct probes *probes, uint64_t number)
+{
+	for (unsigned int i = 0; i < PROBE_OWN_MAX; i++)
+		if (probes->own[i].phase != PROBE_FREE && probes->own[i].number == number)
+			return &probes->own[i];
+	return NULL;
+}
+
+static bool is_late(const struct probe_own *own, uint64_t now_ns)
+{
+	return own->answers ? now_ns >= own->first_ns + PROBE_PENDING_NS
+	                    : now_ns >= own->started_ns + own->wait_ns;
+}
+
+bool probe_look(struct device *device, uint64_t number, struct probe_own *out)
+{
+	const uint64_t now_ns = device_now(device);
+	struct probe_own *own;
+
+	pthread_mutex_lock(&device->probes.lock);
+	own = find_own(&device->probes, number);
+	/* Nobody does it for a peer that was removed. */
+	if (own && !probe_is_over(own) && is_late(own, now_ns) &&
+	    now_ns >= own->started_ns + own->wait_ns + 2 * PROBE_PENDING_NS)
+		own->phase = PROBE_SILENT;
+	if (own)
+		*out = *own;
+	pthread_mutex_unlock(&device->probes.lock);
+	return own;
+}
+
+/* What there is towards the peer; PROBE_SENT: all that a request needs. */
+static enum probe_phase look_at_peer(const struct burst *burst, struct peer *peer)
+{
+	const struct hello *hello = &peer->hello;
+	struct endpoint endpoint;
+	bool usable;
+
+	peer_get_endpoint(peer, &endpoint);
+	if (!endpoint_is_set(&endpoint))
+		return PROBE_NO_ENDPOINT;
+	pthread_mutex_lock(&peer->lock);
+	usable = peer->handshake.usable;
+	pthread_mutex_unlock(&peer->lock);
+	if (!usable)
+		return PROBE_NO_KEY;
+	if (!peer_send_keypair(peer, burst->now_ns))
+		return PROBE_SESSION;
+	if (hello_may_send(hello, WIRE_FEATURE_PROBE))
+		return PROBE_SENT;
+	if (atomic_load_explicit(&hello->version, memory_order_acquire))
+		return hello_has_feature(hello, WIRE_FEATURE_PROBE) ? PROBE_HELLO : PROBE_TOO_OLD;
+	return burst->now_ns >= atomic_load_explicit(&hello->settled_ns, memory_order_relaxed)
+	               ? PROBE_STOCK
+	               : PROBE_HELLO;
+}
+
+static enum probe_phase phase_of_late(const struct probe_own *own)
+{
+	if (own->phase == PROBE_SESSION)
+		return PROBE_NO_SESSION;
+	return own->phase == PROBE_HELLO ? PROBE_STOCK : PROBE_SILENT;
+}
+
+/* What is to be done for one: a request in @out, a session asked for, or its end. */
+static uint32_t advance(struct burst *burst, struct peer *peer, struct probe_own *own, uint8_t *out,
+                        bool *wants_session)
+{
+	const struct probe_message msg = { .type = WIRE_CONTROL_PROBE,
+		                           .number = own->number,
+		                           .packet = own->packet };
+	enum probe_phase now = look_at_peer(burst, peer);
+
+	if (probe_is_over(own))
+		return 0;
+	own->phase = now;
+	if (probe_is_over(own))
+		return 0;
+	if (is_late(own, burst->now_ns)) {
+		own->phase = phase_of_late(own);
+		return 0;
+	}
+	if (now == PROBE_SESSION) {
+		*wants_session = true;
+		return 0;
+	}
+	if (now != PROBE_SENT)
+		return 0;
+	if (!own->answers && !own->asked_session && own->message <= PROBE_SIZE_MIN &&
+	    own->requests && burst->now_ns >= own->started_ns + RENEW_NS) {
+		own->asked_session = true;
+		*wants_session = true;
+	}
+	if (burst->now_ns < own->sent_ns + PROBE_AGAIN_NS)
+		return 0;
+	own->sent_ns = burst->now_ns;
+	own->requests++;
+	return probe_format(out, own->message, &msg);
+}
+
+void probe_due(struct burst *burst, struct peer *peer)
+{
+	struct probes *probes = &burst->device->probes;
+	bool wants_session = false, goes_on = false;
+
+	for (unsigned int i = 0; i < PROBE_OWN_MAX; i++) {
+		struct probe_own *own = &probes->own[i];
+		uint32_t len = 0;
+
+		pthread_mutex_lock(&probes->lock);
+		if (own->phase != PROBE_FREE && own->peer == peer) {
+			/* Nothing else is in there while a timer runs. */
+			len = advance(burst, peer, own, burst->staged, &wants_session);
+			goes_on |= !probe_is_over(own);
+		}
+		pthread_mutex_unlock(&probes->lock);
+		if (len)
+			burst_add_packet(burst, peer, burst->staged, len, BURST_CONTROL);
+	}
+	if (wants_session)
+		handshake_want(burst, peer);
+	if (goes_on)
+		timers_probe_at(peer, burst->now_ns + PROBE_AGAIN_NS / 4);
+}
+
+/* A reply: to the last request that has no answer, as far as one can tell. */
+static void take_reply(struct burst *burst, const struct peer *peer,
+                       const struct probe_message *msg)
+{
+	struct probes *probes = &burst->device->probes;
+	struct probe_own *own;
+
+	pthread_mutex_lock(&probes->lock);
+	own = find_own(probes, msg->number);
+	if (own && own->peer == peer && !probe_is_over(own) && own->requests) {
+		if (!own->answers++) {
+			own->first_ns = burst->now_ns;
+			/* Of 0, which says that nothing is known, there is none. */
+			own->round_trip_ns = peer_age_ns(burst->now_ns, own->sent_ns) + 1;
+		}
+		own->answer = msg->answer;
+		if (!(msg->answer.flags & PROBE_PENDING))
+			own->phase = PROBE_DONE;
+	}
+	pthread_mutex_unlock(&probes->lock);
+}
+
+/* ---- whom is asked ---- */
+
+/* The walk so far of that request, or a new one. The lock is held. */
+static struct probe_watch *find_watch(struct probes *probes, struct peer *peer,
+                                      const struct probe_message *msg, uint64_t now_ns)
+{
+	struct probe_watch *oldest = &probes->watches[0], *oldest_own = NULL;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < PROBE_WATCHES_MAX; i++) {
+		struct probe_watch *watch = &probes->watches[i];
+
+		if (watch->peer == peer && watch->number == msg->number)
+			return watch;
+		if (watch->started_ns < oldest->started_ns)
+			oldest = watch;
+		if (watch->peer != peer)
+			continue;
+		count++;
+		if (!oldest_own || watch->started_ns < oldest_own->started_ns)
+			oldest_own = watch;
+	}
+	if (count >= PROBE_WATCHES_PEER)
+		oldest = oldest_own;
+	*oldest = (struct probe_watch){
+		.peer = peer, .number = msg->number, .started_ns = now_ns, .packet = msg->packet
+	};
+	return oldest;
+}
+
+/* The greatest of the counters that tell of what the peer sent. */
+static void add_drops(const struct peer *peer, struct probe_answer *answer)
+{
+	for (int reason = DROP_NONE + 1; reason < DROP_COUNT; reason++) {
+		uint64_t count = stats_read(&peer->drops[reason]);
+		uint32_t at = answer->drop_count;
+
+		if (!count || (at == PROBE_COUNTERS_MAX && answer->drops[at - 1].count >= count))
+			continue;
+		if (at < PROBE_COUNTERS_MAX)
+			answer->drop_count++;
+		else
+			at--;
+		for (; at > 0 && answer->drops[at - 1].count < count; at--)
+			answer->drops[at] = answer->drops[at - 1];
+		answer->drops[at].count = count;
+		strncpy(answer->drops[at].name, drop_name((enum drop)reason), PROBE_NAME_MAX - 1);
+		answer->drops[at].name[PROBE_NAME_MAX - 1] = '\0';
+	}
+}
+
+static void add_traffic(struct burst *burst, struct peer *peer, struct probe_answer *answer)
+{
+	struct peer_info info;
+
+	peer_get_info(peer, burst->now_ns, &info);
+	answer->tunnel_mtu = info.tunnel_mtu;
+	answer->received = info.rx_packets;
+	answer->lost = info.lost;
+	answer->sent = info.tx_packets;
+	add_drops(peer, answer);
+}
+
+static void answer(struct burst *burst, struct peer *peer, struct probe_message *msg, uint32_t len)
+{
+	struct probes *probes = &burst->device->probes;
+	struct probe_watch watch, *kept;
+	uint8_t out[PROBE_SIZE_MIN];
+	uint32_t size = len < sizeof(out) ? len : sizeof(out);
+
+	if (!bucket_take(&peer->probe_in, PROBE_COST_NS, PROBE_BURST, burst->now_ns) ||
+	    !peer_send_keypair(peer, burst->now_ns))
+		return;
+	/* A copy: what the walk does may flush, and hear answers. */
+	pthread_mutex_lock(&probes->lock);
+	watch = *find_watch(probes, peer, msg, burst->now_ns);
+	pthread_mutex_unlock(&probes->lock);
+	probe_walk(burst, peer, &watch, len, &msg->answer);
+	pthread_mutex_lock(&probes->lock);
+	kept = find_watch(probes, peer, msg, burst->now_ns);
+	watch.answered |= kept->answered; /* another worker heard it meanwhile */
+	*kept = watch;
+	pthread_mutex_unlock(&probes->lock);
+	add_traffic(burst, peer, &msg->answer);
+	msg->type = WIRE_CONTROL_PROBE_REPLY;
+	burst_add_packet(burst, peer, out, probe_format(out, size, msg), BURST_CONTROL);
+}
+
+bool probe_receive(struct burst *burst, struct peer *peer, const uint8_t *data, uint32_t len)
+{
+	struct probe_message msg;
+
+	if (!hello_has_feature(&peer->hello, WIRE_FEATURE_PROBE))
+		return true; /* it was not agreed upon: ignored, as what is not known */
+	if (!probe_parse(data, len, &msg))
+		return false;
+	if (msg.type == WIRE_CONTROL_PROBE)
+		answer(burst, peer, &msg, len);
+	else
+		take_reply(burst, peer, &msg);
+	return true;
+}
