@@ -124,6 +124,17 @@ static const struct command commands[] = {
 	  "  -n LOOKS    ends after so many\n"
 	  "  --batch, -b prints lines, for scripts\n",
 	  cmd_top },
+	{ "trace",
+	  "ADDRESS|MAC [--from ADDRESS] [--size BYTES] [--network NETWORK] [--wait SECONDS] [--json]",
+	  "how far a packet gets, and what stops it",
+	  "Each step on this host, then on the peer's: a probe goes the packet's way, through\n"
+	  "both daemons, to the container by ARP or neighbour discovery and by a ping there.\n"
+	  "Exits with 0 if it arrives, with 1 if it does not or nobody can tell.\n"
+	  "  --from ADDRESS  the packet's source; else a container of this host\n"
+	  "  --size BYTES    of the longer one of two probes; else what one message takes\n"
+	  "  --network NETWORK  where several have the MAC\n"
+	  "  --wait SECONDS  for a session and an answer: 6\n",
+	  cmd_trace },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -50,6 +50,8 @@ int cmd_route(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_sync(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+/* cmd_trace.c */
+int cmd_trace(int argc, char **argv);
 /* cmd_show_last.c */
 int cmd_show_last(bool json);
 

@@ -30,6 +30,9 @@
  *	             ring_size, network or peer that it is of. On until the client goes
  *	invite       range, endpoints (texts), expires_s; bits may be left out (invite.h)
  *	invite-list  →  who was invited and introduced (invite.h)
+ *	trace        to: an address or a MAC; from, network, size, wait_s: each may be left
+ *	             out  →  trace.c
+ *	trace-look   number  →  trace.c
  *	reload       →  dropped: texts; dropped_count, peers_added, peers_removed,
  *	             peers_changed, networks_added, networks_removed;
  *	             workers_next, when the next start will have another number
@@ -65,6 +68,7 @@
 #include "ctl/show.h"
 #include "ctl/show_last.h"
 #include "ctl/text.h"
+#include "ctl/trace.h"
 #include "ctl/upkeep.h"
 #include "dataplane/fdb.h"
 
@@ -642,6 +646,22 @@ static json_t *capture_alone(struct state *state, const json_t *request)
 	return usage("no memory came with the request, or there was no descriptor left for it");
 }
 
+static json_t *trace(struct state *state, const json_t *request)
+{
+	char wrong[TRACE_WRONG_MAX] = "";
+	json_t *reply = trace_begin(state, request, wrong);
+
+	return reply || !wrong[0] ? reply : usage("%s", wrong);
+}
+
+static json_t *look(struct state *state, const json_t *request)
+{
+	char wrong[TRACE_WRONG_MAX] = "";
+	json_t *reply = trace_look(state, request, wrong);
+
+	return reply || !wrong[0] ? reply : usage("%s", wrong);
+}
+
 static const struct {
 	const char *name;
 	json_t *(*reply)(struct state *state, const json_t *request);
@@ -662,6 +682,8 @@ static const struct {
 	{ "fdb-list", fdb_show, NULL, true },
 	{ "invite", invite_make, NULL, false },
 	{ "invite-list", invite_list, NULL, true },
+	{ "trace", trace, NULL, true },
+	{ "trace-look", look, NULL, true },
 };
 
 static bool put_reply(json_t *reply, struct buffer *out)

@@ -275,7 +275,7 @@ static json_t *age(uint64_t then_ns, uint64_t now_ns)
 	return json_integer(number(now_ns > then_ns ? (now_ns - then_ns) / STATE_SECOND_NS : 0));
 }
 
-static json_t *show_peer(const struct state *state, size_t i)
+json_t *show_peer(const struct state *state, size_t i)
 {
 	const struct config_peer *config = &state->config->peers[i];
 	const struct environment *env = state->device->env;

@@ -16,6 +16,8 @@ bool show_put_state(struct state *state, struct buffer *out);
 /* Each peer's counters alone: a tenth of the state, for who asks every second. */
 bool show_put_traffic(struct state *state, struct buffer *out);
 bool show_put_routes(struct state *state, struct buffer *out);
+/* One of the peers, as show_put_state() has it. */
+json_t *show_peer(const struct state *state, size_t i);
 /* "02:42:ac:11:00:02" */
 json_t *show_mac(const uint8_t mac[ETHER_ADDR_SIZE]);
 json_t *show_drops(struct state *state);

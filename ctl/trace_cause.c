@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace: what is behind a stop, the most probable first. What looks the same from here
+ * (a wrong key and a firewall that says nothing, say) is told as such, with where to look.
+ */
+#include "ctl/trace_tool.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include "ctl/client.h"
+#include "ctl/host.h"
+
+#define EVIDENCE_S 300.0 /* a drop longer ago says little about now */
+#define SANE_TIME  1735689600 /* 2025: no clock is right that says less */
+
+__attribute__((format(printf, 2, 3))) static void cause(struct trace_result *result,
+                                                        const char *format, ...)
+{
+	char text[640];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	json_t *string = json_string(text);
+
+	json_array_append_new(
+		result->causes,
+		json_pack("{s:o, s:n}", "text", string ? string : json_string("?"), "mend"));
+}
+
+/* Of the cause told last. */
+__attribute__((format(printf, 2, 3))) static void mend(struct trace_result *result,
+                                                       const char *format, ...)
+{
+	json_t *last = json_array_get(result->causes, json_array_size(result->causes) - 1);
+	char text[640];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	json_object_set_new(last, "mend", json_string(text));
+}
+
+/* ---- what there is to go by ---- */
+
+static const json_t *peer_of(const struct trace_result *result)
+{
+	return json_object_get(result->live ? result->live : result->start, "peer");
+}
+
+static const char *name_of(const struct trace_result *result)
+{
+	const char *name = client_text(peer_of(result), "name");
+
+	return *name ? name : client_text(peer_of(result), "public_key");
+}
+
+static const char *network_of(const struct trace_result *result)
+{
+	return client_text(json_object_get(result->start, "network"), "name");
+}
+
+static const char *to_of(const struct trace_result *result)
+{
+	return client_text(result->start, "to");
+}
+
+static const char *from_of(const struct trace_result *result)
+{
+	return client_text(result->start, "from");
+}
+
+/* Address and port of "192.0.2.1:12345" or "[fd00::1]:12345". */
+static bool same_host(const char *a, const char *b)
+{
+	const char *end = strrchr(a, ':');
+	size_t len = end ? (size_t)(end - a) : strlen(a);
+
+	return strncmp(a, b, len) == 0 && b[len] == ':';
+}
+
+/* The last drop for @reason, if it is not long ago; NULL. */
+static const json_t *find_drop(const struct trace_result *result, const char *reason)
+{
+	const json_t *last = json_object_get(result->last, "last"), *item;
+	size_t i;
+
+	json_array_foreach (last, i, item) {
+		const json_t *age = json_object_get(item, "age_s");
+
+		if (strcmp(client_text(item, "reason"), reason) == 0 && json_is_real(age) &&
+		    json_real_value(age) < EVIDENCE_S)
+			return item;
+	}
+	return NULL;
+}
+
+/* The same of a handshake message from the peer's address; 0: none, else its type. */
+static json_int_t find_handshake(const struct trace_result *result, const char *reason)
+{
+	const json_t *item = find_drop(result, reason);
+	const char *endpoint = client_text(peer_of(result), "endpoint");
+
+	if (!item || !*endpoint || !same_host(endpoint, client_text(item, "from")))
+		return 0;
+	return client_number(json_object_get(item, "header"), "message");
+}
+
+/* ---- no session ---- */
+
+static void tell_clock(struct trace_result *result)
+{
+	if (time(NULL) >= SANE_TIME)
+		return;
+	cause(result, "the clock of this host is wrong: a peer takes no handshake that is older "
+	              "than the last one that it had from here");
+	mend(result, "set it: timedatectl set-ntp true");
+}
+
+static bool tell_host_route(struct trace_result *result, const char *endpoint)
+{
+	char address[80];
+	struct host_route route;
+	struct host *host = host_open();
+	bool found;
+
+	(void)snprintf(address, sizeof(address), "%s", endpoint + (*endpoint == '['));
+	address[strcspn(address, *endpoint == '[' ? "]%" : ":")] = '\0';
+	found = host_find_route(host, address, &route);
+	host_close(host);
+	if (found || result->port == TRACE_PORT_QUIET)
+		return false;
+	cause(result, "this host has no route to %s", address);
+	mend(result, "ip route get %s", address);
+	return true;
+}
+
+static void tell_port(struct trace_result *result, const char *endpoint)
+{
+	switch (result->port) {
+	case TRACE_PORT_REFUSED:
+		cause(result,
+		      "nothing listens on %s: that host says so (ICMP port unreachable). The port "
+		      "is "
+		      "wrong, or no daemon runs there",
+		      endpoint);
+		mend(result, "on %s: ovlctl show has its UDP port; here: [Peer] Endpoint",
+		     name_of(result));
+		break;
+	case TRACE_PORT_UNREACHABLE:
+		cause(result, "there is no way to %s: no route, or the host is down", endpoint);
+		break;
+	case TRACE_PORT_FORBIDDEN:
+		cause(result, "this host's own packet filter lets no UDP out to %s", endpoint);
+		mend(result, "nft list ruleset, iptables -S OUTPUT: let UDP to that port pass");
+		break;
+	case TRACE_PORT_UNTRIED:
+	case TRACE_PORT_QUIET:
+		break;
+	}
+}
+
+/* Messages of the peer's that came and were dropped say what is wrong. */
+static void tell_handshakes(struct trace_result *result)
+{
+	const char *name = name_of(result);
+	json_int_t invalid = find_handshake(result, "handshake-invalid");
+
+	if (find_handshake(result, "handshake-mac1")) {
+		cause(result,
+		      "%s sends handshakes that are for another public key than this host's "
+		      "(handshake-mac1)",
+		      name);
+		mend(result, "on %s: PublicKey of this host's [Peer] is what ovlctl show says here",
+		     name);
+	}
+	if (invalid == 2) {
+		cause(result,
+		      "%s answers, but the answer does not decrypt (handshake-invalid): the two "
+		      "have "
+		      "not the same PresharedKey",
+		      name);
+		mend(result, "make PresharedKey the same on both hosts");
+	} else if (invalid == 1) {
+		cause(result,
+		      "a host at %s's address has a key that is no peer's here "
+		      "(handshake-invalid): "
+		      "PublicKey of [Peer] %s is wrong",
+		      name, name);
+		mend(result, "on %s: ovlctl show has its public key; here: [Peer] PublicKey", name);
+	}
+	if (find_handshake(result, "handshake-stale")) {
+		cause(result,
+		      "%s sends handshakes older than its last one (handshake-stale): its clock "
+		      "went "
+		      "back",
+		      name);
+		mend(result, "set the clock of %s, and restart the daemon here", name);
+	}
+}
+
+static void tell_silence(struct trace_result *result, const char *endpoint)
+{
+	const json_t *peer = peer_of(result);
+	const char *name = name_of(result);
+
+	if (client_number(peer, "rx_packets") > 0) {
+		cause(result,
+		      "%s was heard before, and is not now: it is down, it has moved, or UDP to "
+		      "%s is blocked since",
+		      name, endpoint);
+		mend(result, "on %s: is ovltund up? tcpdump -ni any udp port %s", name,
+		     strrchr(endpoint, ':') ? strrchr(endpoint, ':') + 1 : "");
+		return;
+	}
+	cause(result,
+	      "nothing has ever come from %s. From here it cannot be told apart whether UDP to %s "
+	      "is "
+	      "blocked, a wrong port is closed without a word, or one of the two has a wrong "
+	      "public "
+	      "key",
+	      name, endpoint);
+	mend(result,
+	     "on %s: ovlctl show drops. If handshake-mac1 rises, PublicKey of [Peer] %s is wrong "
+	     "here; if handshake-invalid does, this host's is wrong there; if none does, UDP is "
+	     "blocked on the way",
+	     name, name);
+}
+
+static void tell_no_session(struct trace_result *result)
+{
+	const char *endpoint = client_text(peer_of(result), "endpoint");
+	size_t told;
+
+	tell_clock(result);
+	tell_handshakes(result);
+	told = json_array_size(result->causes);
+	if (!tell_host_route(result, endpoint))
+		tell_port(result, endpoint);
+	if (json_array_size(result->causes) == told)
+		tell_silence(result, endpoint);
+}
+
+/* ---- where the peer says that it stops ---- */
+
+struct explanation {
+	const char *reason;
+	void (*tell)(struct trace_result *result);
+};
+
+static void tell_in_source(struct trace_result *result)
+{
+	cause(result, "AllowedIPs of this host's [Peer] on %s have not %s", name_of(result),
+	      from_of(result));
+	mend(result, "on %s: ovlctl route add %s PEER, and the same in its file", name_of(result),
+	     from_of(result));
+}
+
+static void tell_in_network(struct trace_result *result)
+{
+	cause(result,
+	      "on %s no network's Subnet has both %s and %s: its bridge is not there, or has "
+	      "another "
+	      "prefix",
+	      name_of(result), from_of(result), to_of(result));
+	mend(result, "on %s: ovlctl show; docker network ls; [Network] Subnet", name_of(result));
+}
+
+static void tell_in_not_local(struct trace_result *result)
+{
+	cause(result,
+	      "for %s the address %s is another host's: its Range has it not, or AllowedIPs of a "
+	      "third host's [Peer] there do. Or AllowedIPs of %s here are too wide",
+	      name_of(result), to_of(result), name_of(result));
+	mend(result, "on %s: ovlctl route get %s", name_of(result), to_of(result));
+}
+
+static void tell_in_gateway(struct trace_result *result)
+{
+	cause(result, "%s is an address of %s's own bridge: two hosts have it", from_of(result),
+	      name_of(result));
+}
+
+static void tell_in_no_bridge(struct trace_result *result)
+{
+	cause(result, "on %s the network's bridge is not there, or the TAP is no port of it",
+	      name_of(result));
+	mend(result, "on %s: ovlctl show; docker network ls", name_of(result));
+}
+
+static void tell_in_vni(struct trace_result *result)
+{
+	const json_int_t vni = client_number(json_object_get(result->start, "network"), "vni");
+
+	cause(result,
+	      "%s has no bridged network with VNI %" JSON_INTEGER_FORMAT ", or VNIs of this "
+	      "host's [Peer] there have it not",
+	      name_of(result), vni);
+	mend(result,
+	     "on %s: [Network] VNI = %" JSON_INTEGER_FORMAT ", [Peer] VNIs = %" JSON_INTEGER_FORMAT,
+	     name_of(result), vni, vni);
+}
+
+static void tell_in_owned(struct trace_result *result)
+{
+	cause(result,
+	      "%s believes that another host has %s, or its MAC: two containers have the same",
+	      name_of(result), from_of(result));
+	mend(result, "on both: ovlctl fdb list %s", network_of(result));
+}
+
+static void tell_in_unresolved(struct trace_result *result)
+{
+	cause(result, "no container on %s has %s, or it is stopped", name_of(result),
+	      to_of(result));
+	mend(result, "on %s: docker ps; ovlctl show neigh", name_of(result));
+}
+
+static void tell_in_host_routing(struct trace_result *result)
+{
+	cause(result, "%s is no address of %s's bridge, whose MAC it is sent to", to_of(result),
+	      name_of(result));
+}
+
+static const struct explanation explanations[] = {
+	{ "in-source", tell_in_source },         { "in-network", tell_in_network },
+	{ "in-not-local", tell_in_not_local },   { "in-gateway", tell_in_gateway },
+	{ "in-no-bridge", tell_in_no_bridge },   { "in-vni", tell_in_vni },
+	{ "in-mac-owned", tell_in_owned },       { "in-binding", tell_in_owned },
+	{ "in-unresolved", tell_in_unresolved }, { "in-host-routing", tell_in_host_routing },
+};
+
+static void tell_contested(struct trace_result *result)
+{
+	if (!json_is_true(json_object_get(json_object_get(result->live, "answer"), "contested")))
+		return;
+	cause(result, "two containers on %s have %s", name_of(result), to_of(result));
+	mend(result, "on %s: ovlctl show neigh; give one of them another address", name_of(result));
+}
+
+static void tell_no_ping(struct trace_result *result)
+{
+	cause(result,
+	      "the container has %s and does not answer %s: %s's packet filter drops bridged "
+	      "packets "
+	      "(FORWARD policy DROP with br_netfilter), the container has no route back, or it "
+	      "answers no pings",
+	      to_of(result), from_of(result), name_of(result));
+	mend(result, "on %s: ovlctl doctor; in the container: ip route get %s", name_of(result),
+	     from_of(result));
+}
+
+static void tell_size(struct trace_result *result)
+{
+	json_int_t size = client_number(result->full, "size");
+
+	if (!client_number(result->full_live, "answers")) {
+		cause(result,
+		      "a link on the way to %s takes less than this host's: datagrams with "
+		      "%" JSON_INTEGER_FORMAT " bytes inside are lost, and short ones are not",
+		      name_of(result), size);
+		mend(result, "[Network] MTU = less, or the link's MTU on this host");
+		return;
+	}
+	cause(result,
+	      "the bridge on %s, a port of it or the container takes less than "
+	      "%" JSON_INTEGER_FORMAT " bytes (its TAP: %" JSON_INTEGER_FORMAT ")",
+	      name_of(result), size,
+	      client_number(json_object_get(result->full_live, "answer"), "tap_mtu"));
+	mend(result, "on %s: ip -d link show master BRIDGE; the same MTU for all ports",
+	     name_of(result));
+}
+
+static void tell_peer(struct trace_result *result, const json_t *stop)
+{
+	const char *step = client_text(stop, "step"), *reason = client_text(stop, "reason");
+
+	tell_contested(result);
+	if (strcmp(step, "ping") == 0)
+		tell_no_ping(result);
+	else if (strcmp(step, "size") == 0)
+		tell_size(result);
+	for (size_t i = 0; i < sizeof(explanations) / sizeof(explanations[0]); i++)
+		if (strcmp(explanations[i].reason, reason) == 0)
+			explanations[i].tell(result);
+}
+
+/* ---- where it stops here ---- */
+
+/* A container of this host that says that it has the peer's address. */
+static void tell_taken(struct trace_result *result)
+{
+	const json_t *header = json_object_get(find_drop(result, "out-arp"), "header");
+
+	if (!*to_of(result) || strcmp(client_text(header, "source"), to_of(result)) != 0)
+		return;
+	cause(result, "a container of this host uses %s, too (%s)", to_of(result),
+	      client_text(header, "source_mac"));
+	mend(result, "give it an address of this host's Range: docker network create --ip-range");
+}
+
+static void tell_here(struct trace_result *result, const json_t *stop)
+{
+	const char *step = client_text(stop, "step"), *reason = client_text(stop, "reason");
+	const json_t *network = json_object_get(result->start, "network");
+
+	if (strcmp(step, "bridge") == 0) {
+		cause(result, "network %s: %s", network_of(result), client_text(stop, "text"));
+		mend(result, "docker network ls; ip link show %s", client_text(network, "bridge"));
+	} else if (strcmp(step, "network") == 0) {
+		cause(result, "%s", client_text(stop, "text"));
+		mend(result, "[Network] Subnet and [Peer] AllowedIPs both have to hold it");
+	} else if (strcmp(step, "source") == 0) {
+		cause(result, "%s", client_text(stop, "text"));
+		mend(result, "ovlctl show has the network's Range");
+	} else if (strcmp(step, "route") == 0) {
+		cause(result, "%s", client_text(stop, "text"));
+		if (json_is_true(json_object_get(result->start, "here")))
+			mend(result, "make Range and AllowedIPs disjoint, on all hosts");
+		else
+			mend(result, "ovlctl route add %s PEER, and AllowedIPs in the file",
+			     to_of(result));
+	} else if (strcmp(step, "station") == 0) {
+		cause(result, "%s", client_text(stop, "text"));
+		mend(result, "[Peer] VNIs on both hosts; ovlctl fdb list %s", network_of(result));
+	} else if (strcmp(step, "hello") == 0) {
+		if (json_is_object(json_object_get(peer_of(result), "hello")))
+			tell_in_vni(result);
+		else
+			cause(result, "%s: bridged networks need an ovltun there",
+			      client_text(stop, "text"));
+	} else if (strcmp(reason, "out-no-endpoint") == 0) {
+		cause(result, "[Peer] %s has no Endpoint that is known, and has not been heard yet",
+		      name_of(result));
+		mend(result, "[Peer] Endpoint here, or PersistentKeepalive = 25 there");
+	} else if (strcmp(reason, "out-no-key") == 0) {
+		cause(result,
+		      "there is no private key here, or PublicKey of [Peer] %s is of low "
+		      "order",
+		      name_of(result));
+	} else if (strcmp(step, "container") == 0) {
+		cause(result, "no container of this host answers for %s", to_of(result));
+	}
+}
+
+void trace_tell_causes(struct trace_result *result)
+{
+	const json_t *stop = trace_stop(result);
+	const char *phase = client_text(result->live, "phase");
+
+	tell_taken(result);
+	if (!stop) {
+		tell_contested(result);
+		return;
+	}
+	if (result->verdict == TRACE_UNKNOWN)
+		return;
+	if (strcmp(phase, "no-session") == 0 || strcmp(phase, "silent") == 0)
+		tell_no_session(result);
+	else if (strcmp(client_text(stop, "at"), "here") == 0)
+		tell_here(result, stop);
+	else
+		tell_peer(result, stop);
+}
