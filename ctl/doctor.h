@@ -43,6 +43,7 @@ struct doctor {
 	json_t *before, *after; /* replies to "drops", a moment apart; NULL as above */
 	json_t *last; /* the reply to "drops-last"; NULL as above */
 	json_t *roll; /* the reply to "invite-list"; NULL as above */
+	bool hasty; /* no check wants to know what rises: they are not looked at twice */
 	bool several; /* daemons run here, and none was chosen */
 	char silence[512]; /* why no daemon answers */
 	/*

@@ -17,7 +17,8 @@
  *	            answer (null): stage: heard, admitted, attached, found, written, answered;
  *	            pending, gateway, contested, flooded, reason (null), text, tunnel_mtu,
  *	            tap_mtu (0: not known), received, lost, sent, drops: names to counters;
- *	            peer: as above, now
+ *	            here (null: not tried): the same up to text, of the way back from there to
+ *	            the source on this host; peer: as above, now
  */
 #include "ctl/trace.h"
 
@@ -269,7 +270,7 @@ json_t *trace_begin(struct state *state, const json_t *request, char out[TRACE_W
 		return NULL;
 	trace.steps = json_array();
 	if (trace_path(&trace)) {
-		number = probe_start(state->device, trace.peer, &trace.packet,
+		number = probe_start(state->device, trace.peer, &trace.packet, trace.known,
 		                     (uint64_t)(wait_s * (double)STATE_SECOND_NS));
 		workers_kick(&state->workers);
 	}
@@ -278,44 +279,52 @@ json_t *trace_begin(struct state *state, const json_t *request, char out[TRACE_W
 	return reply;
 }
 
-static json_t *show_answer(const struct probe_own *own)
+static json_t *show_drops_of(const struct probe_answer *answer)
+{
+	json_t *drops = json_object();
+
+	for (uint32_t i = 0; i < answer->drop_count; i++)
+		json_object_set_new(drops, answer->drops[i].name,
+		                    json_integer((json_int_t)(answer->drops[i].count & INT64_MAX)));
+	return drops;
+}
+
+/* How far it got; null: nobody has said yet. */
+static json_t *show_answer(const struct probe_answer *answer)
 {
 	static const char *const stages[] = {
 		[PROBE_HEARD] = "heard",       [PROBE_ADMITTED] = "admitted",
 		[PROBE_ATTACHED] = "attached", [PROBE_FOUND] = "found",
 		[PROBE_WRITTEN] = "written",   [PROBE_ANSWERED] = "answered",
 	};
-	const struct probe_answer *answer = &own->answer;
-	json_t *drops = json_object(), *reply;
 	const char *text = NULL;
 
-	if (!own->answers) {
-		json_decref(drops);
+	if (!answer->stage)
 		return json_null();
-	}
-	for (uint32_t i = 0; i < answer->drop_count; i++)
-		json_object_set_new(drops, answer->drops[i].name,
-		                    json_integer((json_int_t)(answer->drops[i].count & INT64_MAX)));
 	for (int i = DROP_NONE + 1; i < DROP_COUNT && !text; i++)
 		if (strcmp(drop_name((enum drop)i), answer->reason) == 0)
 			text = drop_text((enum drop)i);
-	reply = json_pack("{s:s, s:b, s:b, s:b, s:b, s:o, s:o}", "stage", stages[answer->stage],
-	                  "pending", answer->flags & PROBE_PENDING ? 1 : 0, "gateway",
-	                  answer->flags & PROBE_GATEWAY ? 1 : 0, "contested",
-	                  answer->flags & PROBE_CONTESTED ? 1 : 0, "flooded",
-	                  answer->flags & PROBE_FLOODED ? 1 : 0, "reason",
-	                  text_or_null(answer->reason), "text", text_or_null(text));
-	if (!reply) {
-		json_decref(drops);
-		return NULL;
-	}
+	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:o, s:o}", "stage", stages[answer->stage],
+	                 "pending", answer->flags & PROBE_PENDING ? 1 : 0, "gateway",
+	                 answer->flags & PROBE_GATEWAY ? 1 : 0, "contested",
+	                 answer->flags & PROBE_CONTESTED ? 1 : 0, "flooded",
+	                 answer->flags & PROBE_FLOODED ? 1 : 0, "reason",
+	                 text_or_null(answer->reason), "text", text_or_null(text));
+}
+
+static json_t *show_reply(const struct probe_answer *answer)
+{
+	json_t *reply = show_answer(answer);
+
+	if (!json_is_object(reply))
+		return reply;
 	json_object_set_new(reply, "tunnel_mtu", json_integer(answer->tunnel_mtu));
 	json_object_set_new(reply, "tap_mtu", json_integer(answer->tap_mtu));
 	json_object_set_new(reply, "received",
 	                    json_integer((json_int_t)(answer->received & INT64_MAX)));
 	json_object_set_new(reply, "lost", json_integer((json_int_t)(answer->lost & INT64_MAX)));
 	json_object_set_new(reply, "sent", json_integer((json_int_t)(answer->sent & INT64_MAX)));
-	json_object_set_new(reply, "drops", drops);
+	json_object_set_new(reply, "drops", show_drops_of(answer));
 	return reply;
 }
 
@@ -337,12 +346,13 @@ json_t *trace_look(struct state *state, const json_t *request, char out[TRACE_WR
 		(void)wrong(out, "number: no trace of that number is under way");
 		return NULL;
 	}
-	return json_pack(
-		"{s:b, s:i, s:b, s:s, s:i, s:i, s:b, s:o, s:o, s:o}", "ok", 1, "version", 1, "over",
-		(int)probe_is_over(&own), "phase", phases[own.phase], "requests", (int)own.requests,
-		"answers", (int)own.answers, "renewed", (int)own.asked_session, "round_trip_s",
-		own.round_trip_ns ? json_real((double)own.round_trip_ns / (double)STATE_SECOND_NS)
-				  : json_null(),
-		"answer", show_answer(&own), "peer",
-		show_peer_of(state, config_of(state, own.peer)));
+	return json_pack("{s:b, s:i, s:b, s:s, s:i, s:i, s:b, s:o, s:o, s:o, s:o}", "ok", 1,
+	                 "version", 1, "over", (int)probe_is_all_over(&own), "phase",
+	                 phases[own.phase], "requests", (int)own.requests, "answers",
+	                 (int)own.answers, "renewed", (int)own.asked_session, "round_trip_s",
+	                 own.round_trip_ns
+	                         ? json_real((double)own.round_trip_ns / (double)STATE_SECOND_NS)
+	                         : json_null(),
+	                 "answer", show_reply(&own.answer), "here", show_answer(&own.here_answer),
+	                 "peer", show_peer_of(state, config_of(state, own.peer)));
 }

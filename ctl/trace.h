@@ -27,6 +27,7 @@ struct trace {
 	bool to_mac; /* the destination is a MAC, not an address */
 	bool has_source; /* it was given */
 	bool sourced; /* there is one */
+	bool known; /* and it is said to be here, so that it can be tried */
 	struct probe_packet packet;
 
 	size_t network; /* its place in the configuration; SIZE_MAX: none */

@@ -234,14 +234,13 @@ static void tell_silence(struct trace_result *result, const char *endpoint)
 static void tell_no_session(struct trace_result *result)
 {
 	const char *endpoint = client_text(peer_of(result), "endpoint");
-	size_t told;
 
 	tell_clock(result);
 	tell_handshakes(result);
-	told = json_array_size(result->causes);
+	trace_tell_host(result);
 	if (!tell_host_route(result, endpoint))
 		tell_port(result, endpoint);
-	if (json_array_size(result->causes) == told)
+	if (json_array_size(result->causes) == 0)
 		tell_silence(result, endpoint);
 }
 
@@ -403,6 +402,24 @@ static void tell_taken(struct trace_result *result)
 	mend(result, "give it an address of this host's Range: docker network create --ip-range");
 }
 
+/* The container that sends, and the bridge on this host. */
+static void tell_source(struct trace_result *result, const json_t *stop)
+{
+	if (*client_text(stop, "reason")) {
+		cause(result, "no container of this host has %s, or it is stopped",
+		      from_of(result));
+		return;
+	}
+	trace_tell_host(result);
+	cause(result,
+	      "the container has %s and does not answer %s: this host's packet filter drops "
+	      "bridged "
+	      "packets (FORWARD policy DROP with br_netfilter), the bridge or a port of it takes "
+	      "less, the container has no route to there, or it answers no pings",
+	      from_of(result), to_of(result));
+	mend(result, "ovlctl doctor; in the container: ip route get %s", to_of(result));
+}
+
 static void tell_here(struct trace_result *result, const json_t *stop)
 {
 	const char *step = client_text(stop, "step"), *reason = client_text(stop, "reason");
@@ -442,9 +459,19 @@ static void tell_here(struct trace_result *result, const json_t *stop)
 		      "there is no private key here, or PublicKey of [Peer] %s is of low "
 		      "order",
 		      name_of(result));
+	} else if (strcmp(step, "container") == 0 && result->live) {
+		tell_source(result, stop);
 	} else if (strcmp(step, "container") == 0) {
 		cause(result, "no container of this host answers for %s", to_of(result));
 	}
+}
+
+static void tell_silent(struct trace_result *result, const json_t *stop, const char *phase)
+{
+	if (strcmp(phase, "no-session") == 0 || strcmp(phase, "silent") == 0)
+		tell_no_session(result);
+	else
+		tell_here(result, stop);
 }
 
 void trace_tell_causes(struct trace_result *result)
@@ -459,8 +486,9 @@ void trace_tell_causes(struct trace_result *result)
 	}
 	if (result->verdict == TRACE_UNKNOWN)
 		return;
-	if (strcmp(phase, "no-session") == 0 || strcmp(phase, "silent") == 0)
-		tell_no_session(result);
+	if (strcmp(client_text(stop, "step"), "session") == 0 ||
+	    strcmp(client_text(stop, "step"), "arrived") == 0)
+		tell_silent(result, stop, phase);
 	else if (strcmp(client_text(stop, "at"), "here") == 0)
 		tell_here(result, stop);
 	else

@@ -277,6 +277,7 @@ static bool step_source_routed(struct trace *trace, struct peer **peer, enum dro
 		return step(trace, "source", false, DROP_OUT_SOURCE,
 		            "no address of this family may live here: say --from");
 	trace->sourced = true;
+	trace->known = known;
 	bytes = malloc(packet->len);
 	packet->protocol = packet->family == 4 ? IPPROTO_WIRE_ICMP : IPPROTO_WIRE_ICMPV6;
 	format_addr(packet->family, packet->source, addr);
@@ -309,6 +310,7 @@ static bool step_source_bridged(struct trace *trace)
 				memcpy(packet->source, net->gateways[i].addr, 16);
 	}
 	trace->sourced = packet->family;
+	trace->known = known && packet->family;
 	packet->protocol = packet->family == 6   ? IPPROTO_WIRE_ICMPV6
 	                   : packet->family == 4 ? IPPROTO_WIRE_ICMP
 	                                         : 0;
@@ -362,6 +364,7 @@ static bool step_unknown_station(struct trace *trace)
 	char label[STATE_LABEL_MAX];
 
 	memset(trace->packet.destination_mac, 0xff, ETHER_ADDR_SIZE);
+	trace->known = false; /* nobody can send from there */
 	if (trace->net->member_count == 0)
 		return step(trace, "station", false, DROP_NONE,
 		            "no peer may carry VNI %u: none has it in its VNIs", trace->net->vni);

@@ -92,6 +92,30 @@ static void tell_local(struct trace_result *result)
 		                           age));
 }
 
+/* The source's end: whether bridge and container answer there, and with what length. */
+static bool tell_source(struct trace_result *result)
+{
+	const json_t *here = json_object_get(result->live, "here");
+	const json_t *full = json_object_get(result->full_live, "here");
+	const char *from = client_text(result->start, "from"),
+		   *reason = client_text(here, "reason");
+
+	if (!json_is_object(here))
+		return true;
+	if (*reason)
+		return tell(result, "here", "container", TRACE_STOPS, reason, "%s: %s", from,
+		            client_text(here, "text"));
+	if (strcmp(client_text(here, "stage"), "answered") != 0)
+		return tell(result, "here", "container", TRACE_STOPS, NULL,
+		            "%s answers no ping that comes by the bridge here", from);
+	if (json_is_object(full) && strcmp(client_text(full, "stage"), "answered") != 0)
+		return tell(result, "here", "container", TRACE_STOPS, NULL,
+		            "%s answers a ping, but none of %" JSON_INTEGER_FORMAT " bytes", from,
+		            client_number(result->full, "size"));
+	return tell(result, "here", "container", TRACE_REACHES, NULL,
+	            "%s answers a ping by the bridge here", from);
+}
+
 static bool has_number(const json_t *list, json_int_t number)
 {
 	const json_t *item;
@@ -263,6 +287,7 @@ void trace_tell_steps(struct trace_result *result)
 		tell_local(result);
 		return;
 	}
+	(void)tell_source(result);
 	if (tell_session(result) && tell_arrival(result) && tell_peer(result, &seen))
 		(void)tell_full(result);
 }

@@ -208,7 +208,7 @@ json_t *trace_make_json(const struct trace_result *result)
 	};
 	static const char *const taken[] = { "to",    "from",    "size",   "here",   "network",
 		                             "route", "largest", "source", "station" };
-	json_t *out = json_pack("{s:i, s:s, s:O, s:O}", "version", 1, "verdict",
+	json_t *out = json_pack("{s:b, s:i, s:s, s:O, s:O}", "ok", 1, "version", 1, "verdict",
 	                        verdicts[result->verdict], "steps", result->steps, "causes",
 	                        result->causes);
 
@@ -220,6 +220,9 @@ json_t *trace_make_json(const struct trace_result *result)
 	                json_object_get(result->live ? result->live : result->start, "peer"));
 	json_object_set_new(out, "answer",
 	                    result->live ? json_incref(json_object_get(result->live, "answer"))
+	                                 : json_null());
+	json_object_set_new(out, "here_answer",
+	                    result->live ? json_incref(json_object_get(result->live, "here"))
 	                                 : json_null());
 	json_object_set_new(out, "full_size",
 	                    result->full ? json_incref(json_object_get(result->full, "size"))

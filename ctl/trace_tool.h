@@ -45,6 +45,9 @@ const json_t *trace_stop(const struct trace_result *result);
 /* trace_cause.c: behind the steps. */
 void trace_tell_causes(struct trace_result *result);
 
+/* trace_doctor.c: what is wrong with this host that such a stop may come from. */
+void trace_tell_host(struct trace_result *result);
+
 /* trace_text.c */
 int trace_print_text(const struct trace_result *result);
 json_t *trace_make_json(const struct trace_result *result);

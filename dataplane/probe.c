@@ -32,8 +32,8 @@ static struct probe_own *take_slot(struct probes *probes)
 
 	for (unsigned int i = 0; i < PROBE_OWN_MAX; i++) {
 		struct probe_own *own = &probes->own[i];
-		bool over = own->phase == PROBE_FREE || probe_is_over(own);
-		bool best_over = best->phase == PROBE_FREE || probe_is_over(best);
+		bool over = own->phase == PROBE_FREE || probe_is_all_over(own);
+		bool best_over = best->phase == PROBE_FREE || probe_is_all_over(best);
 
 		if (over > best_over || (over == best_over && own->started_ns < best->started_ns))
 			best = own;
@@ -54,20 +54,37 @@ static uint32_t message_len(const struct peer *peer, const struct probe_packet *
 	return len < mtu ? len : mtu;
 }
 
+/* From the destination to the source, as the peer would send it. */
+static struct probe_packet turned(const struct probe_packet *packet)
+{
+	struct probe_packet back = *packet;
+
+	memcpy(back.source, packet->destination, sizeof(back.source));
+	memcpy(back.destination, packet->source, sizeof(back.destination));
+	memcpy(back.source_mac, packet->destination_mac, ETHER_ADDR_SIZE);
+	memcpy(back.destination_mac, packet->source_mac, ETHER_ADDR_SIZE);
+	return back;
+}
+
 uint64_t probe_start(struct device *device, struct peer *peer, const struct probe_packet *packet,
-                     uint64_t wait_ns)
+                     bool here, uint64_t wait_ns)
 {
 	struct probe_own own = { .peer = peer,
 		                 .packet = *packet,
 		                 .message = message_len(peer, packet),
 		                 .phase = PROBE_SESSION,
 		                 .started_ns = device_now(device),
-		                 .wait_ns = wait_ns };
+		                 .wait_ns = wait_ns,
+		                 .tries_here = here };
 
 	while (!own.number)
 		device->env->random(device->env->arg, &own.number, sizeof(own.number));
 	/* A number that JSON's integers can tell. */
 	own.number &= INT64_MAX;
+	own.here = (struct probe_watch){ .peer = peer,
+		                         .number = own.number,
+		                         .started_ns = own.started_ns,
+		                         .packet = turned(packet) };
 	pthread_mutex_lock(&device->probes.lock);
 	*take_slot(&device->probes) = own;
 	pthread_mutex_unlock(&device->probes.lock);
@@ -97,9 +114,11 @@ bool probe_look(struct device *device, uint64_t number, struct probe_own *out)
 	pthread_mutex_lock(&device->probes.lock);
 	own = find_own(&device->probes, number);
 	/* Nobody does it for a peer that was removed. */
-	if (own && !probe_is_over(own) && is_late(own, now_ns) &&
-	    now_ns >= own->started_ns + own->wait_ns + 2 * PROBE_PENDING_NS)
-		own->phase = PROBE_SILENT;
+	if (own && !probe_is_all_over(own) &&
+	    now_ns >= own->started_ns + own->wait_ns + 2 * PROBE_PENDING_NS) {
+		own->phase = probe_is_over(own) ? own->phase : PROBE_SILENT;
+		own->tries_here = false;
+	}
 	if (own)
 		*out = *own;
 	pthread_mutex_unlock(&device->probes.lock);
@@ -175,6 +194,31 @@ static uint32_t advance(struct burst *burst, struct peer *peer, struct probe_own
 	return probe_format(out, own->message, &msg);
 }
 
+/* This end, ten times a second until the last word. */
+static void try_here(struct burst *burst, struct peer *peer, struct probe_own *own)
+{
+	struct probes *probes = &burst->device->probes;
+	struct probe_watch watch;
+	struct probe_answer answer;
+	bool wanted;
+
+	pthread_mutex_lock(&probes->lock);
+	wanted = own->phase != PROBE_FREE && own->peer == peer && own->tries_here &&
+	         (!own->here_answer.stage || own->here_answer.flags & PROBE_PENDING);
+	watch = own->here;
+	pthread_mutex_unlock(&probes->lock);
+	if (!wanted)
+		return;
+	probe_walk(burst, peer, &watch, watch.packet.len, &answer);
+	pthread_mutex_lock(&probes->lock);
+	if (own->number == watch.number) {
+		watch.answered |= own->here.answered;
+		own->here = watch;
+		own->here_answer = answer;
+	}
+	pthread_mutex_unlock(&probes->lock);
+}
+
 void probe_due(struct burst *burst, struct peer *peer)
 {
 	struct probes *probes = &burst->device->probes;
@@ -184,11 +228,12 @@ void probe_due(struct burst *burst, struct peer *peer)
 		struct probe_own *own = &probes->own[i];
 		uint32_t len = 0;
 
+		try_here(burst, peer, own);
 		pthread_mutex_lock(&probes->lock);
 		if (own->phase != PROBE_FREE && own->peer == peer) {
 			/* Nothing else is in there while a timer runs. */
 			len = advance(burst, peer, own, burst->staged, &wants_session);
-			goes_on |= !probe_is_over(own);
+			goes_on |= !probe_is_all_over(own);
 		}
 		pthread_mutex_unlock(&probes->lock);
 		if (len)

@@ -20,6 +20,10 @@
  * sending the packet, but for the reason of a drop and the counters of its own
  * (docs/threat-model.md).
  *
+ * Who asks tries its own end in the same way, the packet turned round: whether the
+ * source is there, and an echo from the destination to it is answered. That says what
+ * bridge, netfilter and container make of packets both ways on this host.
+ *
  * All of it is slow path: a peer's timer asks (TIMER_PROBE), control messages answer.
  */
 #ifndef DATAPLANE_PROBE_H
@@ -117,6 +121,19 @@ uint32_t probe_format(uint8_t *out, uint32_t size, const struct probe_message *m
 uint32_t probe_make_packet(const struct probe_packet *packet, uint32_t len, uint32_t token,
                            uint8_t *out);
 
+/* ---- peers' ---- */
+
+struct probe_watch {
+	struct peer *peer; /* NULL: free; to be compared, as it may be gone */
+	uint64_t number;
+	uint64_t started_ns;
+	struct probe_packet packet;
+	uint32_t token; /* of its echoes */
+	uint32_t asks, echoes;
+	uint64_t asked_ns, echoed_ns;
+	bool answered;
+};
+
 /* ---- our own ---- */
 
 enum probe_phase {
@@ -146,19 +163,10 @@ struct probe_own {
 	uint32_t requests, answers;
 	bool asked_session; /* there was one, and a new one was asked for */
 	struct probe_answer answer; /* the last */
-};
-
-/* ---- peers' ---- */
-
-struct probe_watch {
-	struct peer *peer; /* NULL: free; to be compared, as above */
-	uint64_t number;
-	uint64_t started_ns;
-	struct probe_packet packet;
-	uint32_t token; /* of its echoes */
-	uint32_t asks, echoes;
-	uint64_t asked_ns, echoed_ns;
-	bool answered;
+	/* The way back on this host, if the source is one that is said to be here. */
+	bool tries_here;
+	struct probe_watch here;
+	struct probe_answer here_answer; /* its stage 0: not tried yet */
 };
 
 /* In struct device. */
@@ -174,15 +182,23 @@ void probes_fini(struct probes *probes);
 
 /*
  * Control thread: asks @peer, whose view was published; workers are to be woken. Given up
- * when there is no answer @wait_ns later. Returns the number by which to look.
+ * when there is no answer @wait_ns later. @here: this end is tried, too. Returns the
+ * number by which to look.
  */
 uint64_t probe_start(struct device *device, struct peer *peer, const struct probe_packet *packet,
-                     uint64_t wait_ns);
+                     bool here, uint64_t wait_ns);
 /* False: there is none of that number, or no more. */
 bool probe_look(struct device *device, uint64_t number, struct probe_own *out);
+/* Of the request; and of both ends. */
 static inline bool probe_is_over(const struct probe_own *own)
 {
 	return own->phase >= PROBE_DONE;
+}
+static inline bool probe_is_all_over(const struct probe_own *own)
+{
+	return probe_is_over(own) &&
+	       (!own->tries_here ||
+	        (own->here_answer.stage && !(own->here_answer.flags & PROBE_PENDING)));
 }
 
 /* TIMER_PROBE. */

@@ -304,12 +304,15 @@ static bool is_answer(const struct packet *pkt, uint32_t *token)
 	return *token;
 }
 
-static bool is_answered_by(const struct probe_watch *watch, uint32_t token,
-                           const struct packet *pkt)
+/* True: it was waited for. */
+static bool hear(struct probe_watch *watch, uint32_t token, const struct packet *pkt)
 {
-	return watch->peer && watch->token == token && watch->packet.family == pkt->family &&
-	       memcmp(watch->packet.source, pkt->destination, packet_addr_len(pkt)) == 0 &&
-	       memcmp(watch->packet.destination, pkt->source, packet_addr_len(pkt)) == 0;
+	if (!watch->peer || watch->token != token || watch->packet.family != pkt->family ||
+	    memcmp(watch->packet.source, pkt->destination, packet_addr_len(pkt)) != 0 ||
+	    memcmp(watch->packet.destination, pkt->source, packet_addr_len(pkt)) != 0)
+		return false;
+	watch->answered = true;
+	return true;
 }
 
 bool probe_hear(struct burst *burst, const struct packet *pkt)
@@ -322,14 +325,10 @@ bool probe_hear(struct burst *burst, const struct packet *pkt)
 	    !is_answer(pkt, &token))
 		return false;
 	pthread_mutex_lock(&probes->lock);
-	for (unsigned int i = 0; i < PROBE_WATCHES_MAX && !heard; i++) {
-		struct probe_watch *watch = &probes->watches[i];
-
-		if (!is_answered_by(watch, token, pkt))
-			continue;
-		heard = true;
-		watch->answered = true;
-	}
+	for (unsigned int i = 0; i < PROBE_WATCHES_MAX && !heard; i++)
+		heard = hear(&probes->watches[i], token, pkt);
+	for (unsigned int i = 0; i < PROBE_OWN_MAX && !heard; i++)
+		heard = hear(&probes->own[i].here, token, pkt);
 	pthread_mutex_unlock(&probes->lock);
 	return heard;
 }

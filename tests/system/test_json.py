@@ -12,7 +12,8 @@ from test_watch import ovlctl, spoof, stranger_sends
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 COMMANDS = {"invite-list": ("invite", "list"), "show": ("show",), "drops": ("show", "drops"), "drops-last": ("show", "drops", "--last"),
             "neigh": ("show", "neigh"), "fdb": ("fdb", "list"), "routes": ("route", "list"),
-            "route": ("route", "get", "172.20.102.2"), "events": ("events",), "doctor": ("doctor",)}
+            "route": ("route", "get", "172.20.102.2"), "events": ("events",), "doctor": ("doctor",),
+            "trace": ("trace", "172.20.102.2")}
 
 
 @pytest.fixture

@@ -5,17 +5,24 @@ import shutil
 
 import pytest
 
-from lab import keypair, wait_for
+from conftest import Overlay
+from lab import Lab, keypair, wait_for
+from lab.broken import BROKEN, Ward
 from lab.daemon import build_folder
 from lab.segments import Segments
 from test_interop import STOCK, Mixed
-
 
 
 @pytest.fixture
 def io():
     """What is asked is the same over both backends."""
     return "poll"
+
+
+@pytest.fixture(scope="module")
+def ward():
+    with Lab(2) as lab:
+        yield Ward(Overlay(lab, "poll", start=False))
 
 
 def trace(daemon, *argv, wait=4):
@@ -50,15 +57,20 @@ def reload(daemon, text):
     daemon.ctl("reload")
 
 
+STEPS = ["network", "bridge", "source", "route", "session", "arrived", "checks", "bridge", "container", "ping", "size"]
+
+
 def test_a_packet_that_arrives(overlay):
     a, b = overlay.containers
     daemon = overlay.daemons[0]
-    for address in (b.address, b.address6):
-        told = trace(daemon, address)
-        assert told["verdict"] == "reaches" and not told["causes"], told
-        assert [s["step"] for s in told["steps"]] == [
-            "network", "bridge", "source", "route", "session", "arrived", "checks", "bridge", "container", "ping", "size"]
-        assert told["full_size"] == told["largest"] == 1420 + 20 * (overlay.over == 4) and told["answer"]["tap_mtu"] == 1500
+    told = trace(daemon, b.address6)
+    # Of this host's containers none is known yet, so that none is tried.
+    assert told["verdict"] == "reaches" and [s["step"] for s in told["steps"]] == STEPS, told
+    assert a.ping(b.address)
+    told = trace(daemon, b.address)
+    assert told["verdict"] == "reaches" and not told["causes"], told
+    assert [s["step"] for s in told["steps"]] == STEPS[:4] + ["container"] + STEPS[4:]
+    assert told["full_size"] == told["largest"] == 1440 and told["answer"]["tap_mtu"] == 1500
     # The ping that the daemon sent was its own business; so is what is known of the source.
     told = trace(daemon, b.address, "--from", a.address, "--size", "1000")
     assert told["from"] == a.address and told["full_size"] == 1000 and told["verdict"] == "reaches"
@@ -203,6 +215,22 @@ def forward_drop_there(b):
     b.nft(b.hosts[1], "table bridge lab {\nchain forward { type filter hook forward priority 0; ether type ip drop\n}\n}\n")
 
 
+def forward_drop_here(b):
+    b.nft(b.hosts[0], "table bridge lab {\nchain forward { type filter hook forward priority 0; ether type ip drop\n}\n}\n")
+
+
+def no_way_out(b):
+    b.a.run("ip addr del 172.20.101.2/16 dev eth0")
+    b.a.run("ip addr add 172.20.101.2/24 dev eth0")
+    wait_for(lambda: b.a.run("ip route get 172.20.102.2", check=False).startswith("RTNETLINK"), 5)
+
+
+def way_out(b):
+    b.a.run("ip addr del 172.20.101.2/24 dev eth0")
+    b.a.run("ip addr add 172.20.101.2/16 dev eth0")
+    b.a.run("ip route replace default via 172.20.101.1")
+
+
 def no_way_back(b):
     b.b.run("ip addr del 172.20.102.2/16 dev eth0")
     b.b.run("ip addr add 172.20.102.2/24 dev eth0")
@@ -239,10 +267,12 @@ SETUPS = [
     (small_port_there, port_back, address_of, ("peer", "size", None), "the bridge on barge2, a port of it"),
     (small_path, unblock, address_of, ("peer", "size", None), "a link on the way to barge2 takes less"),
     (forward_drop_there, unblock, address_of, ("peer", "ping", None), "FORWARD"),
+    (forward_drop_here, unblock, address_of, ("here", "container", None), "FORWARD: the packet filter drops"),
+    (no_way_out, way_out, address_of, ("here", "container", None), "the container has no route to there"),
     (no_way_back, way_back, address_of, ("peer", "ping", None), "no route back"),
     (bridge_gone_there, bridge_back_there, address_of, ("peer", "checks", "in-network"), "its bridge is not there"),
     (wrong_port, lambda b: b.mend(0), address_of, ("here", "session", "out-stage-expired"), "nothing listens on"),
-    (blocked_out, unblock, address_of, ("here", "session", "out-stage-expired"), "own packet filter lets no UDP out"),
+    (blocked_out, unblock, address_of, ("here", "session", "out-stage-expired"), "blocked UDP"),
     (blocked_in, unblock, address_of, ("here", "session", "out-stage-expired"), "cannot be told apart"),
     (psk_differs, lambda b: b.mend(0), address_of, ("here", "session", "out-stage-expired"), "the same PresharedKey"),
     (wrong_key_here, lambda b: b.mend(0), address_of, ("here", "session", "out-stage-expired"), "PublicKey of [Peer] barge2 is wrong"),
@@ -254,6 +284,7 @@ SETUPS = [
 
 def test_each_broken_set_up_is_named(overlay):
     broken = Broken(overlay)
+    assert broken.a.ping(broken.b.address)
     assert trace(broken.here, broken.b.address)["verdict"] == "reaches"
     missed = {}
     for make, mend, whither, where, cause in SETUPS:
@@ -288,6 +319,19 @@ def test_bridged_networks(lab, io):
     assert_stops(trace(here, b.address), "here", "hello", "out-no-hello", "has no bridged network with VNI 7")
     here.ctl("peer", "set", "barge2", "vnis", "")
     assert_stops(trace(here, b.address), "here", "station", None, "no peer may carry VNI 7")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name, fault in BROKEN.items() if fault.stops])
+def test_what_doctor_finds_stops_a_packet_here(ward, name):
+    fault = BROKEN[name]
+    if fault.lacks():
+        pytest.skip(f"{fault.lacks()} is not installed")
+    with fault.on(ward):
+        if not ward.daemon.answers():
+            return  # nobody to ask
+        told = trace(ward.daemon, ward.far.address, wait=1.5)
+        assert told["verdict"] == "stops" and told["causes"], told
 
 
 @pytest.mark.long

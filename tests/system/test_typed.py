@@ -45,7 +45,7 @@ PLACEHOLDERS = {"FILE": "/etc/ovltun/peers.conf", "ADDRESS": "172.20.102.2", "PE
                 "ROUNDS": "1"}
 
 # Exit statuses that say what was found.
-FINDS = {r"ovlctl doctor": (0, 1)}
+FINDS = {r"ovlctl (doctor|trace)": (0, 1)}
 
 # These go on until they are told to end.
 ENDLESS = re.compile(r"ovlctl (events .*--follow|top$)")

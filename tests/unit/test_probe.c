@@ -88,7 +88,7 @@ static void begin(struct rig *rig, const struct probe_packet *packet)
 	uint64_t number;
 
 	container.echoes = container.questions = container.longest = 0;
-	number = probe_start(A->device, A->peer, packet, 6 * RIG_SECOND);
+	number = probe_start(A->device, A->peer, packet, false, 6 * RIG_SECOND);
 	assert_true(probe_look(A->device, number, &own));
 	assert_int_equal(own.number, number);
 }
@@ -222,13 +222,70 @@ static void each_reason(void **state)
 	}
 }
 
+/* ---- the end of who asks ---- */
+
+/* Whether host 0's container does what one does; until both ends have said their last word. */
+static void run_here(struct rig *rig, bool arp, bool ping)
+{
+	struct probe_packet packet = packet_of("172.20.101.9", RIG_ADDR(1), 84);
+	static uint8_t ip[RIG_PACKET_MAX];
+	uint64_t number = probe_start(A->device, A->peer, &packet, true, RIG_SECOND);
+
+	container.arp = container.ping = true;
+	for (unsigned int i = 0; i < 2000; i++) {
+		rig_mark(A);
+		rig_mark(B);
+		rig_advance(rig, 10 * RIG_MS);
+		rig_pump(rig);
+		(void)let_container_answer(rig, RIG_ADDR(1));
+		for (unsigned int j = 0; j < A->frame_count; j++) {
+			const struct rig_record *frame = &A->frames[j];
+
+			if (load_be16(frame->data + 22) == ETHERTYPE_WIRE_ARP) {
+				if (arp)
+					rig_learn(A, "172.20.101.9");
+				break;
+			}
+			memcpy(ip, frame->data + 24, frame->len - 24);
+			if (!ping)
+				continue;
+			turn(ip, frame->len - 24);
+			rig_give_ip(A, ip, frame->len - 24);
+		}
+		rig_round(A);
+		assert_true(probe_look(A->device, number, &own));
+		if (probe_is_all_over(&own))
+			return;
+	}
+	fail();
+}
+
+static void both_ends_are_tried(void **state)
+{
+	struct rig *rig = *state;
+
+	run_here(rig, false, false);
+	assert_answer(PROBE_ANSWERED, "");
+	assert_int_equal(own.here_answer.stage, PROBE_ATTACHED);
+	assert_string_equal(own.here_answer.reason, "in-unresolved");
+	rig_advance(rig, 10 * RIG_SECOND);
+	rig_pump(rig);
+	run_here(rig, true, false);
+	assert_answer(PROBE_ANSWERED, "");
+	assert_int_equal(own.here_answer.stage, PROBE_WRITTEN);
+	run_here(rig, true, true);
+	assert_answer(PROBE_ANSWERED, "");
+	assert_int_equal(own.here_answer.stage, PROBE_ANSWERED);
+	assert_string_equal(own.here_answer.reason, "");
+}
+
 /* ---- what is between the two ---- */
 
 static void no_endpoint(void **state)
 {
 	struct rig *rig = *state;
 	struct probe_packet packet = packet_of(RIG_ADDR(0), RIG_ADDR(2), 84);
-	uint64_t number = probe_start(A->device, A->third, &packet, RIG_SECOND);
+	uint64_t number = probe_start(A->device, A->third, &packet, false, RIG_SECOND);
 
 	rig_advance(rig, RIG_MS);
 	assert_true(probe_look(A->device, number, &own));
@@ -443,7 +500,7 @@ static void the_oldest_gives_way(void **state)
 
 	for (unsigned int i = 0; i <= PROBE_OWN_MAX; i++) {
 		rig->now_ns++;
-		numbers[i] = probe_start(A->device, A->peer, &packet, RIG_SECOND);
+		numbers[i] = probe_start(A->device, A->peer, &packet, false, RIG_SECOND);
 	}
 	assert_false(probe_look(A->device, numbers[0], &own));
 	for (unsigned int i = 1; i <= PROBE_OWN_MAX; i++)
@@ -650,6 +707,7 @@ int main(void)
 		rig_connected_test(stops_at_the_container),
 		rig_connected_test(the_bridge_itself),
 		rig_connected_test(each_reason),
+		rig_connected_test(both_ends_are_tried),
 		rig_connected_test(no_endpoint),
 		rig_test(a_session_is_made_for_it),
 		rig_test(nobody_answers),
