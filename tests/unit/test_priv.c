@@ -224,6 +224,7 @@ static void test_noise(void **state)
 	for (int i = 0; i < 4000; i++) {
 		unsigned char *bytes = (unsigned char *)&request;
 
+		memset(&request, 0, sizeof(request));
 		for (size_t k = 0; k < offsetof(struct priv_request, path); k++)
 			bytes[k] = (unsigned char)rand_r(&seed);
 		memset(request.path, 'x', sizeof(request.path));
