@@ -538,6 +538,14 @@ bool handover_adopt_tap(struct handover *handover, const struct config_network *
 	return true;
 }
 
+bool handover_has_tap(const struct handover *handover, const char *name)
+{
+	for (unsigned int i = 0; handover && i < handover->tap_count; i++)
+		if (handover->taps[i].count && strcmp(handover->taps[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 bool handover_adopt_udp(struct handover *handover, struct udp_sockets *group, unsigned int count,
                         uint16_t port, uint32_t fwmark)
 {

@@ -51,11 +51,14 @@ void handover_close(struct handover *handover);
 
 /*
  * What fits the configuration; @handover may be NULL, then nothing does. What does not fit
- * is closed by handover_take() already: so no name and no port is taken by it. @name: what
- * the TAP would be called if it were made.
+ * is closed by handover_take() already: so no name and no port is taken by it. Without a
+ * state to be believed that cannot be told, and a new TAP may need another name. @name:
+ * what the TAP would be called if it were made.
  */
 bool handover_adopt_tap(struct handover *handover, const struct config_network *network,
                         unsigned int queues, const char *name, struct tap *tap);
+/* Whether a device of that name is held that nobody has adopted. */
+bool handover_has_tap(const struct handover *handover, const char *name);
 bool handover_adopt_udp(struct handover *handover, struct udp_sockets *group, unsigned int count,
                         uint16_t port, uint32_t fwmark);
 

@@ -23,14 +23,19 @@ static void name_tap(const char *bridge, char name[IFNAMSIZ])
 	(void)snprintf(name, IFNAMSIZ, TAP_PREFIX "%s", bridge + (len > room ? len - room : 0));
 }
 
+/* Also by one of the last life's that is another network's, or fits none and goes soon. */
+static bool is_taken(const struct state *state, const char *name)
+{
+	return priv_has_tap(state->priv, name) || handover_has_tap(state->handover, name);
+}
+
 /*
  * Ours can want one name twice: names of two bridges may end alike, and a reload
  * makes the new networks before the old ones go. Then it is "ov0-…", "ov1-…".
  */
 static void choose_free(const struct state *state, char name[IFNAMSIZ])
 {
-	for (const char *letter = "0123456789"; *letter && priv_has_tap(state->priv, name);
-	     letter++)
+	for (const char *letter = "0123456789"; *letter && is_taken(state, name); letter++)
 		name[2] = *letter;
 }
 

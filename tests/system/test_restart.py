@@ -281,6 +281,12 @@ def test_what_changed_meanwhile(lab3, one_io):
     daemon.start()
     assert "of another private key" in daemon.log
     assert tap_index(host)
+    # And another number of queues: the TAP cannot be used, and holds its name until the new one is there.
+    daemon.stop(signal.SIGUSR2)
+    daemon.write(text.replace("[Interface]\n", "[Interface]\nWorkers = 2\n"))
+    daemon.start()
+    assert [link["ifname"] for link in json.loads(host.run("ip -j link")) if link["ifname"].startswith("ov")
+            and link["ifname"].endswith("-ovl0")] == ["ov0-ovl0"]
 
 
 def test_routes_of_subnets(lab, one_io):
