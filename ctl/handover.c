@@ -581,18 +581,25 @@ void handover_put_peer(struct handover *handover, struct run_peer *run,
 {
 	struct handover_peer found;
 	uint8_t hash[HASH_SIZE];
-	bool same_keys;
+	bool same_keys, has_session;
 
 	if (!handover || !find_peer(handover, peer, &found, &same_keys))
 		return;
-	if (carried_put(run->peer, device_now(handover->device), &found.carried, same_keys))
-		handover->sessions++;
+	has_session =
+		carried_put(run->peer, device_now(handover->device), &found.carried, same_keys);
+	handover->sessions += has_session;
 	hash_endpoint(hash, peer);
-	/* A peer is where it was last, unless the file says another place than it did. */
+	/*
+	 * A peer is where it was last, unless the file says another place than it did. But
+	 * where it was without a session may be long ago: then the file is asked first, as
+	 * who restarts us for a peer that cannot be reached expects.
+	 */
 	if (endpoint_is_set(&found.carried.endpoint) &&
-	    memcmp(hash, found.endpoint_hash, HASH_SIZE) == 0) {
+	    memcmp(hash, found.endpoint_hash, HASH_SIZE) == 0 &&
+	    (has_session || !peer->endpoint.numeric)) {
 		peer_set_endpoint(run->peer, &found.carried.endpoint);
-		run->resolve_at_ns = 0;
+		if (has_session)
+			run->resolve_at_ns = 0;
 	}
 	secret_wipe(&found, sizeof(found));
 }

@@ -255,6 +255,31 @@ def test_a_stop_leaves_nothing(lab, one_io):
     assert tap_index(lab[0]) == []
 
 
+def test_a_peer_that_moved_and_is_gone(lab, one_io):
+    """Without a session to go on with it is looked for where the file says."""
+    overlay = Restarted(lab, one_io)
+    a, b = overlay.containers
+    near, far = overlay.daemons
+    connect(overlay)
+    here, there = (daemon.config.read_text() for daemon in overlay.daemons)
+    far.stop()
+    far.write(there.replace("ListenPort = 12345", "ListenPort = 12346"))
+    far.start()
+    wait_for(lambda: b.ping(a.address), 10, "an answer on another port")
+    assert near.show()["peers"][0]["endpoint"].endswith(":12346")
+    near.restart()
+    assert near.show()["peers"][0]["endpoint"].endswith(":12346") and a.ping(b.address)
+    psk = lab[0].run("wg genpsk").strip()
+    far.stop()
+    far.write(there.replace("[Peer]\n", f"[Peer]\nPresharedKey = {psk}\n"))
+    far.start()
+    near.stop(signal.SIGUSR2)
+    near.write(here.replace("[Peer]\n", f"[Peer]\nPresharedKey = {psk}\n"))
+    near.start()
+    assert "0 of 1 peers with their session" in near.log
+    wait_for(lambda: a.ping(b.address), 4, "an answer where the file says")
+
+
 def test_what_changed_meanwhile(lab3, one_io):
     """A peer's PSK, the port, one's own key: what does not fit does not go on, and all else does."""
     overlay = Restarted(lab3, one_io)
