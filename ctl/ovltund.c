@@ -624,23 +624,26 @@ static void reload(struct daemon *daemon)
 	log_line("not reloaded, all stays as it was: %s", text);
 }
 
-/* False: time to leave. */
+/* False: time to leave. Who is told both to go on and to end leaves nothing. */
 static bool take_signals(struct daemon *daemon)
 {
 	struct signalfd_siginfo info;
+	bool ending = false;
 
 	while (read(daemon->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP) {
-			reload(daemon);
+			if (!ending)
+				reload(daemon);
 			continue;
 		}
-		daemon->handing_over = info.ssi_signo == SIGUSR2;
+		daemon->handing_over =
+			info.ssi_signo == SIGUSR2 && (daemon->handing_over || !ending);
+		ending = true;
 		log_line("ending%s: %s from process %u",
 		         daemon->handing_over ? ", for another to go on" : "",
 		         strsignal((int)info.ssi_signo), info.ssi_pid);
-		return false;
 	}
-	return true;
+	return !ending;
 }
 
 /* A worker that hangs holds this thread up here, so that the watch is over all of them. */

@@ -255,6 +255,18 @@ def test_a_stop_leaves_nothing(lab, one_io):
     assert tap_index(lab[0]) == []
 
 
+def test_told_both_to_go_on_and_to_end(lab, one_io):
+    """A stop that comes while a restart is waited for."""
+    overlay = Restarted(lab, one_io)
+    daemon = overlay.daemons[0]
+    connect(overlay)
+    for sig in (signal.SIGSTOP, signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT):
+        daemon.process.send_signal(sig)
+    assert daemon.process.wait(10) == 0
+    assert not [text for text in daemon.manager.heard if "FDSTORE=1" in text]
+    assert tap_index(lab[0]) == []
+
+
 def test_a_peer_that_moved_and_is_gone(lab, one_io):
     """Without a session to go on with it is looked for where the file says."""
     overlay = Restarted(lab, one_io)
