@@ -266,8 +266,9 @@ static int make_state(const struct state *state)
 		err = write_all(fd, memory, len);
 	if (!err && fcntl(fd, F_ADD_SEALS, STATE_SEALS) < 0)
 		err = -errno;
+	/* What did not fit is not sealed. */
 	if (memory)
-		put_memory(memory, size, len);
+		put_memory(memory, size, len ? len : size);
 	free_networks(networks, network_count);
 	if (err && fd >= 0)
 		close(fd);
