@@ -60,6 +60,7 @@ int reload_config(struct state *state, struct reload_result *result,
 		                                .files_arg = state->priv };
 	struct report report = { .line = line, .arg = arg };
 	struct config *next = NULL, *before = NULL, *base = NULL;
+	bool put = false;
 	int ret;
 
 	memset(error, 0, sizeof(*error));
@@ -69,7 +70,8 @@ int reload_config(struct state *state, struct reload_result *result,
 	if (ret)
 		goto out;
 	ret = config_check(next, error);
-	if (!ret && state->roll)
+	put = !ret && state->roll;
+	if (put)
 		ret = roll_put_all(state->roll, next, true);
 	if (ret)
 		goto out;
@@ -105,6 +107,8 @@ int reload_config(struct state *state, struct reload_result *result,
 	look_after(state, result);
 out:
 	fill_error(ret, error);
+	if (ret && put)
+		roll_take_back(state->roll);
 	if (ret) {
 		char text[EVENTS_TEXT];
 
@@ -141,12 +145,14 @@ int reload_sync(struct state *state, const struct reload_text *text, struct relo
 		                                .warn = reload_warn,
 		                                .no_key_files = true };
 	struct config *next = NULL, *base = NULL;
+	bool put = false;
 	int ret;
 
 	memset(error, 0, sizeof(*error));
 	memset(result, 0, sizeof(*result));
 	ret = config_parse(text->text, text->len, text->file, &options, &next, error);
-	if (!ret && state->roll)
+	put = !ret && state->roll;
+	if (put)
 		ret = roll_put_all(state->roll, next, !text->dry_run);
 	if (ret)
 		goto out;
@@ -182,6 +188,8 @@ int reload_sync(struct state *state, const struct reload_text *text, struct relo
 	look_after(state, result);
 out:
 	fill_error(ret, error);
+	if (put && (ret || text->dry_run))
+		roll_take_back(state->roll);
 	config_free(next);
 	config_free(base);
 	return ret;

@@ -379,6 +379,11 @@ int roll_write(struct roll *roll, const char *format, ...)
 	return n < 0 ? -errno : -ENOSPC;
 }
 
+bool roll_is_stale(const struct roll *roll)
+{
+	return roll->unkept && roll->fd >= 0;
+}
+
 static bool is_over(const struct roll_invite *invite, uint64_t now_s)
 {
 	return invite->revoked || now_s >= invite->expires_s + ROLL_GRACE_S;
@@ -449,7 +454,25 @@ static int write_anew(struct roll *roll, struct plan_files *files, const char *n
 	return 0;
 }
 
-/* 0, 1: there is none, and none is wanted; -errno with @error. */
+/*
+ * The lock is the file's, and who writes it anew would lock another one. The folder's lock is
+ * held: nobody comes between this look and our own lock.
+ */
+static int look_for_owner(const struct roll *roll, const struct plan_files *files, const char *name,
+                          struct config_error *error)
+{
+	int fd = openat(files->fd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int err = 0;
+
+	if (fd < 0)
+		return 0; /* none, or one that plan_files_read() complains of */
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		err = config_fail(error, roll->path, 0, "another ovltund has it");
+	close(fd);
+	return err;
+}
+
+/* 0 or -errno with @error. */
 static int read_journal(struct roll *roll, const char *folder, const char *name,
                         struct config_error *error)
 {
@@ -459,6 +482,8 @@ static int read_journal(struct roll *roll, const char *folder, const char *name,
 	int err = plan_files_open(&files, folder, error);
 
 	buffer_init(&text, ROLL_JOURNAL_MAX + 2 * BUFSIZ);
+	if (!err)
+		err = look_for_owner(roll, &files, name, error);
 	if (!err) {
 		err = plan_files_read(&files, name, &text, error);
 		if (err == -ENOENT)
@@ -499,7 +524,8 @@ struct roll *roll_open(const char *folder, const char *name, bool wanted)
 	         "invited",
 	         text);
 	roll->unkept = "its journal cannot be used (see the log)";
-	roll->invite_count = 0; /* some of them may have been used */
+	while (roll->invite_count) /* some of them may have been used */
+		roll_remove_invite(roll, roll->invites);
 	return roll;
 }
 
@@ -639,12 +665,21 @@ static int put_hosts(struct roll *roll, struct config *config, bool says)
 
 int roll_put_all(struct roll *roll, struct config *config, bool says)
 {
-	int err = put_hosts(roll, config, says);
+	int err;
 
+	for (size_t i = 0; i < roll->host_count; i++)
+		roll->hosts[i].was_idle = roll->hosts[i].idle;
+	err = put_hosts(roll, config, says);
 	for (size_t i = 0; i < roll->invite_count && config->introducer && !err; i++)
 		if (!roll->invites[i].revoked && !config_find_peer(config, roll->invites[i].key))
 			err = roll_put_invite(&roll->invites[i], config);
 	return err;
+}
+
+void roll_take_back(struct roll *roll)
+{
+	for (size_t i = 0; i < roll->host_count; i++)
+		roll->hosts[i].idle = roll->hosts[i].was_idle;
 }
 
 /* --- conflicts --- */

@@ -33,6 +33,8 @@
 #define ROLL_INVITES_MAX 64 /* open, or used or expired and not yet forgotten */
 #define ROLL_HOSTS_MAX   1024
 #define ROLL_JOURNAL_MAX (4u << 20) /* then nothing more is taken until the next start */
+/* From there on it is not noted who was told, who then is told again: there has to be room for the rest. */
+#define ROLL_TOLD_MAX (ROLL_JOURNAL_MAX / 2)
 /* An invitation that has expired is still refused in words for so long. */
 #define ROLL_GRACE_S 600
 
@@ -46,6 +48,7 @@ struct roll_invite {
 	uint8_t host[KEY_SIZE]; /* who used it */
 	char name[CONFIG_NAME_MAX]; /* of its peer; follows from the key */
 	uint64_t said_ns; /* when the log was last told of a refusal */
+	uint64_t judged_ns; /* when a wish to join was last looked at */
 };
 
 struct roll_host {
@@ -58,6 +61,7 @@ struct roll_host {
 	struct config_endpoint endpoint;
 	char name[CONFIG_NAME_MAX]; /* may be empty */
 	bool idle; /* the file contradicts it: not in force */
+	bool was_idle; /* before roll_put_all() */
 	bool filed; /* the file has it, too: who takes it out of there means it */
 };
 
@@ -96,6 +100,8 @@ void roll_close(struct roll *roll); /* takes NULL */
  * kept at all is 0.
  */
 int roll_write(struct roll *roll, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What is on the disk is not so any more, and holds again from the next start on. */
+bool roll_is_stale(const struct roll *roll);
 /* The lines of these, to be written; false: too long. */
 #define ROLL_LINE_MAX 768
 bool roll_print_invite(const struct roll_invite *invite, char line[ROLL_LINE_MAX]);
@@ -122,6 +128,8 @@ int roll_put_host(const struct roll_host *host, struct config *config);
  * checked. @says: what does not go with it is told to the log. 0 or -ENOMEM.
  */
 int roll_put_all(struct roll *roll, struct config *config, bool says);
+/* After it: that configuration does not come into force. */
+void roll_take_back(struct roll *roll);
 
 /*
  * Who has some of @range already: an AllowedIPs, a Range, a host of the roll. A claim of a

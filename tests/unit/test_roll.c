@@ -218,12 +218,26 @@ static void test_a_damaged_journal_opens_nothing(void **state)
 
 static void test_only_one_has_it(void **state)
 {
-	struct roll *roll = open_roll(), *second = open_roll();
+	struct roll_invite invite = invite_of(1, FAR);
+	struct roll *roll = open_roll(), *second;
+	char key[KEY_BASE64_LEN + 1];
 
 	(void)state;
 	assert_null(roll->unkept);
-	assert_non_null(second->unkept);
-	roll_close(second);
+	keep_invite(roll, 1, FAR);
+	for (unsigned int i = 0; i < 2; i++) {
+		second = open_roll();
+		assert_non_null(second->unkept);
+		roll_close(second);
+		/* What a start would write anew is the first one's journal all the same. */
+		assert_int_equal(roll_write(roll, "told " KEY_A " 1\ntold " KEY_A " 2"), 0);
+	}
+	secret_to_base64(key, invite.key);
+	assert_int_equal(roll_write(roll, "spent %s " KEY_A, key), 0);
+	roll_close(roll);
+	roll = open_roll();
+	assert_null(roll->unkept);
+	assert_true(roll_find_invite(roll, invite.key)->spent);
 	roll_close(roll);
 }
 
@@ -302,6 +316,31 @@ static void test_the_file_is_right(void **state)
 		config_free(config);
 		roll_close(roll);
 	}
+}
+
+/* A configuration that was tried and not put in force changes nothing about who is in force. */
+static void test_what_was_tried_is_taken_back(void **state)
+{
+	static const char conflict[] = SUBNET PEER_B "AllowedIPs = 172.20.104.8/32\n";
+	struct roll_host host = host_of(KEY_A, "172.20.104.0/24", 77);
+	struct roll *roll = roll_open(folder, "peers", false);
+	struct config *config;
+
+	(void)state;
+	assert_non_null(roll_add_host(roll, &host));
+	for (unsigned int i = 0; i < 4; i++) {
+		bool fits = i % 2;
+
+		config = parse(fits ? SUBNET : conflict);
+		assert_int_equal(roll_put_all(roll, config, false), 0);
+		assert_int_equal(roll->hosts[0].idle, !fits);
+		config_free(config);
+		if (i == 1) {
+			roll_take_back(roll);
+			assert_true(roll->hosts[0].idle);
+		}
+	}
+	roll_close(roll);
 }
 
 static void test_a_peer_of_the_file_stays_as_it_is(void **state)
@@ -393,6 +432,7 @@ int main(void)
 		roll_test(test_without_wish_or_folder_it_is_in_memory),
 		roll_test(test_both_have_an_end),
 		roll_test(test_the_file_is_right),
+		roll_test(test_what_was_tried_is_taken_back),
 		roll_test(test_a_peer_of_the_file_stays_as_it_is),
 		roll_test(test_invitations_are_peers_of_an_introducer),
 		roll_test(test_who_is_in_the_way_is_named),
