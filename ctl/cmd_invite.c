@@ -61,9 +61,12 @@ static int take_option(struct options *options, const char *name, const char *va
 		return OVLCTL_OK;
 	}
 	if (strcmp(name, "--prefix") == 0) {
-		options->bits = strtol(value, NULL, 10);
-		return options->bits > 0 ? OVLCTL_OK
-		                         : fail(name, value, "a length in bits, such as 24");
+		char *end;
+
+		options->bits = strtol(value, &end, 10);
+		return options->bits > 0 && !*end
+		               ? OVLCTL_OK
+		               : fail(name, value, "a length in bits, such as 24");
 	}
 	if (strcmp(name, "--expires") == 0) {
 		options->expires_s = parse_duration(value);

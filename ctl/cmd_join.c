@@ -386,10 +386,14 @@ static int keep_page(struct run *run)
 
 static int ask_all(struct run *run)
 {
+	/* What comes faster than the introducer takes it from one peer costs a second. */
+	const struct timespec pause = { .tv_nsec = 2 * POST_SPACING_NS };
 	uint8_t after[KEY_SIZE] = { 0 };
 	int status;
 
 	do {
+		if (run->member_count)
+			(void)nanosleep(&pause, NULL);
 		status = ask(run, after);
 		if (status == OVLCTL_OK)
 			status = keep_page(run);
