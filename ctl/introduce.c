@@ -22,6 +22,29 @@ void introduce_fill(struct join_host *to, const struct roll_host *host)
 	to->prefixes[to->prefix_count++] = host->range;
 }
 
+bool introduce_find_claim(const struct state *state, const struct prefix *range,
+                          struct roll_claim *claim)
+{
+	const struct view *view = atomic_load_explicit(&state->device->view, memory_order_relaxed);
+
+	if (roll_find_claim(state->roll, state->config, range, claim))
+		return true;
+	for (size_t i = 0; i < view->network_count; i++) {
+		for (size_t j = 0; j < view->networks[i].gateway_count; j++) {
+			const struct neigh_addr *addr = &view->networks[i].gateways[j];
+
+			if (addr->family != range->family || !prefix_contains(range, addr->addr))
+				continue;
+			claim->prefix = (struct prefix){ .family = addr->family,
+				                         .len = addr->family == 4 ? 32 : 128 };
+			memcpy(claim->prefix.addr, addr->addr, addr->family == 4 ? 4 : 16);
+			(void)snprintf(claim->whose, sizeof(claim->whose), "this host's bridge's");
+			return true;
+		}
+	}
+	return false;
+}
+
 /* --- the introducer's side --- */
 
 static uint64_t newest_number(const struct roll *roll)
@@ -130,7 +153,8 @@ void introduce_answered(struct state *state, const struct config_peer *from,
 		return;
 	mark->told = message->number;
 	secret_to_base64(key, from->public_key);
-	(void)roll_write(state->roll, "told %s %" PRIu64, key, mark->told);
+	if (state->roll->written < ROLL_TOLD_MAX)
+		(void)roll_write(state->roll, "told %s %" PRIu64, key, mark->told);
 	state_label_peer(from, label);
 	if (message->refused)
 		log_line("peer %s did not take in %s, which joined: %s", label, host->name,
@@ -140,10 +164,23 @@ void introduce_answered(struct state *state, const struct config_peer *from,
 	introduce_run(state, device_now(state->device));
 }
 
+/* With all that was heard of its introducer: it may have said more of this host. */
+static void note_gone(struct roll *roll, const struct roll_host *host)
+{
+	const struct roll_mark *mark = host->ours ? NULL : roll_find_mark(roll, host->by);
+	char key[KEY_BASE64_LEN + 1], by[KEY_BASE64_LEN + 1];
+
+	secret_to_base64(key, host->key);
+	secret_to_base64(by, host->by);
+	if (mark)
+		(void)roll_write(roll, "gone %s\nheard %s %" PRIu64, key, by, mark->heard);
+	else
+		(void)roll_write(roll, "gone %s", key);
+}
+
 void introduce_look(struct state *state)
 {
 	struct roll *roll = state->roll;
-	char key[KEY_BASE64_LEN + 1];
 
 	for (size_t i = roll->host_count; i-- > 0;) {
 		struct roll_host *host = &roll->hosts[i];
@@ -154,8 +191,10 @@ void introduce_look(struct state *state)
 		/* Of one that we were told of the file is enough; of ours we still tell. */
 		if (host->idle || (peer && (host->ours || !host->filed)))
 			continue;
-		secret_to_base64(key, host->key);
-		(void)roll_write(roll, "gone %s", key);
+		note_gone(roll, host);
+		if (!peer && roll_is_stale(roll))
+			log_line("host %s is back with the next start: %s", host->name,
+			         roll->unkept);
 		roll_remove_host(roll, host);
 	}
 }
@@ -178,30 +217,56 @@ static void answer(struct state *state, const struct config_peer *to, uint64_t n
 		workers_kick(&state->workers);
 }
 
-/* Of a network that this host and the introducer are both in. NULL, or why not. */
+enum place {
+	PLACE_NONE, /* no such network */
+	PLACE_OUTSIDE, /* of its Subnet */
+	PLACE_UNKNOWN, /* its Subnet is not: none is configured, and the bridge is not there */
+	PLACE_INSIDE,
+};
+
+/* Of @vni (0: routed), a network that this host and the introducer are both in. */
+static enum place find_place(const struct state *state, const struct config_peer *from,
+                             uint32_t vni, const struct prefix *range)
+{
+	enum place place = PLACE_NONE;
+
+	for (size_t i = 0; i < state->config->network_count; i++) {
+		const struct config_network *network = &state->config->networks[i];
+		struct config_subnets subnets = run_network_subnets(state->networks[i], network);
+		bool known = false;
+
+		if (network->vni != vni || (vni && !config_peer_has_vni(from, vni)))
+			continue;
+		for (size_t j = 0; j < subnets.count; j++) {
+			if (prefix_covers(&subnets.list[j], range))
+				return PLACE_INSIDE;
+			/* A bridge has no need of addresses of each family that is bridged. */
+			known |= !vni || subnets.list[j].family == range->family;
+		}
+		if (!known)
+			place = PLACE_UNKNOWN;
+		else if (place == PLACE_NONE)
+			place = PLACE_OUTSIDE;
+	}
+	return place;
+}
+
+/* NULL, or why not. */
 static const char *judge_range(const struct state *state, const struct config_peer *from,
                                const struct roll_host *host, char why[JOIN_TEXT_MAX])
 {
-	const struct config *config = state->config;
+	enum place place = find_place(state, from, host->vni, &host->range);
 	char claimed[ROLL_CLAIM_TEXT];
 	struct roll_claim claim;
-	bool inside = false;
 
-	for (size_t i = 0; i < config->network_count && !inside; i++) {
-		const struct config_network *network = &config->networks[i];
-		struct config_subnets subnets = run_network_subnets(state->networks[i], network);
-
-		if (network->vni != host->vni)
-			continue;
-		if (host->vni)
-			inside = config_peer_has_vni(from, host->vni);
-		for (size_t j = 0; j < subnets.count && !host->vni; j++)
-			inside |= prefix_covers(&subnets.list[j], &host->range);
-	}
-	if (!inside)
-		return host->vni ? "the network of that VNI is not here, or not the introducer's"
-		                 : "its range is in no network's Subnet here";
-	if (!roll_find_claim(state->roll, config, &host->range, &claim))
+	if (host->vni && place == PLACE_NONE)
+		return "the network of that VNI is not here, or not the introducer's";
+	/* Of a bridged network it may stay unknown. */
+	if (place == PLACE_NONE || place == PLACE_OUTSIDE)
+		return "its range is in no network's Subnet here";
+	/* In a bridged network all bridges may have the same address. */
+	if (host->vni ? !roll_find_claim(state->roll, state->config, &host->range, &claim)
+	              : !introduce_find_claim(state, &host->range, &claim))
 		return NULL;
 	roll_format_claim(&host->range, &claim, claimed);
 	(void)snprintf(why, JOIN_TEXT_MAX, "%s", claimed);
@@ -261,16 +326,28 @@ static const char *take_in(struct state *state, const struct roll_host *host,
 	return why;
 }
 
-/* Heard: whatever became of it, that number is not listened to again. */
-static void note(struct state *state, struct roll_mark *mark, const struct roll_host *host)
+/*
+ * What was taken in, and is not listened to again when it was removed. What was refused is noted
+ * nowhere: an introducer that lies could fill the journal with it.
+ */
+static void note(struct state *state, const struct roll_mark *mark, const struct roll_host *host)
 {
-	char line[ROLL_LINE_MAX] = "", key[KEY_BASE64_LEN + 1];
+	char line[ROLL_LINE_MAX], key[KEY_BASE64_LEN + 1];
 
 	secret_to_base64(key, mark->key);
-	if (!host || !roll_print_host(host, line))
-		(void)roll_write(state->roll, "heard %s %" PRIu64, key, mark->heard);
-	else
+	if (roll_print_host(host, line))
 		(void)roll_write(state->roll, "%s\nheard %s %" PRIu64, line, key, mark->heard);
+}
+
+/*
+ * The Subnet comes from the bridge, and that is not there yet: the start of this host's daemon
+ * came before that of Docker. It is no reason to refuse for good; what is not answered is said again.
+ */
+static bool is_too_early(const struct state *state, const struct config_peer *from,
+                         const struct join_host *told)
+{
+	return !told->vni && told->prefix_count == 1 &&
+	       find_place(state, from, 0, &told->prefixes[0]) == PLACE_UNKNOWN;
 }
 
 void introduce_take(struct state *state, const struct config_peer *from,
@@ -283,6 +360,7 @@ void introduce_take(struct state *state, const struct config_peer *from,
 	char why[JOIN_TEXT_MAX];
 	const char *problem = NULL;
 	uint8_t own[KEY_SIZE], introducer[KEY_SIZE];
+	bool known;
 
 	if (!mark || !from->introducer)
 		return;
@@ -295,20 +373,25 @@ void introduce_take(struct state *state, const struct config_peer *from,
 	memcpy(introducer, from->public_key, KEY_SIZE);
 	state_label_peer(from, label);
 	secret_derive_public(own, state->config->private_key);
+	known = config_find_peer(state->config, told->key) || memcmp(own, told->key, KEY_SIZE) == 0;
+	if (!known && is_too_early(state, from, told)) {
+		peer_drop(state->peers[from - state->config->peers].peer, DROP_IN_NO_BRIDGE, 1);
+		return;
+	}
 	mark->heard = message->number;
 	free(mark->why_not);
 	mark->why_not = NULL;
-	/* Whoever it is, it is known: nothing about it is an introducer's to change. */
-	if (config_find_peer(state->config, told->key) || memcmp(own, told->key, KEY_SIZE) == 0) {
-		note(state, mark, NULL);
+	/* Whoever it is, nothing about it is an introducer's to change. */
+	if (known) {
 		answer(state, from, message->number, NULL);
 		return;
 	}
 	problem = read_host(state, from, told, &host, why);
 	if (!problem)
 		problem = take_in(state, &host, why);
-	note(state, mark, problem ? NULL : &host);
-	if (problem)
+	if (!problem)
+		note(state, mark, &host);
+	else
 		mark->why_not = strdup(problem); /* without memory it is forgotten */
 	secret_to_base64(key, told->key);
 	if (told->prefix_count)

@@ -28,6 +28,10 @@ void introduce_run(struct state *state, uint64_t now_ns);
 /* Hosts whose peers were removed are not told of, nor brought back. */
 void introduce_look(struct state *state);
 
+/* roll_find_claim(), and the addresses that bridges here have. */
+bool introduce_find_claim(const struct state *state, const struct prefix *range,
+                          struct roll_claim *claim);
+
 /* What is on the wire of a host. */
 void introduce_fill(struct join_host *to, const struct roll_host *host);
 

@@ -17,6 +17,9 @@
 #include "ctl/token.h"
 
 #define PARTS_MAX 65536 /* tried for one host */
+#define UNPROVED  "the host has not shown that it has the private key of the public one"
+/* After one wish to join the next by the same token is not looked at: to look takes time. */
+#define JUDGE_SPACING_NS (STATE_SECOND_NS / 10)
 
 static uint64_t wall_ns(const struct state *state)
 {
@@ -65,30 +68,6 @@ static size_t find_network(const struct state *state, const struct prefix *range
 	return NOWHERE;
 }
 
-/* roll_find_claim(), and the addresses that bridges here have. */
-static bool find_claim(const struct state *state, const struct prefix *range,
-                       struct roll_claim *claim)
-{
-	const struct view *view = newest_view(state);
-
-	if (roll_find_claim(state->roll, state->config, range, claim))
-		return true;
-	for (size_t i = 0; i < view->network_count; i++) {
-		for (size_t j = 0; j < view->networks[i].gateway_count; j++) {
-			const struct neigh_addr *addr = &view->networks[i].gateways[j];
-
-			if (addr->family != range->family || !prefix_contains(range, addr->addr))
-				continue;
-			claim->prefix = (struct prefix){ .family = addr->family,
-				                         .len = addr->family == 4 ? 32 : 128 };
-			memcpy(claim->prefix.addr, addr->addr, addr->family == 4 ? 4 : 16);
-			(void)snprintf(claim->whose, sizeof(claim->whose), "this host's bridge's");
-			return true;
-		}
-	}
-	return false;
-}
-
 /* To the first part of the same length behind @behind; false: there are no more addresses. */
 static bool move_behind(struct prefix *part, const struct prefix *behind)
 {
@@ -129,7 +108,7 @@ static bool find_part(const struct state *state, const struct roll_invite *invit
 	*part = wanted ? *wanted : invite->range;
 	part->len = wanted ? wanted->len : invite->part_len;
 	for (unsigned int i = 0; i < PARTS_MAX; i++) {
-		if (!find_claim(state, part, &claim))
+		if (!introduce_find_claim(state, part, &claim))
 			return true;
 		if (wanted || part->len == invite->range.len) {
 			roll_format_claim(part, &claim, claimed);
@@ -584,22 +563,30 @@ static void answer_yes(struct state *state, const struct config_peer *from,
 		workers_kick(&state->workers);
 }
 
+/* PROOF: who asks has the private key of that host, and means this invitation. */
+static bool has_proved(const struct state *state, const struct roll_invite *invite,
+                       const struct join_message *asked)
+{
+	const uint8_t *key = asked->hosts[0].key;
+	uint8_t proof[MAC_SIZE], own[KEY_SIZE];
+
+	secret_derive_public(own, state->config->private_key);
+	return token_prove(proof, state->config->private_key, key, invite->key, own, key) &&
+	       secret_equal(proof, asked->proof, MAC_SIZE);
+}
+
 /* What the host says of itself, and what it gets. NULL, or why not. */
 static const char *judge_join(struct state *state, const struct config_peer *from,
                               const struct roll_invite *invite, const struct join_message *asked,
                               struct roll_host *host, char why[JOIN_TEXT_MAX])
 {
 	const struct join_host *told = &asked->hosts[0];
-	uint8_t proof[MAC_SIZE], own[KEY_SIZE];
 	char label[STATE_LABEL_MAX];
 	const struct config_peer *other;
+	uint8_t own[KEY_SIZE];
 	size_t place;
 
 	secret_derive_public(own, state->config->private_key);
-	if (!token_prove(proof, state->config->private_key, told->key, invite->key, own,
-	                 told->key) ||
-	    !secret_equal(proof, asked->proof, MAC_SIZE))
-		return "the host has not shown that it has the private key of the public one";
 	other = config_find_peer(state->config, told->key);
 	if (other || memcmp(own, told->key, KEY_SIZE) == 0) {
 		if (other)
@@ -646,42 +633,52 @@ static const char *judge_join(struct state *state, const struct config_peer *fro
 static const char *take_in(struct state *state, struct roll_invite *invite, struct roll_host *host,
                            char why[JOIN_TEXT_MAX])
 {
+	const char *unkept = "the introducer cannot note on its disk that the token is used";
 	struct config *config = config_copy(state->config);
 	struct config_error error = { .line = 0 };
 	char key[KEY_BASE64_LEN + 1], joined[KEY_BASE64_LEN + 1], line[ROLL_LINE_MAX];
-	struct roll_mark *mark = roll_mark(state->roll, host->key);
+	struct roll *roll = state->roll;
+	struct roll_mark *mark;
 	int err = -ENOMEM;
 
-	if (!config || !mark || roll_put_host(host, config)) {
+	if (!config || roll_put_host(host, config)) {
 		config_free(config);
 		return "out of memory";
 	}
 	err = config_check(config, &error);
-	if (err || state->roll->host_count == ROLL_HOSTS_MAX) {
+	if (err || roll->unkept || roll->host_count == ROLL_HOSTS_MAX) {
 		config_free(config);
 		(void)snprintf(why, JOIN_TEXT_MAX, "%.200s",
-		               err ? error.text : "the roll of hosts is full");
+		               err            ? error.text
+		               : roll->unkept ? unkept
+		                              : "the roll of hosts is full");
 		return why;
 	}
-	host->number = roll_next_number(state->roll, wall_ns(state));
+	host->number = roll_next_number(roll, wall_ns(state));
+	/* Not before all that it may be refused for: who is refused leaves nothing behind. */
+	mark = roll_mark(roll, host->key);
+	if (!mark || !roll_add_host(roll, host)) {
+		config_free(config);
+		return "out of memory";
+	}
 	secret_to_base64(key, invite->key);
 	secret_to_base64(joined, host->key);
 	/* It has all that came before it from its own JOIN_REPLY. */
-	if (!roll_print_host(host, line) || state->roll->unkept ||
-	    roll_write(state->roll, "spent %s %s\n%s\ntold %s %" PRIu64, key, joined, line, joined,
-	               host->number)) {
+	if (!roll_print_host(host, line) || roll_write(roll, "spent %s %s\n%s\ntold %s %" PRIu64,
+	                                               key, joined, line, joined, host->number)) {
 		config_free(config);
-		return "the introducer cannot note on its disk that the token is used";
+		roll_remove_host(roll, &roll->hosts[roll->host_count - 1]);
+		return unkept;
 	}
 	invite->spent = true;
 	memcpy(invite->host, host->key, KEY_SIZE);
 	mark->told = host->number;
 	err = apply_config(state, config, NULL, &error);
-	if (err || !roll_add_host(state->roll, host)) {
-		(void)roll_write(state->roll, "gone %s", joined);
-		if (err)
-			config_free(config);
-		(void)snprintf(why, JOIN_TEXT_MAX, "%.200s", err ? error.text : "out of memory");
+	if (err) {
+		(void)roll_write(roll, "gone %s", joined);
+		roll_remove_host(roll, &roll->hosts[roll->host_count - 1]);
+		config_free(config);
+		(void)snprintf(why, JOIN_TEXT_MAX, "%.200s", error.text);
 		return why;
 	}
 	return NULL;
@@ -694,13 +691,16 @@ static void join(struct state *state, const uint8_t key[KEY_SIZE], const struct 
 	const struct roll_host *known = roll_find_host(state->roll, asked->hosts[0].key);
 	struct roll_host host = { .number = 0 };
 	char why[JOIN_TEXT_MAX], range[PREFIX_TEXT_MAX], endpoint[CONFIG_HOST_MAX + 16];
+	uint64_t now_ns = device_now(state->device);
 	const char *problem = NULL;
 
 	if (!from || !from->invited || !invite || !state->config->has_private_key)
 		return;
 	/* Its answer was lost, or it wants the next page. */
 	if (invite->spent && memcmp(invite->host, asked->hosts[0].key, KEY_SIZE) == 0) {
-		if (known)
+		if (!has_proved(state, invite, asked))
+			answer_no(state, from, UNPROVED);
+		else if (known)
 			answer_yes(state, from, known, asked);
 		else
 			answer_no(state, from, "this host has been removed since it joined");
@@ -710,10 +710,18 @@ static void join(struct state *state, const uint8_t key[KEY_SIZE], const struct 
 		problem = "the token has been used already";
 	else if (wall_s(state) >= invite->expires_s)
 		problem = "the token has expired";
-	else
+	else if (!has_proved(state, invite, asked))
+		problem = UNPROVED;
+	if (!problem && invite->judged_ns && now_ns < invite->judged_ns + JUDGE_SPACING_NS) {
+		peer_drop(state->peers[from - state->config->peers].peer, DROP_IN_POST, 1);
+		return;
+	}
+	if (!problem) {
 		problem = judge_join(state, from, invite, asked, &host, why);
-	if (!problem)
-		problem = take_in(state, invite, &host, why);
+		if (!problem)
+			problem = take_in(state, invite, &host, why);
+		invite->judged_ns = device_now(state->device);
+	}
 	from = config_find_peer(state->config, key); /* it may have moved */
 	if (problem) {
 		if (from)
@@ -767,7 +775,9 @@ static void look_for_revoked(struct state *state)
 		invite->revoked = true;
 		secret_to_base64(key, invite->key);
 		(void)roll_write(roll, "revoked %s", key);
-		log_line("%s: revoked", invite->name);
+		log_line("%s: revoked%s%s", invite->name,
+		         roll_is_stale(roll) ? ", but open again from the next start on: " : "",
+		         roll_is_stale(roll) ? roll->unkept : "");
 	}
 }
 

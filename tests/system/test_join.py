@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
 """ovlctl invite and join: one host more, which the others hear of by themselves."""
 import base64
+import hashlib
 import ipaddress
 import json
 import re
 import socket
 import struct
 import subprocess
+import time
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from lab import Daemon, Lab, LabError, keypair, wait_for
 from lab.client import Client, control
@@ -39,8 +42,11 @@ class Member:
             self.prefix = f"172.20.{101 + host.index}"
             self.make_network()
 
-    def make_network(self):
+    def make_bridge(self):
         self.host.bridge(address=f"{self.prefix}.1/16")
+
+    def make_network(self):
+        self.make_bridge()
         self.container = self.host.container(f"c{self.host.index + 1}", bridge="ovl0", address=f"{self.prefix}.2/16",
                                              gateway=f"{self.prefix}.1")
 
@@ -316,6 +322,110 @@ def test_an_introducer_that_lies(tmp_path):
             wait_for(lambda: victim.daemon.drops("in-join") == 1, 5)
 
 
+def say_host(client, message):
+    """An introducer's message, until it is answered. The verdict: 0 is yes."""
+    client.take()
+    client.send(message)
+    answer = wait_for(lambda: next((p for p in client.take() if p[:2] == b"\x10\x0c"), None), 5)
+    return struct.unpack(">H", Client.fields(answer)[37])[0]
+
+
+def test_a_bridge_that_comes_later(tmp_path):
+    """Without a bridge there is no Subnet yet: that is no reason to refuse for good. And a try changes nothing."""
+    with Lab(2) as lab:
+        victim, liar = Member(lab[0]), Member(lab[1], start=False)
+        liar.prefix = "172.20.102"
+        victim.run([liar], marks=[liar])
+        private, public = keypair()
+        lab[0].run("ip link del ovl0")
+        assert victim.daemon.stop() == 0
+        victim.daemon.start()
+        with Client(lab[1], liar.private, victim.public, (lab[0].underlay, 12345), features=0x17) as client:
+            client.connect()
+            client.send(host_tlvs(public, "172.20.104.0/24", 5))
+            wait_for(lambda: victim.daemon.drops("in-no-bridge") == 1, 5)
+            victim.make_bridge()
+            victim.daemon.attached()
+            assert say_host(client, host_tlvs(public, "172.20.104.0/24", 5)) == 0
+        assert victim.daemon.peer(public)["allowed_ips"] == ["172.20.104.0/24"]
+
+        config = victim.daemon.config
+        text = config.read_text()
+        config.write_text(text.replace("172.20.102.0/24", "172.20.102.0/24, 172.20.104.7/32"))
+        victim.daemon.ctl("reload")
+        assert not invitations(victim)["introduced"][0]["in_force"]
+        config.write_text(text)
+        out = lab[0].run([OVLCTL, "--socket", victim.daemon.socket, "sync", config, "--dry-run"], check=False)
+        assert f"peer {public[:10]}… added" in out
+        restart(victim)
+        assert victim.daemon.peer(public)["allowed_ips"] == ["172.20.104.0/24"]
+
+
+class Invited:
+    """Who has a token, and a key pair for the host that is to join, and says what it likes."""
+
+    def __init__(self, lab, member, token):
+        raw = base64.urlsafe_b64decode(token[5:] + "=" * (-len(token[5:]) % 4))
+        secret = raw[41:73]
+        own = hashlib.blake2s(b"ovltun invitation key\0" + secret).digest()
+        self.client = Client(lab[1], base64.b64encode(own), member.public, (lab[0].underlay, 12345),
+                             psk=hashlib.blake2s(b"ovltun invitation psk\0" + secret).digest())
+        self.private, self.public = (base64.b64decode(key) for key in keypair())
+        introducer = base64.b64decode(member.public)
+        shared = X25519PrivateKey.from_private_bytes(self.private).exchange(X25519PublicKey.from_public_bytes(introducer))
+        self.proof = hashlib.blake2s(b"ovltun join\0" + self.client.own + introducer + self.public, key=shared,
+                                     digest_size=16).digest()
+
+    def wish(self, name="barge9", proof=None):
+        def tlv(kind, value):
+            return struct.pack(">HH", kind, len(value)) + value
+        return control(9, tlv(32, self.public), tlv(33, name.encode()), tlv(39, proof or self.proof))
+
+    def ask(self, *args, **kwargs):
+        """The answer's fields."""
+        self.client.take()
+        for _ in range(5):  # what comes too fast is not answered
+            self.client.send(self.wish(*args, **kwargs))
+            try:
+                return Client.fields(wait_for(lambda: next((p for p in self.client.take() if p[:2] == b"\x10\x0a"), None), 1))
+            except LabError:
+                continue
+        raise LabError("no answer")
+
+
+def test_who_has_a_token_and_no_key():
+    """It may join, once; it gets no data across, keeps nobody busy, and learns nothing of the members by another's key."""
+    with Lab(2) as lab:
+        member = Member(lab[0])
+        member.run([], interface="Introducer = yes\n")
+        drops = member.daemon.drops
+        invited = Invited(lab, member, invite(member, "172.20.104.0/24"))
+        with invited.client as client:
+            client.connect()
+            client.send(bytes.fromhex("4500001c00000000400100000a000001ac146502") + bytes(8))
+            wait_for(lambda: drops("in-source") + drops("in-martian") + drops("in-malformed") == 1, 5)
+            client.send(control(2))
+            wait_for(lambda: drops("in-join") == 1, 5)
+            assert b"has not shown" in invited.ask(proof=bytes(16))[38]
+            # A wish is looked at ten times a second at the most.
+            assert invited.ask(name="-")[37] == b"\0\1"
+            client.take()
+            begin = time.monotonic()
+            for _ in range(40):
+                client.send(invited.wish(name="-"))
+                time.sleep(0.01)
+            answers = sum(p[:2] == b"\x10\x0a" for p in client.take())
+            assert 0 < answers < 10 * (time.monotonic() - begin) + 2
+            assert len(member.daemon.show()["peers"]) == 1
+
+            assert invited.ask()[37] == b"\0\0"
+            refused = invited.ask(proof=bytes(16))
+            assert refused[37] == b"\0\1" and b"has not shown" in refused[38] and 32 not in refused
+            assert invited.ask()[37] == b"\0\0"
+            invited.public = base64.b64decode(keypair()[1])
+            assert b"used already" in invited.ask()[38]
+
+
 def test_no_more_than_so_many_are_open():
     """What was revoked or used makes room first; the rest is refused."""
     with Lab(1) as lab:
@@ -369,6 +479,11 @@ def test_many_members_and_a_way_that_loses(tmp_path):
         member.daemon.options = ["--state-dir", member.daemon.folder / "state"]
         member.daemon.start()
         member.daemon.attached()
+        folder = tmp_path / "quick"
+        code, out = join(lab[1], folder, invite(member, "172.20.104.0/24"))
+        assert code == 0 and (folder / "peers.conf").read_text().count("[Peer]") == 61, out
+        assert member.daemon.drops("in-post") == 0  # no page was asked for too early
+        member.daemon.ctl("peer", "remove", lab[1].name)
         lab[0].loss(20)
         code, out = join(lab[1], tmp_path, invite(member, "172.20.0.0/16", "--prefix", "24"))
         lab[0].loss(0)
