@@ -13,6 +13,10 @@
 #include <unistd.h>
 #include "ctl/log.h"
 
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
 struct capture_run {
 	unsigned int number;
 	uint8_t *memory;
@@ -42,13 +46,29 @@ static int fail(char *error, int ret, const char *format, ...)
 }
 
 /*
+ * All of it now, not by page faults of workers: they would wait, and be ended by a signal
+ * if there were no memory left. MAP_POPULATE would do nothing where all memory is locked as
+ * it is used (isolate.c).
+ */
+static int populate(uint8_t *memory, size_t size)
+{
+	if (madvise(memory, size, MADV_POPULATE_WRITE) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	for (size_t at = 0; at < size; at += CAPTURE_HEAD) /* Linux before 5.14 */
+		*(volatile uint8_t *)(memory + at) = 0;
+	return 0;
+}
+
+/*
  * Memory whose size can change would end this process by a signal when it did, and a
  * file's could make a worker wait. A memfd that is sealed can do neither.
  */
 static int map_memory(struct capture_run *run, int fd, char *error)
 {
 	const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-	int seals = fcntl(fd, F_GET_SEALS);
+	int seals = fcntl(fd, F_GET_SEALS), err;
 	struct stat st;
 
 	if (seals < 0 || (seals & wanted) != wanted || fstat(fd, &st) < 0)
@@ -59,16 +79,13 @@ static int map_memory(struct capture_run *run, int fd, char *error)
 		            (CAPTURE_HEAD + CAPTURE_RING_MIN) * run->workers, CAPTURE_MEMORY_MAX,
 		            run->workers);
 	run->size = (size_t)st.st_size;
-	/* Now, not by a page fault of a worker's. */
-	run->memory =
-		mmap(NULL, run->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-	if (run->memory == MAP_FAILED) {
-		int err = -errno;
-
-		run->memory = NULL;
-		return fail(error, err, "cannot map the memory: %s", strerror(-err));
-	}
-	return 0;
+	run->memory = mmap(NULL, run->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	err = run->memory == MAP_FAILED ? -errno : populate(run->memory, run->size);
+	if (!err)
+		return 0;
+	if (run->memory != MAP_FAILED)
+		munmap(run->memory, run->size);
+	return fail(error, err, "cannot map the memory: %s", strerror(-err));
 }
 
 /* What the order comes to. */

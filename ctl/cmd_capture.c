@@ -92,7 +92,7 @@ static void catch_signals(void)
 
 /* ---- the file ---- */
 
-/* A file that is there keeps its mode, which is no place for keys when others may read it. */
+/* A file that is there keeps mode and owner, and is no place for keys when others may read it. */
 static int open_file(struct capture_state *state)
 {
 	const struct order *order = &state->order;
@@ -114,7 +114,8 @@ static int open_file(struct capture_state *state)
 		return OVLCTL_FAILED;
 	}
 	state->regular = S_ISREG(st.st_mode);
-	if (order->keys && state->regular && st.st_mode & (S_IRWXG | S_IRWXO)) {
+	if (order->keys && state->regular &&
+	    (st.st_mode & (S_IRWXG | S_IRWXO) || (order->path && st.st_uid != geteuid()))) {
 		fprintf(stderr,
 		        "ovlctl: %s: others may read it, and keys would be in it: chmod 600, or "
 		        "another file\n",

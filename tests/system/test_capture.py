@@ -194,11 +194,13 @@ def test_keys_of_a_peer_are_made_at_once(overlay, tmp_path):
 
 def test_keys_go_to_no_file_that_others_may_read(overlay, tmp_path):
     daemon = overlay.daemons[0]
-    open_to_all = tmp_path / "open"
-    open_to_all.write_text("kept")
-    open_to_all.chmod(0o644)
-    said = daemon.ctl("capture", "--outer", "--keys", "-w", open_to_all, check=False)
-    assert "others may read it" in said and said.count("\n") == 1 and open_to_all.read_text() == "kept"
+    for name, mode, owner in (("open", 0o644, 0), ("another's", 0o600, 65534)):
+        path = tmp_path / name
+        path.write_text("kept")
+        path.chmod(mode)
+        os.chown(path, owner, -1)
+        said = daemon.ctl("capture", "--outer", "--keys", "-w", path, check=False)
+        assert "others may read it" in said and said.count("\n") == 1 and path.read_text() == "kept"
 
 
 def test_a_full_disk_leaves_a_whole_file(overlay, tmp_path):
@@ -315,13 +317,15 @@ def test_what_the_texts_say(overlay, tmp_path):
     assert typed.returncode == 0, typed.stdout.read()
 
 
-def request_with(daemon, request, *descriptors):
+def request_with(daemon, request, *descriptors, before_it_goes=lambda: None):
     """What a client gets that is not ovlctl."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(5)
         client.connect(str(daemon.socket))
         socket.send_fds(client, [json.dumps(request).encode() + b"\n"], list(descriptors))
-        return json.loads(client.makefile().readline())
+        reply = json.loads(client.makefile().readline())
+        before_it_goes()
+        return reply
 
 
 def sealed_memory(size, seals=fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL):
@@ -348,10 +352,17 @@ def test_memory_that_could_harm_the_daemon_is_refused(overlay, tmp_path):
             reply = request_with(daemon, request, fd)
             assert reply["ok"] is False and reply["exit"] == 2 and text in reply["error"], reply
     assert "no memory came" in request_with(daemon, good)["error"]
-    assert request_with(daemon, good, sealed_memory(8 << 20))["ok"] is True
+    pid, shared = daemon.process.pid, []
+
+    def note_shared():
+        shared.append(int(re.search(r"RssShmem:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) << 10)
+
+    note_shared()
+    assert request_with(daemon, good, sealed_memory(8 << 20), before_it_goes=note_shared)["ok"] is True
+    # All of it is there before the first packet is, though nobody had filled it.
+    assert shared[1] - shared[0] == 8 << 20
     wait_for(lambda: "capture 1 ends" in daemon.log, 5)
     # Memory and descriptors that are not there.
-    pid = daemon.process.pid
     size = int(re.search(r"VmSize:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) << 10
     unlimited = resource.prlimit(pid, resource.RLIMIT_AS, (size + (8 << 20), resource.RLIM_INFINITY))
     said = daemon.ctl("capture", "-w", tmp_path / "no", check=False)
