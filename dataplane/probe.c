@@ -82,6 +82,7 @@ uint64_t probe_start(struct device *device, struct peer *peer, const struct prob
 	/* A number that JSON's integers can tell. */
 	own.number &= INT64_MAX;
 	own.here = (struct probe_watch){ .peer = peer,
+		                         .is_own = true,
 		                         .number = own.number,
 		                         .started_ns = own.started_ns,
 		                         .packet = turned(packet) };
@@ -352,7 +353,10 @@ static void answer(struct burst *burst, struct peer *peer, struct probe_message 
 	pthread_mutex_unlock(&probes->lock);
 	add_traffic(burst, peer, &msg->answer);
 	msg->type = WIRE_CONTROL_PROBE_REPLY;
-	burst_add_packet(burst, peer, out, probe_format(out, size, msg), BURST_CONTROL);
+	size = probe_format(out, size, msg);
+	/* Nothing would be a keepalive. */
+	if (size)
+		burst_add_packet(burst, peer, out, size, BURST_CONTROL);
 }
 
 bool probe_receive(struct burst *burst, struct peer *peer, const uint8_t *data, uint32_t len)

@@ -125,6 +125,7 @@ uint32_t probe_make_packet(const struct probe_packet *packet, uint32_t len, uint
 
 struct probe_watch {
 	struct peer *peer; /* NULL: free; to be compared, as it may be gone */
+	bool is_own; /* of this end, and not the peer's */
 	uint64_t number;
 	uint64_t started_ns;
 	struct probe_packet packet;

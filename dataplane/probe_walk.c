@@ -236,10 +236,25 @@ static uint32_t make_frame(const struct walk *walk)
 	return (uint32_t)sizeof(*ethernet) + packet->len;
 }
 
+/*
+ * The bridge learns a MAC by an echo as it does by a frame. So one that nobody has is
+ * claimed for the peer, and is one of those that it may have.
+ */
+static enum drop claim(const struct walk *walk, struct member *member, struct guarded *guarded)
+{
+	const struct fdb_key key = fdb_key_mac(guarded->frame.data + ETHER_ADDR_SIZE);
+	struct fdb_place place;
+
+	if (walk->watch->is_own ||
+	    fdb_lookup(walk->net->network->fdb, &key, walk->burst->now_ns, &place))
+		return DROP_NONE;
+	return bridged_claim(walk->burst, walk->net, member, guarded);
+}
+
 static void walk_bridged(struct walk *walk)
 {
 	const struct view_network *net = view_find_vni(walk->burst->view, walk->watch->packet.vni);
-	const struct member *member = net ? view_find_member(net, walk->peer) : NULL;
+	struct member *member = net ? view_find_member(net, walk->peer) : NULL;
 	uint32_t len = make_frame(walk);
 	struct guarded guarded;
 	bool flooded = false;
@@ -260,6 +275,8 @@ static void walk_bridged(struct walk *walk)
 		return;
 	}
 	reason = rx_judge_frame(walk->burst, net, member, &guarded, &flooded);
+	if (reason == DROP_NONE)
+		reason = claim(walk, member, &guarded);
 	if (reason != DROP_NONE) {
 		stop(walk, reason);
 		return;

@@ -368,9 +368,11 @@ static unsigned int ask(struct rig *rig, const uint8_t *data, uint32_t len, uint
 	rig_round(B);
 	for (unsigned int i = 0; i < B->sent_count; i++) {
 		uint32_t got = 0;
+		bool opens = rig_unseal(B, &B->sent[i], plain, &got);
 
-		if (rig_unseal(B, &B->sent[i], plain, &got) && got >= 2 &&
-		    plain[0] == WIRE_CONTROL_FIRST && plain[1] == WIRE_CONTROL_PROBE_REPLY) {
+		assert_true(!opens || got); /* nor a keepalive instead */
+		if (opens && got >= 2 && plain[0] == WIRE_CONTROL_FIRST &&
+		    plain[1] == WIRE_CONTROL_PROBE_REPLY) {
 			n++;
 			if (got > *longest)
 				*longest = got;
@@ -659,6 +661,32 @@ static void frames_without_a_bridge(void **state)
 	assert_answer(PROBE_ADMITTED, "in-no-bridge");
 }
 
+/* By echoes a bridge learns MACs, so a peer gets no more of them in than by frames. */
+static void macs_are_within_the_quota(void **state)
+{
+	struct rig *rig = *state;
+	struct fdb_place place;
+	struct fdb_key key;
+
+	claim(rig, &B->seg->local, "10.7.1.2", station(1, 2));
+	fdb_set_quota(B->seg->fdb, 3);
+	for (unsigned int i = 1; i <= 6; i++) {
+		struct probe_packet packet =
+			frame_of("10.7.0.2", station(0, i), "10.7.1.2", station(1, 2));
+
+		key = fdb_key_mac(station(0, i).b);
+		run_frame(rig, &packet);
+		if (i <= 3) {
+			assert_answer(PROBE_ATTACHED, "in-unresolved");
+			assert_true(fdb_lookup(B->seg->fdb, &key, rig->now_ns, &place));
+			assert_ptr_equal(place.owner, B->seg_peer);
+		} else {
+			assert_answer(PROBE_ADMITTED, "in-quota");
+			assert_false(fdb_lookup(B->seg->fdb, &key, rig->now_ns, &place));
+		}
+	}
+}
+
 /* The container says so by ARP while it is asked, and answers the ping. */
 static void frames_arrive(void **state)
 {
@@ -722,6 +750,7 @@ int main(void)
 		rig_connected_test(other_pings_pass),
 		segment_test(each_reason_of_frames),
 		segment_test(frames_without_a_bridge),
+		segment_test(macs_are_within_the_quota),
 		segment_test(frames_arrive),
 	};
 
