@@ -212,8 +212,8 @@ def system(tier, seconds):
     if problem:
         print("    " + problem)
         return Outcome(failed=1)
-    # Three at a time: a lab mostly waits, and its names are its own.
-    return pytest(["tests/system"], seconds, f"--tier={tier}", "-n3")
+    # Four at a time: a lab mostly waits, and its names are its own.
+    return pytest(["tests/system"], seconds, f"--tier={tier}", "-n4")
 
 
 def fuzz(tier, seconds):
