@@ -91,17 +91,14 @@ static void push_free(struct arena *arena, void *object)
 	ASAN_POISON_MEMORY_REGION(object, arena->object_size);
 }
 
-/* Lock held. At least @count more objects, rounded up to what fills the chunk. */
-static int add_chunk(struct arena *arena, size_t count)
+/* Lock held. One more object at least, and what else fills the chunk. */
+static int add_chunk(struct arena *arena)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	struct arena_chunk *chunk;
 	uint8_t *objects;
-	size_t size;
+	size_t size = sizeof(*chunk) + arena->object_size;
 
-	if (count > (SIZE_MAX / 2 - sizeof(*chunk)) / arena->object_size)
-		return -ENOMEM;
-	size = sizeof(*chunk) + count * arena->object_size;
 	if (size < CHUNK_SIZE)
 		size = CHUNK_SIZE;
 	size = (size + page - 1) & ~(page - 1);
@@ -131,7 +128,7 @@ void *arena_get(struct arena *arena)
 	struct free_object *object = NULL;
 
 	pthread_mutex_lock(&arena->lock);
-	if (!arena->free_list && add_chunk(arena, 1) < 0)
+	if (!arena->free_list && add_chunk(arena) < 0)
 		goto out;
 	object = arena->free_list;
 	ASAN_UNPOISON_MEMORY_REGION(object, arena->object_size);
@@ -139,7 +136,7 @@ void *arena_get(struct arena *arena)
 	arena->free_count--;
 	object->next = NULL;
 	if (arena->free_count < arena->spare)
-		(void)add_chunk(arena, 1);
+		(void)add_chunk(arena);
 out:
 	pthread_mutex_unlock(&arena->lock);
 	return object;
@@ -150,20 +147,6 @@ void arena_keep_spare(struct arena *arena, size_t count)
 	pthread_mutex_lock(&arena->lock);
 	arena->spare = count;
 	pthread_mutex_unlock(&arena->lock);
-}
-
-int arena_reserve(struct arena *arena, size_t count)
-{
-	size_t have = 0;
-	int ret = 0;
-
-	pthread_mutex_lock(&arena->lock);
-	for (const struct arena_chunk *chunk = arena->chunks; chunk; chunk = chunk->next)
-		have += chunk->count;
-	if (have < count)
-		ret = add_chunk(arena, count - have);
-	pthread_mutex_unlock(&arena->lock);
-	return ret;
 }
 
 void arena_put(struct arena *arena, void *object)

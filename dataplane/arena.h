@@ -27,8 +27,6 @@ void arena_init(struct arena *arena, size_t object_size);
 void arena_fini(struct arena *arena);
 /* Zeroed, aligned to 64; NULL: out of memory. */
 void *arena_get(struct arena *arena);
-/* Makes room for @count objects in all, so that the next gets need no system call. */
-int arena_reserve(struct arena *arena, size_t count);
 void arena_put(struct arena *arena, void *object);
 /*
  * From now on memory is asked for when fewer than @count are left, not when none is: for

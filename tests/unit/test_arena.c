@@ -73,24 +73,6 @@ static void test_put_wipes(void **state)
 	assert_ptr_equal(arena_get(&arena), object);
 }
 
-static void test_reserve(void **state)
-{
-	void *chunks;
-
-	(void)state;
-	assert_int_equal(arena_reserve(&arena, 5000), 0);
-	chunks = arena.chunks;
-	for (int i = 0; i < 5000; i++)
-		assert_non_null(arena_get(&arena));
-	/* "In all": what is in use counts. */
-	assert_int_equal(arena_reserve(&arena, 5000), 0);
-	assert_ptr_equal(arena.chunks, chunks);
-	assert_int_equal(arena_reserve(&arena, SIZE_MAX / 100), -ENOMEM);
-	assert_int_equal(arena_reserve(&arena, SIZE_MAX), -ENOMEM);
-	assert_ptr_equal(arena.chunks, chunks);
-	assert_non_null(arena_get(&arena));
-}
-
 /* Who takes one and puts another back goes on when there is no memory any more. */
 static void test_spare(void **state)
 {
@@ -238,7 +220,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_get_put, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_put_wipes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_reserve, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spare, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mapping, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_refused, setup, teardown),
