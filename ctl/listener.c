@@ -20,6 +20,8 @@
 #define PATIENCE_NS (SECOND_NS / 2)
 /* Who took nothing of its reply for so long may be a hung program, and gives way to others. */
 #define DEAF_NS SECOND_NS
+/* Answered to one client in a round: who sends thousands at once holds nobody up. */
+#define ROUND_REQUESTS 4
 
 #ifndef SO_PEERGROUPS /* asm-generic/socket.h of 4.13 */
 #define SO_PEERGROUPS 59
@@ -34,6 +36,7 @@ struct client {
 	void *held; /* by answer_passed() */
 	bool closing; /* after the reply is sent */
 	bool waits; /* with a whole request, as others hold too much of replies */
+	bool more; /* of its requests were whole than are answered in a round */
 	uint64_t since_ns; /* the last time it moved on */
 	uint64_t answered_ns; /* when @out was made */
 	struct buffer in;
@@ -100,14 +103,20 @@ static void find_readers(struct listener *listener)
 	listener->readers = group.gr_gid;
 }
 
-/* Closed to the group until it is the right one. */
-static int admit_readers(const struct listener *listener)
+/*
+ * Closed to the group until it is the right one. Who may not give it away (a container
+ * without CAP_CHOWN, or of few users) goes on without readers.
+ */
+static void admit_readers(struct listener *listener)
 {
 	const char *path = listener->address.sun_path;
 
 	if (!listener->has_readers)
-		return 0;
-	return lchown(path, (uid_t)-1, listener->readers) < 0 || chmod(path, 0660) < 0 ? -errno : 0;
+		return;
+	listener->has_readers =
+		lchown(path, (uid_t)-1, listener->readers) == 0 && chmod(path, 0660) == 0;
+	if (!listener->has_readers)
+		log_line("%s: not for group %s: %s", path, listener->ops->readers, strerror(errno));
 }
 
 static int bind_path(struct listener *listener)
@@ -128,9 +137,7 @@ static int bind_path(struct listener *listener)
 		return ret;
 
 	listener->bound = true;
-	ret = admit_readers(listener);
-	if (ret)
-		return ret;
+	admit_readers(listener);
 	return listen(listener->fd, LISTENER_CLIENTS_MAX) < 0 ? -errno : 0;
 }
 
@@ -229,9 +236,9 @@ unsigned int listener_poll_fds(struct listener *listener, struct pollfd *fds)
 
 		/* No next request is read before the last was answered. */
 		fds[n++] = (struct pollfd){ .fd = client->fd,
-			                    .events = client->out.len ? POLLOUT
-			                              : client->waits ? 0
-			                                              : POLLIN };
+			                    .events = client->out.len || client->more ? POLLOUT
+			                              : client->waits                 ? 0
+			                                                              : POLLIN };
 	}
 	return n;
 }
@@ -429,13 +436,15 @@ static bool may_hold(struct listener *listener, enum right right, uint64_t now_n
 /* Answers what is complete; one at a time, since the next may depend on it. */
 static void answer_requests(struct listener *listener, struct client *client, uint64_t now_ns)
 {
+	unsigned int answered = 0;
 	size_t len;
 
-	client->waits = false;
+	client->waits = client->more = false;
 	while (client->fd >= 0 && client->in.len && !client->out.len &&
 	       (len = find_end(client, listener->ops->end)) > 0) {
-		client->waits = !may_hold(listener, client->right, now_ns);
-		if (client->waits)
+		client->more = answered++ == ROUND_REQUESTS;
+		client->waits = !client->more && !may_hold(listener, client->right, now_ns);
+		if (client->more || client->waits)
 			return;
 		answer_request(listener, client, len, now_ns);
 	}
@@ -450,7 +459,8 @@ static void answer_waiting(struct listener *listener, uint64_t now_ns)
 
 /*
  * recv(), and a descriptor that comes along. Of who has one here or holds something
- * already none is taken, and the kernel closes what does not fit.
+ * already none is taken, and the kernel closes what does not fit: there is room for one,
+ * not for the two that CMSG_SPACE() rounds up to.
  */
 static ssize_t receive(const struct listener *listener, struct client *client, void *data,
                        size_t len)
@@ -467,7 +477,7 @@ static ssize_t receive(const struct listener *listener, struct client *client, v
 	if (listener->ops->answer_passed && client->right == RIGHT_CHANGE && client->passed < 0 &&
 	    !client->held) {
 		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
+		msg.msg_controllen = CMSG_LEN(sizeof(int));
 	}
 	n = recvmsg(client->fd, &msg, MSG_CMSG_CLOEXEC);
 	cmsg = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
@@ -527,6 +537,8 @@ void listener_dispatch(struct listener *listener, const struct pollfd *fds, unsi
 			continue;
 		if (client->out.len) {
 			send_reply(listener, client, now_ns);
+			answer_requests(listener, client, now_ns);
+		} else if (client->more) {
 			answer_requests(listener, client, now_ns);
 		} else {
 			read_request(listener, client, now_ns);

@@ -62,7 +62,10 @@ struct listener_ops {
 	/* Said when there is no memory for request or reply, or the reply is too long; may be NULL. */
 	void (*no_reply)(struct buffer *reply);
 	size_t reader_request_max; /* of theirs: they need no long ones, and share total_max */
-	/* With answer_reader: whose members may look. May be missing on the host. */
+	/*
+	 * With answer_reader: whose members may look. May be missing on the host, and where
+	 * this process may not let them in, that is said and no failure.
+	 */
 	const char *readers;
 };
 

@@ -2,6 +2,7 @@
 /* The sockets' manners: what is whole is answered, who misbehaves is dropped, nothing blocks. */
 #include "unit.h"
 
+#include <cap-ng.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "ctl/listener.h"
 
@@ -357,19 +359,19 @@ static void test_starved(void **state)
 	listener_close(listener);
 }
 
-/* A request, and a pipe that has "DATA" in it. The other end stays. */
-static int say_passing(int fd, const char *text)
+/* A request, and @times a pipe that has "DATA" in it. The other end stays. */
+static int say_passing_times(int fd, const char *text, size_t times)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(8 * sizeof(int))];
 	} control = { .bytes = { 0 } };
 	char copy[64];
 	struct iovec iov = { .iov_base = copy, .iov_len = strlen(text) };
 	struct msghdr msg = { .msg_iov = &iov,
 		              .msg_iovlen = 1,
 		              .msg_control = &control,
-		              .msg_controllen = sizeof(control) };
+		              .msg_controllen = CMSG_SPACE(times * sizeof(int)) };
 	int ends[2];
 
 	strcpy(copy, text);
@@ -377,11 +379,17 @@ static int say_passing(int fd, const char *text)
 	assert_int_equal(write(ends[1], "DATA\n", 5), 5);
 	*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
 		                                 .cmsg_type = SCM_RIGHTS,
-		                                 .cmsg_len = CMSG_LEN(sizeof(int)) };
-	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &ends[0], sizeof(int));
+		                                 .cmsg_len = CMSG_LEN(times * sizeof(int)) };
+	for (size_t i = 0; i < times; i++)
+		memcpy(control.bytes + CMSG_LEN(i * sizeof(int)), &ends[0], sizeof(int));
 	assert_int_equal(sendmsg(fd, &msg, MSG_NOSIGNAL), strlen(text));
 	close(ends[0]);
 	return ends[1];
+}
+
+static int say_passing(int fd, const char *text)
+{
+	return say_passing_times(fd, text, 1);
 }
 
 /* Nobody but the test has the pipe any more. */
@@ -452,6 +460,54 @@ static void test_passing(void **state)
 	assert_int_equal(gone_count, 3);
 	assert_int_equal(held, 0);
 	close(fd);
+}
+
+/* However many come along: one is taken, and none stays. */
+static void test_passing_several(void **state)
+{
+	struct listener *listener = open_listener();
+
+	(void)state;
+	for (size_t times = 2; times <= 8; times++) {
+		int fd = connect_client(), end;
+
+		turn(listener);
+		end = say_passing_times(fd, "hello\n", times);
+		turn(listener);
+		expect(fd, "hello\nDATA\n");
+		expect_closed(end);
+		close(fd);
+		turn(listener);
+	}
+	listener_close(listener);
+}
+
+/* Who asks a lot at once has it answered in the end, but others do not wait for that. */
+static void test_turns(void **state)
+{
+	struct listener *listener = open_listener();
+	int many = connect_client(), one = connect_client();
+	static const char thirty[] = "1\n2\n3\n4\n5\n6\n7\n8\n9\na\nb\nc\nd\ne\nf\n"
+				     "1\n2\n3\n4\n5\n6\n7\n8\n9\na\nb\nc\nd\ne\nf\n";
+	struct pollfd fds[LISTENER_FDS_MAX];
+	unsigned int n;
+
+	(void)state;
+	turn(listener);
+	answered = 0;
+	say(many, thirty);
+	say(one, "one\n");
+	n = listener_poll_fds(listener, fds);
+	assert_int_equal(poll(fds, n, 0), 2);
+	listener_dispatch(listener, fds, n, now_ns);
+	assert_true(answered > 1 && answered < 10);
+	expect(one, "one\n");
+	turn(listener);
+	assert_int_equal(answered, 31);
+	expect(many, thirty);
+	close(many);
+	close(one);
+	listener_close(listener);
 }
 
 /* Requests of all clients together have a bound too. */
@@ -644,6 +700,40 @@ static void test_no_reply(void **state)
 	listener_close(listener);
 }
 
+/* As in a container that may not give files away. */
+static int open_without_chown(void)
+{
+	struct listener_ops shared = ops;
+	struct listener *listener;
+	struct stat st;
+
+	shared.readers = "nogroup";
+	shared.answer_reader = answer;
+	if (capng_get_caps_process() < 0 ||
+	    capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_CHOWN) < 0 ||
+	    capng_apply(CAPNG_SELECT_CAPS) < 0)
+		return 1;
+	if (listener_open(&listener, path, &shared, &answered) || stat(path, &st))
+		return 1;
+	listener_close(listener);
+	return (st.st_mode & 0777) == 0600 ? 0 : 1;
+}
+
+static void test_readers_who_cannot_be_let_in(void **state)
+{
+	pid_t pid;
+	int status;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	pid = fork();
+	if (pid == 0)
+		_exit(open_without_chown());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void test_path(void **state)
 {
 	struct listener *listener = open_listener(), *second = NULL;
@@ -680,13 +770,23 @@ static void test_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_requests), cmocka_unit_test(test_too_long),
-		cmocka_unit_test(test_slow),     cmocka_unit_test(test_many),
-		cmocka_unit_test(test_rush),     cmocka_unit_test(test_all_busy),
-		cmocka_unit_test(test_total),    cmocka_unit_test(test_path),
-		cmocka_unit_test(test_starved),  cmocka_unit_test(test_passing),
-		cmocka_unit_test(test_starved),  cmocka_unit_test(test_held),
-		cmocka_unit_test(test_drip),     cmocka_unit_test(test_no_reply),
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_slow),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_rush),
+		cmocka_unit_test(test_all_busy),
+		cmocka_unit_test(test_total),
+		cmocka_unit_test(test_path),
+		cmocka_unit_test(test_starved),
+		cmocka_unit_test(test_passing),
+		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_passing_several),
+		cmocka_unit_test(test_starved),
+		cmocka_unit_test(test_held),
+		cmocka_unit_test(test_drip),
+		cmocka_unit_test(test_no_reply),
+		cmocka_unit_test(test_readers_who_cannot_be_let_in),
 	};
 	int failed;
 
