@@ -56,6 +56,11 @@ static void serve(int fd, struct verbs *verbs)
 			request.verb = PRIV_VERBS; /* it cannot be done: none of them */
 		verbs_do(verbs, &request, &in, &reply, &out);
 		err = priv_wire_send(fd, &reply, sizeof(reply), &out);
+		if (err && err != -EPIPE && out.count) {
+			/* Too many of this user's descriptors are on their way: that one fails. */
+			reply.error = err;
+			err = priv_wire_send(fd, &reply, sizeof(reply), NULL);
+		}
 
 		secret_wipe(&reply, sizeof(reply));
 		priv_wire_close(&in);

@@ -30,6 +30,7 @@
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -52,6 +53,31 @@ int isolate_find_user(const char *name, struct isolate_user *user)
 
 #else
 
+/* In a user namespace (a rootless container) few users and groups are there. */
+static bool is_mapped(const char *map, unsigned long id)
+{
+	FILE *file = fopen(map, "re");
+	unsigned long first, outside, count;
+	bool mapped = !file;
+
+	while (!mapped && fscanf(file, "%lu %lu %lu", &first, &outside, &count) == 3)
+		mapped = id >= first && id - first < count;
+	if (file)
+		(void)fclose(file);
+	return mapped;
+}
+
+/* And in one of a single user's they may not be changed at all. */
+static bool may_set_groups(void)
+{
+	FILE *file = fopen("/proc/self/setgroups", "re");
+	bool may = !file || fgetc(file) != 'd'; /* "deny" */
+
+	if (file)
+		(void)fclose(file);
+	return may;
+}
+
 int isolate_find_user(const char *name, struct isolate_user *user)
 {
 	char names[16384];
@@ -60,7 +86,9 @@ int isolate_find_user(const char *name, struct isolate_user *user)
 	if (getpwnam_r(name, &entry, names, sizeof(names), &found) || !found)
 		return -ENOENT;
 	if (capng_get_caps_process() < 0 || !capng_have_capability(CAPNG_EFFECTIVE, CAP_SETUID) ||
-	    !capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID))
+	    !capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID) || !may_set_groups() ||
+	    !is_mapped("/proc/self/uid_map", entry.pw_uid) ||
+	    !is_mapped("/proc/self/gid_map", entry.pw_gid))
 		return -EPERM;
 	*user = (struct isolate_user){ .uid = entry.pw_uid, .gid = entry.pw_gid };
 	return 0;
@@ -325,6 +353,7 @@ static const struct looked_at looked_at[] = {
 	{ OF_DAEMON, SCMP_SYS(socket), 2, { ARG(0, AF_NETLINK), ARG(2, NETLINK_ROUTE) } },
 	IOCTL(OF_HELPER, TUNSETIFF),
 	IOCTL(OF_HELPER, TUNGETIFF),
+	IOCTL(OF_HELPER, TUNGETDEVNETNS),
 	IOCTL(OF_HELPER, TUNSETOFFLOAD),
 	IOCTL(OF_HELPER, TUNSETVNETHDRSZ),
 	IOCTL(OF_BOTH, SIOCGIFINDEX),

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,16 +38,33 @@ static int read_text(int fd, uint8_t key[KEY_SIZE])
 	return err;
 }
 
+/* What O_PATH found, by the link that the kernel has to it, and nothing that came there since. */
+static int open_found(int found)
+{
+	char link[sizeof("/proc/self/fd/") + 3 * sizeof(found)];
+	int fd;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", found);
+	fd = open(link, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int key_file_read(const char *path, uint8_t key[KEY_SIZE])
 {
-	/* Does not block on a FIFO, nor become the terminal of this process. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err;
+	/*
+	 * Nothing but a file is opened: that of a device may do something by itself (a
+	 * watchdog begins to wait), and who names the path may be a stranger (verbs.c).
+	 */
+	int found = open(path, O_PATH | O_CLOEXEC), fd, err;
 
-	if (fd < 0)
+	if (found < 0)
 		return -errno;
-	err = check(fd);
-	if (!err)
-		err = read_text(fd, key);
+	err = check(found);
+	fd = err ? err : open_found(found);
+	close(found);
+	if (fd < 0)
+		return fd;
+	err = read_text(fd, key);
 	close(fd);
 	return err;
 }

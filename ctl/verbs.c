@@ -4,9 +4,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "ctl/key_file.h"
 #include "ctl/listener.h"
@@ -113,12 +116,31 @@ static int note_tap(struct verbs *verbs, const char *name, uint32_t *index)
 	return 0;
 }
 
+/*
+ * In another network namespace anybody may have made a TAP of the name that another
+ * daemon's has in this one.
+ */
+static bool is_here(int tap)
+{
+	int theirs = ioctl(tap, TUNGETDEVNETNS);
+	struct stat of_tap, own;
+	bool same;
+
+	if (theirs < 0)
+		return errno == EINVAL; /* Linux cannot tell before 5.2 */
+	same = fstat(theirs, &of_tap) == 0 && stat("/proc/self/ns/net", &own) == 0 &&
+	       of_tap.st_dev == own.st_dev && of_tap.st_ino == own.st_ino;
+	close(theirs);
+	return same;
+}
+
 /* Who has a descriptor of it has it already. */
 static int adopt_tap(struct verbs *verbs, const struct priv_fds *in, struct priv_reply *reply)
 {
 	char name[IFNAMSIZ];
 
-	if (in->count != 1 || !tap_name(in->fd[0], name) || !is_tap_name(name))
+	if (in->count != 1 || !tap_name(in->fd[0], name) || !is_tap_name(name) ||
+	    !is_here(in->fd[0]))
 		return -EPERM;
 	return note_tap(verbs, name, &reply->index);
 }

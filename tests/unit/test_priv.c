@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include "ctl/helper.h"
@@ -155,6 +157,71 @@ static void test_sockets_of_other_kinds_are_refused(void **state)
 	close(netlink);
 }
 
+/* Makes the TAP in @netns (0: this one) for the caller. */
+static struct priv_fds make_tap(int netns)
+{
+	struct priv_fds taken;
+	struct tap tap;
+	pid_t child;
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	child = fork();
+	if (child == 0) {
+		const struct priv_request made = { .verb = 0 };
+
+		if ((netns && unshare(netns) < 0) || tap_open(&tap, "ovt-other", 1) ||
+		    priv_wire_send(ends[1], &made, 1,
+		                   &(struct priv_fds){ .fd = { tap.fds[0] }, .count = 1 }))
+			_exit(1);
+		_exit(0);
+	}
+	close(ends[1]);
+	assert_int_equal(priv_wire_receive(ends[0], &(char){ 0 }, 1, &taken), 0);
+	close(ends[0]);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(taken.count, 1);
+	return taken;
+}
+
+/* Of two TAPs of one name the one in another namespace is not the key to this one's. */
+static void test_taps_of_elsewhere_are_refused(void **state)
+{
+	struct priv_fds here = make_tap(0), there = make_tap(CLONE_NEWNET);
+
+	(void)state;
+	assert_int_equal(ask_with(PRIV_ADOPT_TAP, there.fd[0]), -EPERM);
+	assert_int_equal(ask_with(PRIV_ADOPT_TAP, here.fd[0]), 0);
+	assert_int_equal(reply.index, if_nametoindex("ovt-other"));
+	priv_wire_close(&here);
+	priv_wire_close(&there);
+}
+
+/* Root's descriptors on their way have a limit, of all of root's processes together. */
+static void test_it_outlives_a_shortage(void **state)
+{
+	const struct rlimit few = { 16, 16 };
+	const struct priv_request udp = { .verb = PRIV_OPEN_UDP, .count = 1 };
+	struct priv_fds zero = { .count = 1 };
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(ask(&udp, NULL), 0);
+	priv_wire_close(&got);
+	assert_int_equal(prlimit(helper, RLIMIT_NOFILE, &few, NULL), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	for (int i = 0; i < 32; i++)
+		assert_int_equal(priv_wire_send(ends[0], "", 1, &zero), 0);
+	assert_int_equal(ask(&udp, NULL), -ETOOMANYREFS);
+	close(ends[0]);
+	close(ends[1]);
+	/* Who counts them is in no hurry. */
+	while (ask(&udp, NULL) == -ETOOMANYREFS)
+		sched_yield();
+	assert_int_equal(reply.error, 0);
+	priv_wire_close(&got);
+}
+
 static int read_key(const char *path)
 {
 	struct priv_request request = { .verb = PRIV_READ_KEY };
@@ -181,6 +248,9 @@ static void test_of_files_it_tells_keys_alone(void **state)
 		assert_int_equal(reply.key[i], 0);
 	assert_int_equal(read_key("/run"), -EISDIR);
 	assert_int_equal(read_key("/run/none"), -ENOENT);
+	/* A device that was opened would say so: it has no driver. */
+	assert_int_equal(mknod("/run/device", S_IFCHR | 0600, makedev(240, 7)), 0);
+	assert_int_equal(read_key("/run/device"), -EISDIR);
 
 	assert_int_equal(ask(&config, NULL), -ENOENT);
 	write_file(files.config, "text", 0600);
@@ -250,6 +320,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_sockets_of_other_kinds_are_refused, set_up,
 		                                tear_down),
+		cmocka_unit_test_setup_teardown(test_taps_of_elsewhere_are_refused, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(test_it_outlives_a_shortage, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_of_files_it_tells_keys_alone, set_up,
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(test_end_removes_what_nobody_uses, set_up,
