@@ -85,13 +85,39 @@ bool doctor_tells(const json_t *drops)
 	return false;
 }
 
-/* A peer's packet came from an address that is not its own: what would make it so. */
+/* This host's own, or a peer's. */
+static bool has_owner(const struct doctor *d, const struct prefix *address)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach (d->networks, i, item) {
+		const json_t *ranges = json_object_get(item, "ranges");
+
+		/* Without a Range this host has what no peer has. */
+		if (!doctor_is_bridged(item) &&
+		    doctor_covering(json_array_size(ranges) ? ranges
+		                                            : json_object_get(item, "subnets"),
+		                    address))
+			return true;
+	}
+	json_array_foreach (d->peers, i, item)
+		if (doctor_covering(json_object_get(item, "allowed_ips"), address))
+			return true;
+	return false;
+}
+
+/*
+ * A peer's packet came from an address that is not its own: what would make it so. Of one
+ * that is another's it is no cure: who lies would be given what it asks for.
+ */
 static void mend_source(struct doctor *d, const json_t *last)
 {
 	const char *source = client_text(json_object_get(last, "header"), "source");
 	const char *peer = client_text(last, "peer");
+	struct prefix address;
 
-	if (*source && *peer)
+	if (*source && *peer && prefix_parse(&address, source) && !has_owner(d, &address))
 		doctor_mend(d, "%s route add %s/%d %s", client_command(), source,
 		            strchr(source, ':') ? 128 : 32, peer);
 }

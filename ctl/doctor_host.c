@@ -385,7 +385,8 @@ static void check_uring(struct doctor *d)
 	doctor_find(d, DOCTOR_NOTE, "io_uring is not to be had here (%s)", strerror(err));
 	doctor_means(d, "ovltund uses poll instead: all works, but slower");
 	if (disabled)
-		doctor_mend(d, "sysctl -w kernel.io_uring_disabled=0");
+		doctor_advise(d, "kernel.io_uring_disabled says so, for all programs: sysctl -w "
+		                 "kernel.io_uring_disabled=0, if nothing speaks for it");
 }
 
 static bool wants_ipv6(const struct doctor *d)

@@ -133,9 +133,14 @@ static void check_route(void *arg, const struct host_route *route)
 		              "rm, create --subnet), and the daemon's default-address-pools one "
 		              "beside %s",
 		              o->subnet);
+	else if (route->connected) /* without it this host would be cut off from there */
+		doctor_advise(o->d,
+		              "%s is itself in that network: choose another Subnet, or another "
+		              "range for the network",
+		              route->device);
 	else
 		doctor_mend(o->d, "ip route del %s dev %s", route->prefix, route->device);
-	if (!is_dockers(route->device))
+	if (!route->connected && !is_dockers(route->device))
 		doctor_advise(o->d, "if that way is wanted, choose another Subnet");
 }
 
@@ -315,7 +320,9 @@ static void check_tunnel_mtu(struct doctor *d, const json_t *network)
 			             "IPv6 wants %d through the tunnel, and there is room for "
 			             "%lld",
 			             IPV6_MTU_MIN, (long long)room);
-			doctor_mend(d, "ip link set %s mtu 1500", route.device);
+			doctor_advise(d,
+			              "ip link set %s mtu 1500, if what is behind it takes as much",
+			              route.device);
 		}
 	}
 }

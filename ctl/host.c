@@ -136,6 +136,8 @@ static void describe(const struct host *host, struct rtnl_route *route, struct h
 	out->refuses = rtnl_route_get_type(route) == RTN_BLACKHOLE ||
 	               rtnl_route_get_type(route) == RTN_UNREACHABLE ||
 	               rtnl_route_get_type(route) == RTN_PROHIBIT;
+	out->connected = rtnl_route_get_protocol(route) == RTPROT_KERNEL ||
+	                 rtnl_route_get_protocol(route) == RTPROT_RA;
 	if (hop && host->links)
 		(void)rtnl_link_i2name(host->links, rtnl_route_nh_get_ifindex(hop), out->device,
 		                       sizeof(out->device));

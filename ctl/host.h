@@ -37,6 +37,7 @@ struct host_route {
 	char gateway[64]; /* empty: on the link */
 	bool own; /* an address of this host */
 	bool refuses; /* blackhole, unreachable, prohibit */
+	bool connected; /* the kernel's, with an address of the device */
 };
 bool host_find_route(struct host *host, const char *address, struct host_route *route);
 
