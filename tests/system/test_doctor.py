@@ -178,6 +178,33 @@ def test_broken(ward, name):
             wait_for(lambda: ward.near.ping(ward.far.address, timeout=1), what="a container to be reached")
 
 
+def found_by(ward, check):
+    return next(f for f in bad(findings(ward.daemon)) if f["check"] == check)
+
+
+def test_no_command_cuts_this_host_off(ward):
+    """The route of an address of its own: without it the host would not reach its network."""
+    with ward.ip("addr add 172.20.102.9/24 dev eth0", "addr del 172.20.102.9/24 dev eth0"):
+        first = found_by(ward, "overlaps")
+    assert "172.20.102.0/24 of eth0" in first["found"]
+    assert "mend" not in first and "choose another Subnet" in first["advice"]
+
+
+def test_no_command_gives_a_peer_what_is_anothers(ward):
+    """A peer sends from an address that another peer has: it may just be lying."""
+    ward.daemon.ctl("peer", "set", "barge2", "allowed-ips", "172.20.103.0/24")
+    ward.daemon.ctl("peer", "add", keypair()[1], "allowed-ips", "172.20.102.0/24")
+    try:
+        with ward.pinging(ward.far, ward.near.address):
+            before = ward.daemon.drops("in-source")
+            wait_for(lambda: ward.daemon.drops("in-source") > before, what="a packet of a wrong source")
+            found = [f for f in findings(ward.daemon) if "in-source" in f["found"]]
+    finally:
+        ward.daemon.ctl("reload")
+        ward.talk()
+    assert found and not [f for f in found if "mend" in f]
+
+
 def test_healthy_again(ward):
     """After all that: what was mended is let be."""
     ward.talk()
