@@ -156,6 +156,35 @@ def test_the_user_is_said(lab, io):
         refused.start()
 
 
+def test_where_few_users_are_mapped(tmp_path):
+    """In a user namespace of root alone the daemon's user and group mean nothing: it says so and starts."""
+    (tmp_path / "passwd").write_text(f"root:x:0:0::/:/bin/sh\novltun:x:{GROUP}:{GROUP}::/:/bin/sh\n")
+    (tmp_path / "group").write_text(f"root:x:0:\novltun:x:{GROUP}:\n")
+    config = tmp_path / "few.conf"
+    config.write_text(f"[Interface]\nPrivateKey = {keypair()[0]}\n[Network]\nBridge = none0\n")
+    config.chmod(0o600)
+    script = 'mount --bind passwd /etc/passwd && mount --bind group /etc/group && exec "$@"'
+    namespaces = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
+    if subprocess.run([*namespaces, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("no user namespaces here")
+    daemon = subprocess.Popen([*namespaces, "sh", "-c", script, "sh", build_folder() / "ctl" / "ovltund", "-c", config,
+                               "--run-dir", tmp_path, "--uapi-dir", tmp_path, "--state-dir", tmp_path],
+                              cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        log = []
+        for line in daemon.stderr:
+            log.append(line)
+            if line.startswith("ovltund 0."):
+                break
+        assert "not user ovltun (Operation not" in log[-1], log
+        assert any("not for group ovltun" in line for line in log), log
+        assert (tmp_path / "few.ctl").stat().st_mode & 0o777 == 0o600
+    finally:
+        daemon.terminate()
+        daemon.communicate(timeout=20)
+    assert daemon.returncode == 0
+
+
 def test_they_end_together(lab, io):
     overlay = Overlay(lab, io)
     first, second = overlay.daemons
