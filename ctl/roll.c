@@ -258,7 +258,7 @@ static bool take_spent(struct roll *roll, const struct line *line)
 		return false;
 	invite = roll_find_invite(roll, key);
 	if (!invite)
-		return true;
+		return false; /* of which was it said, then? That one would be open */
 	invite->spent = true;
 	memcpy(invite->host, host, KEY_SIZE);
 	return true;

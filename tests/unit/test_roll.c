@@ -188,6 +188,7 @@ static void test_a_damaged_journal_opens_nothing(void **state)
 	static const char *const lines[] = {
 		"open sesame\n",
 		"spent " KEY_A "\n",
+		"spent " KEY_A " " KEY_B "\n",
 		"host 1 " KEY_A " - 172.20.0.0/33 0 - -\n",
 		"host 1 " KEY_A " - 172.20.0.0/24 0 nowhere -\n",
 		"host 1 " KEY_A " - 172.20.0.0/24 0 - a/b\n",
