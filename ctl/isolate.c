@@ -220,6 +220,7 @@ static const int calls_of_both[] = {
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(read),
 	SCMP_SYS(write),
+	SCMP_SYS(writev), /* the C library's last words, before it aborts */
 	/* sockets */
 	SCMP_SYS(bind),
 	SCMP_SYS(connect),
@@ -278,7 +279,6 @@ static const int calls_of_daemon[] = {
 	SCMP_SYS(readv),
 	SCMP_SYS(stat),
 	SCMP_SYS(statx),
-	SCMP_SYS(writev),
 	/* a restart: what is left to the next daemon, and that it is kept (handover.h) */
 	SCMP_SYS(memfd_create),
 	SCMP_SYS(pipe2),

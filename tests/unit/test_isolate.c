@@ -30,6 +30,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "ctl/isolate.h"
@@ -344,8 +345,9 @@ static bool works(void)
 	void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	errno = 0;
 	return file >= 0 && read(file, text, sizeof(text)) > 0 && memory != MAP_FAILED &&
-	       udp >= 0 && close(udp) == 0;
+	       udp >= 0 && close(udp) == 0 && writev(-1, NULL, 0) < 0 && errno == EBADF;
 }
 
 static int confined(void)
