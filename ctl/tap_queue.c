@@ -16,7 +16,10 @@ static uint32_t length_of(const struct tap_taken *taken, uint64_t passed_ns, uns
 	return length < TAP_QUEUE_MOST ? (uint32_t)length : TAP_QUEUE_MOST;
 }
 
-/* Another by so little is the same: each change makes the kernel's queue anew. */
+/*
+ * Another by so little is the same: with each change the kernel shuts the device for a
+ * moment, and drops all that is sent to it meanwhile.
+ */
 static bool is_near(uint32_t a, uint32_t b)
 {
 	return a < b + b / 4 && b < a + a / 4;
