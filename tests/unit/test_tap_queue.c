@@ -90,6 +90,9 @@ static void queues_share(void **state)
 	assert_int_equal(second_of(64000, 80000, 0, 4), 40);
 	assert_int_equal(second_of(64000, 80000, 3000, 4), 40);
 	assert_int_equal(second_of(64000, 80000, 6000, 4), 1000);
+	/* A lone frame in one of two is a queue that was empty, not half a one. */
+	assert_int_equal(second_of(64000, 1, 1, 2), 1000);
+	assert_int_equal(second_of(64000, 5, 1, 4), 1000);
 }
 
 /* Such a look takes nothing from the next. */
