@@ -6,23 +6,31 @@
 /* A queue that runs empty at least once in so long does not stand. */
 #define OFTEN_NS       3000000ull
 #define SHORT_OFTEN_NS 1000000ull
+/* One that stood may again, as TCP comes back; so long it is not made long for nothing. */
+#define LINGER_NS 1000000000ull
 
-static uint32_t length_of(const struct tap_taken *taken, uint64_t passed_ns, unsigned int queues)
+static uint64_t by_time(const struct tap_taken *taken, uint64_t passed_ns, unsigned int queues)
 {
-	uint64_t by_time = taken->frames * (TAP_QUEUE_NS / 1000) / (passed_ns / 1000) / queues;
-	uint64_t by_size = TAP_QUEUE_BYTES * taken->frames / (taken->bytes + 1) + 1;
-	uint64_t length = by_time > by_size ? by_time : by_size;
+	return taken->frames * (TAP_QUEUE_NS / 1000) / (passed_ns / 1000) / queues;
+}
 
-	return length < TAP_QUEUE_MOST ? (uint32_t)length : TAP_QUEUE_MOST;
+static uint64_t by_size(const struct tap_taken *taken)
+{
+	return TAP_QUEUE_BYTES * taken->frames / (taken->bytes + 1) + 1;
 }
 
 /*
- * Another by so little is the same: with each change the kernel shuts the device for a
- * moment, and drops all that is sent to it meanwhile.
+ * Twice or half is the same: with each change the kernel shuts the device for a moment,
+ * and drops all that is sent to it meanwhile.
  */
-static bool is_near(uint32_t a, uint32_t b)
+static bool is_near(uint64_t a, uint64_t b)
 {
-	return a < b + b / 4 && b < a + a / 4;
+	return a < 2 * b && b < 2 * a;
+}
+
+static uint64_t longer(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
 }
 
 /*
@@ -47,7 +55,7 @@ bool tap_queue_look(struct tap_queue *queue, uint64_t now_ns, const struct tap_t
 		.emptied = taken->emptied - old.taken.emptied,
 	};
 	const uint64_t passed_ns = now_ns - old.at_ns;
-	uint32_t length = TAP_QUEUE_MOST;
+	uint64_t length = TAP_QUEUE_MOST;
 
 	if (old.at_ns && passed_ns < LOOK_NS)
 		return false;
@@ -55,10 +63,16 @@ bool tap_queue_look(struct tap_queue *queue, uint64_t now_ns, const struct tap_t
 	queue->taken = *taken;
 	if (!old.at_ns)
 		return false;
-	if (stands(&old, &since, passed_ns, queues))
-		length = length_of(&since, passed_ns, queues);
+	if (stands(&old, &since, passed_ns, queues)) {
+		queue->stood_ns = now_ns;
+		length = longer(by_time(&since, passed_ns, queues), by_size(&since));
+	} else if (now_ns - old.stood_ns < LINGER_NS) {
+		length = longer(old.length, by_size(&since));
+	}
+	if (length > TAP_QUEUE_MOST)
+		length = TAP_QUEUE_MOST;
 	if (is_near(length, old.length))
 		return false;
-	queue->length = length;
+	queue->length = (uint32_t)length;
 	return true;
 }

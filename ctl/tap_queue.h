@@ -32,6 +32,7 @@ struct tap_taken {
 struct tap_queue {
 	uint32_t length; /* in force */
 	uint64_t at_ns; /* the last look; 0: none yet */
+	uint64_t stood_ns; /* the last at which it stood; 0: never */
 	struct tap_taken taken; /* as it was */
 };
 #define TAP_QUEUE_NEW ((struct tap_queue){ .length = TAP_QUEUE_MOST })

@@ -68,7 +68,8 @@ static void small_packets_keep_their_places(void **state)
 	assert_int_equal(second_of(100, 600000, 0, 1), 1000);
 	assert_int_equal(second_of(100, 1000, 0, 1), 1000);
 	assert_int_equal(second_of(900, 300, 0, 1), 1000);
-	assert_int_equal(second_of(1500, 1000, 0, 1), 667);
+	assert_int_equal(second_of(1500, 1000, 0, 1), 1000); /* 667 is near */
+	assert_int_equal(second_of(4000, 1000, 0, 1), 250);
 	assert_int_equal(second_of(0, 1000, 0, 1), 1000);
 }
 
@@ -82,6 +83,32 @@ static void it_stays_short_while_it_would_stand(void **state)
 	assert_int_equal(second(20000, 600), 1000); /* at its full length that is empty enough */
 	assert_int_equal(second(20000, 0), 40);
 	assert_int_equal(second(300, 100), 1000); /* all but idle */
+}
+
+/* A second without what stood, in looks: room for the small ones at once, for others at its end. */
+static void it_is_not_long_at_once(void **state)
+{
+	const uint64_t tenth = SECOND_NS / 10;
+
+	(void)state;
+	assert_int_equal(second(20000, 0), 40);
+	for (int i = 1; i < 10; i++) {
+		now += tenth;
+		taken.frames += 3000;
+		taken.bytes += 3000 * 64000;
+		taken.emptied += 500;
+		assert_false(tap_queue_look(&queue, now, &taken, 1));
+	}
+	now += tenth;
+	assert_true(tap_queue_look(&queue, now, &taken, 1));
+	assert_int_equal(queue.length, 1000);
+	assert_int_equal(second(20000, 0), 40);
+	now += tenth;
+	taken.frames += 20000;
+	taken.bytes += 20000 * 100;
+	taken.emptied += 5000;
+	assert_true(tap_queue_look(&queue, now, &taken, 1));
+	assert_int_equal(queue.length, 1000);
 }
 
 static void queues_share(void **state)
@@ -114,6 +141,7 @@ int main(void)
 		cmocka_unit_test_setup(what_stands_is_as_long_as_its_rate, start),
 		cmocka_unit_test_setup(small_packets_keep_their_places, start),
 		cmocka_unit_test_setup(it_stays_short_while_it_would_stand, start),
+		cmocka_unit_test_setup(it_is_not_long_at_once, start),
 		cmocka_unit_test_setup(queues_share, start),
 		cmocka_unit_test_setup(looks_at_once_are_none, start),
 	};
