@@ -214,10 +214,10 @@ bool run_network_look_at_queue(struct state *state, struct run_network *run)
 	};
 	const bool busy = taken.frames != run->queue.taken.frames;
 
-	if (run->tap.queues == 0)
+	if (run->tap.queues != 1)
 		return false;
 	/* A length that cannot be had is not worth a word: the queue then stays as it is. */
-	if (tap_queue_look(&run->queue, device_now(state->device), &taken, run->tap.queues))
+	if (tap_queue_look(&run->queue, device_now(state->device), &taken))
 		(void)priv_set_queue(state->priv, run->tap_index, run->queue.length);
 	return busy;
 }

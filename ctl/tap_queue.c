@@ -9,9 +9,9 @@
 /* One that stood may again, as TCP comes back; so long it is not made long for nothing. */
 #define LINGER_NS 1000000000ull
 
-static uint64_t by_time(const struct tap_taken *taken, uint64_t passed_ns, unsigned int queues)
+static uint64_t by_time(const struct tap_taken *taken, uint64_t passed_ns)
 {
-	return taken->frames * (TAP_QUEUE_NS / 1000) / (passed_ns / 1000) / queues;
+	return taken->frames * (TAP_QUEUE_NS / 1000) / (passed_ns / 1000);
 }
 
 static uint64_t by_size(const struct tap_taken *taken)
@@ -37,16 +37,14 @@ static uint64_t longer(uint64_t a, uint64_t b)
  * Frames come in rounds of some, so a queue with little to do is empty behind every few of
  * them. One that is kept short runs empty more often than it would if it were long.
  */
-static bool stands(const struct tap_queue *queue, const struct tap_taken *taken, uint64_t passed_ns,
-                   unsigned int queues)
+static bool stands(const struct tap_queue *queue, const struct tap_taken *taken, uint64_t passed_ns)
 {
 	const uint64_t often_ns = queue->length < TAP_QUEUE_MOST ? SHORT_OFTEN_NS : OFTEN_NS;
 
-	return taken->emptied * often_ns < passed_ns * queues && taken->emptied * 8 < taken->frames;
+	return taken->emptied * often_ns < passed_ns && taken->emptied * 8 < taken->frames;
 }
 
-bool tap_queue_look(struct tap_queue *queue, uint64_t now_ns, const struct tap_taken *taken,
-                    unsigned int queues)
+bool tap_queue_look(struct tap_queue *queue, uint64_t now_ns, const struct tap_taken *taken)
 {
 	const struct tap_queue old = *queue;
 	const struct tap_taken since = {
@@ -63,9 +61,9 @@ bool tap_queue_look(struct tap_queue *queue, uint64_t now_ns, const struct tap_t
 	queue->taken = *taken;
 	if (!old.at_ns)
 		return false;
-	if (stands(&old, &since, passed_ns, queues)) {
+	if (stands(&old, &since, passed_ns)) {
 		queue->stood_ns = now_ns;
-		length = longer(by_time(&since, passed_ns, queues), by_size(&since));
+		length = longer(by_time(&since, passed_ns), by_size(&since));
 	} else if (now_ns - old.stood_ns < LINGER_NS) {
 		length = longer(old.length, by_size(&since));
 	}

@@ -16,12 +16,12 @@ static int start(void **state)
 	queue = TAP_QUEUE_NEW;
 	now = 3600 * SECOND_NS;
 	taken = (struct tap_taken){ 5000000, 5000000000, 70000 };
-	assert_false(tap_queue_look(&queue, now, &taken, 1));
+	assert_false(tap_queue_look(&queue, now, &taken));
 	return 0;
 }
 
-/* A second in which so many frames of @size were taken, of @queues; the length after it. */
-static uint32_t second_of(uint32_t size, uint64_t frames, uint64_t emptied, unsigned int queues)
+/* A second in which so many frames of @size were taken; the length after it. */
+static uint32_t second_of(uint32_t size, uint64_t frames, uint64_t emptied)
 {
 	const uint32_t before = queue.length;
 	bool changed;
@@ -30,14 +30,14 @@ static uint32_t second_of(uint32_t size, uint64_t frames, uint64_t emptied, unsi
 	taken.frames += frames;
 	taken.bytes += frames * size;
 	taken.emptied += emptied;
-	changed = tap_queue_look(&queue, now, &taken, queues);
+	changed = tap_queue_look(&queue, now, &taken);
 	assert_true(changed == (queue.length != before));
 	return queue.length;
 }
 
 static uint32_t second(uint64_t frames, uint64_t emptied)
 {
-	return second_of(64000, frames, emptied, 1);
+	return second_of(64000, frames, emptied);
 }
 
 /* Frames a second, and times a second that the queue was empty, as measured. */
@@ -48,7 +48,7 @@ static void what_does_not_stand_is_long(void **state)
 	assert_int_equal(second(10, 10), 1000);
 	assert_int_equal(second(200, 150), 1000);
 	assert_int_equal(second(30000, 1700), 1000); /* 12 Gbit/s */
-	assert_int_equal(second_of(100, 280000, 4000, 1), 1000);
+	assert_int_equal(second_of(100, 280000, 4000), 1000);
 }
 
 static void what_stands_is_as_long_as_its_rate(void **state)
@@ -58,19 +58,19 @@ static void what_stands_is_as_long_as_its_rate(void **state)
 	assert_int_equal(second(25000, 0), 50);
 	assert_int_equal(second(8500, 0), 17);
 	assert_int_equal(second(100, 0), 17); /* that is a million bytes: near enough */
-	assert_int_equal(second_of(16000, 10000, 0, 1), 63);
+	assert_int_equal(second_of(16000, 10000, 0), 63);
 }
 
 /* However slowly they are taken. */
 static void small_packets_keep_their_places(void **state)
 {
 	(void)state;
-	assert_int_equal(second_of(100, 600000, 0, 1), 1000);
-	assert_int_equal(second_of(100, 1000, 0, 1), 1000);
-	assert_int_equal(second_of(900, 300, 0, 1), 1000);
-	assert_int_equal(second_of(1500, 1000, 0, 1), 1000); /* 667 is near */
-	assert_int_equal(second_of(4000, 1000, 0, 1), 250);
-	assert_int_equal(second_of(0, 1000, 0, 1), 1000);
+	assert_int_equal(second_of(100, 600000, 0), 1000);
+	assert_int_equal(second_of(100, 1000, 0), 1000);
+	assert_int_equal(second_of(900, 300, 0), 1000);
+	assert_int_equal(second_of(1500, 1000, 0), 1000); /* 667 is near */
+	assert_int_equal(second_of(4000, 1000, 0), 250);
+	assert_int_equal(second_of(0, 1000, 0), 1000);
 }
 
 static void it_stays_short_while_it_would_stand(void **state)
@@ -97,29 +97,18 @@ static void it_is_not_long_at_once(void **state)
 		taken.frames += 3000;
 		taken.bytes += 3000 * 64000;
 		taken.emptied += 500;
-		assert_false(tap_queue_look(&queue, now, &taken, 1));
+		assert_false(tap_queue_look(&queue, now, &taken));
 	}
 	now += tenth;
-	assert_true(tap_queue_look(&queue, now, &taken, 1));
+	assert_true(tap_queue_look(&queue, now, &taken));
 	assert_int_equal(queue.length, 1000);
 	assert_int_equal(second(20000, 0), 40);
 	now += tenth;
 	taken.frames += 20000;
 	taken.bytes += 20000 * 100;
 	taken.emptied += 5000;
-	assert_true(tap_queue_look(&queue, now, &taken, 1));
+	assert_true(tap_queue_look(&queue, now, &taken));
 	assert_int_equal(queue.length, 1000);
-}
-
-static void queues_share(void **state)
-{
-	(void)state;
-	assert_int_equal(second_of(64000, 80000, 0, 4), 40);
-	assert_int_equal(second_of(64000, 80000, 3000, 4), 40);
-	assert_int_equal(second_of(64000, 80000, 6000, 4), 1000);
-	/* A lone frame in one of two is a queue that was empty, not half a one. */
-	assert_int_equal(second_of(64000, 1, 1, 2), 1000);
-	assert_int_equal(second_of(64000, 5, 1, 4), 1000);
 }
 
 /* Such a look takes nothing from the next. */
@@ -130,7 +119,7 @@ static void looks_at_once_are_none(void **state)
 	(void)state;
 	more.frames += 20000;
 	for (unsigned int i = 0; i < 10; i++)
-		assert_false(tap_queue_look(&queue, now + i, &more, 1));
+		assert_false(tap_queue_look(&queue, now + i, &more));
 	assert_int_equal(second(20000, 0), 40);
 }
 
@@ -142,7 +131,6 @@ int main(void)
 		cmocka_unit_test_setup(small_packets_keep_their_places, start),
 		cmocka_unit_test_setup(it_stays_short_while_it_would_stand, start),
 		cmocka_unit_test_setup(it_is_not_long_at_once, start),
-		cmocka_unit_test_setup(queues_share, start),
 		cmocka_unit_test_setup(looks_at_once_are_none, start),
 	};
 
