@@ -51,6 +51,23 @@ static void fill_error(int ret, struct config_error *error)
 		(void)snprintf(error->text, sizeof(error->text), "%s", strerror(-ret));
 }
 
+static void tell(struct state *state, const struct reload_result *result)
+{
+	if (result->dropped > CHANGES_LINES_MAX)
+		log_line("reload drops %zu more changes made at run time",
+		         result->dropped - CHANGES_LINES_MAX);
+	log_line("reloaded %s: peers %u added, %u removed, %u changed; networks %u added, %u "
+	         "removed",
+	         state->path, result->summary.peers_added, result->summary.peers_removed,
+	         result->summary.peers_changed, result->summary.networks_added,
+	         result->summary.networks_removed);
+	events_add(state, EVENTS_RELOADED, NULL, NULL,
+	           "peers %u added, %u removed, %u changed; networks %u added, %u removed",
+	           result->summary.peers_added, result->summary.peers_removed,
+	           result->summary.peers_changed, result->summary.networks_added,
+	           result->summary.networks_removed);
+}
+
 int reload_config(struct state *state, struct reload_result *result,
                   void (*line)(void *arg, const char *text), void *arg, struct config_error *error)
 {
@@ -88,19 +105,7 @@ int reload_config(struct state *state, struct reload_result *result,
 	config_free(state->base);
 	state->base = base;
 	base = NULL;
-	if (result->dropped > CHANGES_LINES_MAX)
-		log_line("reload drops %zu more changes made at run time",
-		         result->dropped - CHANGES_LINES_MAX);
-	log_line("reloaded %s: peers %u added, %u removed, %u changed; networks %u added, %u "
-	         "removed",
-	         state->path, result->summary.peers_added, result->summary.peers_removed,
-	         result->summary.peers_changed, result->summary.networks_added,
-	         result->summary.networks_removed);
-	events_add(state, EVENTS_RELOADED, NULL, NULL,
-	           "peers %u added, %u removed, %u changed; networks %u added, %u removed",
-	           result->summary.peers_added, result->summary.peers_removed,
-	           result->summary.peers_changed, result->summary.networks_added,
-	           result->summary.networks_removed);
+	tell(state, result);
 	/* Whoever reloads wants all looked at once more, what did not change, too. */
 	upkeep_resolve_again(state);
 	upkeep_paths_changed(state);

@@ -18,14 +18,11 @@
 __attribute__((format(printf, 2, 3))) static void cause(struct trace_result *result,
                                                         const char *format, ...)
 {
-	char text[640];
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	json_t *string = json_vsprintf(format, args);
 	va_end(args);
-	json_t *string = json_string(text);
-
 	json_array_append_new(
 		result->causes,
 		json_pack("{s:o, s:n}", "text", string ? string : json_string("?"), "mend"));
@@ -36,13 +33,11 @@ __attribute__((format(printf, 2, 3))) static void mend(struct trace_result *resu
                                                        const char *format, ...)
 {
 	json_t *last = json_array_get(result->causes, json_array_size(result->causes) - 1);
-	char text[640];
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	json_object_set_new(last, "mend", json_vsprintf(format, args));
 	va_end(args);
-	json_object_set_new(last, "mend", json_string(text));
 }
 
 /* ---- what there is to go by ---- */

@@ -21,14 +21,11 @@
 __attribute__((format(printf, 5, 6))) static bool
 step(struct trace *trace, const char *name, bool good, enum drop reason, const char *format, ...)
 {
-	char text[512];
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	json_t *string = json_vsprintf(format, args);
 	va_end(args);
-	json_t *string = json_string(text);
-
 	json_array_append_new(
 		trace->steps,
 		json_pack("{s:s, s:b, s:o, s:o}", "step", name, "ok", (int)good, "reason",

@@ -312,8 +312,8 @@ static enum drop drop_of(enum noise_verdict verdict)
 }
 
 /*
- * An initiation is authentic but not always fresh: after a restart, which forgets
- * the last time stamp, one recorded long ago passes. Whoever sent it from his own
+ * An initiation is authentic but not always fresh: after a stop or a crash, which
+ * forget the last time stamp, one recorded long ago passes. Whoever sent it from his own
  * address must not get what goes to the peer. So it is answered there, but moves
  * no endpoint that is known; the first message on the new key does.
  */
