@@ -102,8 +102,7 @@ def take(host, kind, count):
     try:
         begin = time.time()
         daemon.start(60)
-        # Its last act before it serves.
-        costs = {"start": Cost(daemon.socket.stat().st_ctime - begin, spent(daemon), float("nan"))}
+        costs = {"start": Cost(daemon.ready - begin, spent(daemon), float("nan"))}
         wait_for(lambda: len(host.run("ip -br link show type tun").splitlines()) == text(0).count("[Network]"), 10, "its TAPs")
         start = memory(daemon)[0]
         costs["show"] = ask(daemon, "show")

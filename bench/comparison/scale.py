@@ -60,10 +60,14 @@ def peak(daemon):
 
 
 class Quiet(Daemon):
-    """Is not asked whether it is there: an answer takes memory."""
+    """Is not asked whether it is there: an answer takes memory. When it is ready it says what it is, at which time is @ready."""
+
+    ready = None
 
     def answers(self):
-        return self.socket.exists()
+        if not self.ready and ", UDP " in self.log:
+            self.ready = self.log_path.stat().st_mtime
+        return self.ready
 
 
 def take(host, peers, routes):
@@ -74,8 +78,7 @@ def take(host, peers, routes):
     try:
         begin = time.time()
         daemon.start(60)
-        # Its last act before it serves.
-        start = daemon.socket.stat().st_ctime - begin
+        start = daemon.ready - begin
         wait_for(lambda: host.run("ip -br link show master ovl0"), 10, "the TAP to join its bridge")
         rss, pss, locked = memory(daemon)
         show = timed(lambda: daemon.ctl("show"))
@@ -101,11 +104,10 @@ def take_all(sizes, rounds):
 class Sized(Routed):
     """Two daemons, each with so many idle peers beside the other one, and so many routes in all."""
 
-    crowds = ((0, 0), (0, 0))
+    crowd = (0, 0)
 
     def config(self, keys, host):
-        peers, routes = self.crowds[host.index]
-        return super().config(keys, host) + idle_peers(peers, routes)
+        return super().config(keys, host) + idle_peers(*self.crowd)
 
 
 def handled(daemon):
@@ -132,8 +134,7 @@ def cost(way, unit, measure, seconds):
     return total
 
 
-def sized(key, crowds):
-    """A way of its own; one peer and route each is the other host."""
-    def words(crowd):
-        return f"{crowd[0] + 1:,} peers, {crowd[1] + 1:,} routes" if crowd[0] else "1 peer, 1 route"
-    return type("Sized", (Sized,), {"key": key, "name": " / ".join(words(crowd) for crowd in crowds), "crowds": crowds})
+def sized(key, crowd):
+    """A way of its own, both of whose hosts have so many peers and routes beside each other's."""
+    return type("Sized", (Sized,), {"key": key, "name": f"{crowd[0] + 1:,} peer{'s'[:crowd[0]]}, {crowd[1] + 1:,} route{'s'[:crowd[1]]}",
+                                    "crowd": crowd})
