@@ -696,7 +696,6 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 	/* Another mark may mean other routes. New peers are asked for anyway. */
 	if (state->config && state->config->fwmark != plan->config->fwmark)
 		state->paths_changed = true;
-	config_free(state->config);
 	state->config = plan->config;
 	state->next_path = 0;
 	state->generation++;
@@ -707,16 +706,17 @@ static void commit(struct plan *plan, struct apply_summary *summary)
 	workers_kick(&state->workers);
 }
 
-int apply_config(struct state *state, struct config *config, struct apply_summary *summary,
-                 struct config_error *error)
+int apply_config(struct state *state, struct config *config, struct config **before,
+                 struct apply_summary *summary, struct config_error *error)
 {
+	struct config *old = state->config;
 	struct apply_summary ignored;
 	struct plan plan = {
 		.state = state,
 		.config = config,
 		.error = error,
-		.old_peer_count = state->config ? state->config->peer_count : 0,
-		.old_network_count = state->config ? state->config->network_count : 0,
+		.old_peer_count = old ? old->peer_count : 0,
+		.old_network_count = old ? old->network_count : 0,
 	};
 	int ret;
 
@@ -747,6 +747,10 @@ int apply_config(struct state *state, struct config *config, struct apply_summar
 	if (ret)
 		goto out;
 	commit(&plan, summary);
+	if (before)
+		*before = old;
+	else
+		config_free(old);
 out:
 	if (ret)
 		plan_give_up(&plan);

@@ -16,12 +16,13 @@ struct apply_summary {
 };
 
 /*
- * Puts @config, which passed config_check(), in force; it is the state's then. On
- * failure nothing has changed, @config is still the caller's, and @error says
- * what was in the way. @summary may be NULL. 0 or -errno.
+ * Puts @config, which passed config_check(), in force; it is the state's then. What was
+ * in force until then is freed, or the caller's, in *@before if that is not NULL. On
+ * failure nothing has changed, *@before is left alone, @config is still the caller's, and
+ * @error says what was in the way. @summary may be NULL. 0 or -errno.
  */
-int apply_config(struct state *state, struct config *config, struct apply_summary *summary,
-                 struct config_error *error);
+int apply_config(struct state *state, struct config *config, struct config **before,
+                 struct apply_summary *summary, struct config_error *error);
 
 /*
  * After the first configuration was put in force, and upkeep_networks() has had a look at

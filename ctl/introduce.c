@@ -314,7 +314,7 @@ static const char *take_in(struct state *state, const struct roll_host *host,
 		return "this host has taken in as many as it can";
 	}
 	if (!err) {
-		err = apply_config(state, config, NULL, &error);
+		err = apply_config(state, config, NULL, NULL, &error);
 		if (err)
 			roll_remove_host(state->roll,
 			                 &state->roll->hosts[state->roll->host_count - 1]);

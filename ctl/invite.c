@@ -44,7 +44,7 @@ static int put_in_force(struct state *state, struct config *config, struct confi
 	int err = config_check(config, error);
 
 	if (!err)
-		err = apply_config(state, config, NULL, error);
+		err = apply_config(state, config, NULL, NULL, error);
 	if (err)
 		config_free(config);
 	return err;
@@ -673,7 +673,7 @@ static const char *take_in(struct state *state, struct roll_invite *invite, stru
 	invite->spent = true;
 	memcpy(invite->host, host->key, KEY_SIZE);
 	mark->told = host->number;
-	err = apply_config(state, config, NULL, &error);
+	err = apply_config(state, config, NULL, NULL, &error);
 	if (err) {
 		(void)roll_write(roll, "gone %s", joined);
 		roll_remove_host(roll, &roll->hosts[roll->host_count - 1]);

@@ -282,7 +282,7 @@ static int start(struct daemon *daemon, struct config *config)
 	}
 	state->handover = handover_take(state->device, config);
 	handover_follow(state->handover, state->device);
-	if (apply_config(state, config, NULL, &error)) {
+	if (apply_config(state, config, NULL, NULL, &error)) {
 		log_line("%s", error.text);
 		goto fail;
 	}

@@ -94,10 +94,9 @@ int reload_config(struct state *state, struct reload_result *result,
 		goto out;
 	ret = -ENOMEM;
 	base = config_copy(next);
-	before = config_copy(state->config);
-	if (!base || !before)
+	if (!base)
 		goto out;
-	ret = apply_config(state, next, &result->summary, error);
+	ret = apply_config(state, next, &before, &result->summary, error);
 	if (ret)
 		goto out;
 	next = NULL;
@@ -174,7 +173,7 @@ int reload_sync(struct state *state, const struct reload_text *text, struct relo
 		result->workers = next->workers;
 	if (text->dry_run)
 		goto out;
-	ret = apply_config(state, next, &result->summary, error);
+	ret = apply_config(state, next, NULL, &result->summary, error);
 	if (ret)
 		goto out;
 	next = NULL;

@@ -509,7 +509,7 @@ static json_t *change_config(struct state *state, const json_t *request)
 		                     ret == -ENOMEM ? "out of memory" : error.text);
 		goto out;
 	}
-	if (apply_config(state, config, NULL, &error)) {
+	if (apply_config(state, config, NULL, NULL, &error)) {
 		wrong = server_error(SERVER_EXIT_RUNTIME, "%s", error.text);
 		goto out;
 	}

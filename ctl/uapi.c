@@ -289,7 +289,7 @@ static int do_set(struct state *state, char *text, size_t len)
 	if (!ret)
 		ret = config_check(config, &error);
 	if (!ret)
-		ret = apply_config(state, config, NULL, &error);
+		ret = apply_config(state, config, NULL, NULL, &error);
 	if (!ret) {
 		upkeep_tick(state);
 		return 0;

@@ -56,7 +56,7 @@ static struct config_error apply_error;
 static inline int running_apply(const char *text, struct apply_summary *summary)
 {
 	struct config *config = parse(text);
-	int ret = apply_config(&running, config, summary, &apply_error);
+	int ret = apply_config(&running, config, NULL, summary, &apply_error);
 
 	if (ret)
 		config_free(config);

@@ -117,7 +117,7 @@ static void test_roamed(void **state)
 
 	config = config_copy(running.config);
 	peer_of(config, KEY_A)->endpoint_serial++;
-	assert_int_equal(apply_config(&running, config, NULL, &apply_error), 0);
+	assert_int_equal(apply_config(&running, config, NULL, NULL, &apply_error), 0);
 	peer_get_endpoint(a, &now);
 	assert_false(endpoint_same_remote(&now, &elsewhere));
 }
@@ -188,7 +188,7 @@ static void test_socket(void **state)
 
 	assert_int_not_equal(running.udp[0].port, 0);
 	config->listen_port = running.udp[0].port;
-	assert_int_equal(apply_config(&running, config, &summary, &apply_error), 0);
+	assert_int_equal(apply_config(&running, config, NULL, &summary, &apply_error), 0);
 	assert_false(summary.socket_changed);
 }
 
@@ -503,7 +503,7 @@ static void test_static_entries(void **state)
 	/* Who has it is removed at run time, and comes back. */
 	config = config_copy(running.config);
 	config_remove_peer(config, peer_of(config, KEY_B));
-	assert_int_equal(apply_config(&running, config, NULL, &apply_error), 0);
+	assert_int_equal(apply_config(&running, config, NULL, NULL, &apply_error), 0);
 	assert_int_equal(entries(), 1);
 	assert_int_equal(running_apply(PORT BRIDGED "FDB = 2:0:0:0:0:5 AQEB\n" A_FULL
 	                                            "VNIs = 7\n" B_FULL "VNIs = 7\n",
