@@ -21,14 +21,16 @@
 #include "ctl/run_network.h"
 #include "dataplane/fdb.h"
 
-#define NO_COUNTER SIZE_MAX
-
 struct family {
 	const char *name, *type, *help;
 	enum { OF_DEVICE, OF_NETWORK, OF_BRIDGED, OF_PEER } of;
-	/* A whole sample or several; or else a counter of struct peer or struct network. */
+	/* One of three. What has labels of its own, one sample or several. */
 	void (*put)(const struct family *family, const struct state *state, size_t i,
 	            struct buffer *out);
+	/* A number, or with @is_time nanoseconds; false: there is none now. */
+	bool (*read)(const struct state *state, size_t i, uint64_t *value);
+	bool is_time;
+	/* A counter of struct peer or struct network. */
 	size_t counter;
 };
 
@@ -66,12 +68,6 @@ static void put_value(struct buffer *out, uint64_t value)
 	buffer_printf(out, " %" PRIu64 "\n", value);
 }
 
-static void put_plain(const struct family *family, uint64_t value, struct buffer *out)
-{
-	buffer_printf(out, "%s", family->name);
-	put_value(out, value);
-}
-
 static void put_seconds(struct buffer *out, uint64_t ns)
 {
 	buffer_printf(out, " %" PRIu64 ".%09" PRIu64 "\n", ns / STATE_SECOND_NS,
@@ -102,12 +98,6 @@ static void close_number(struct buffer *out, uint64_t value)
 {
 	(void)buffer_append(out, "}", 1);
 	put_value(out, value);
-}
-
-static void close_seconds(struct buffer *out, uint64_t ns)
-{
-	(void)buffer_append(out, "}", 1);
-	put_seconds(out, ns);
 }
 
 /* The daemon */
@@ -142,47 +132,46 @@ static void put_device(const struct family *family, const struct state *state, s
 	close_number(out, 1);
 }
 
-static void put_uptime(const struct family *family, const struct state *state, size_t i,
-                       struct buffer *out)
+static bool read_uptime(const struct state *state, size_t i, uint64_t *value)
 {
 	(void)i;
-	buffer_printf(out, "%s", family->name);
-	put_seconds(out, device_now(state->device) - state->started_ns);
+	*value = device_now(state->device) - state->started_ns;
+	return true;
 }
 
-static void put_workers(const struct family *family, const struct state *state, size_t i,
-                        struct buffer *out)
+static bool read_workers(const struct state *state, size_t i, uint64_t *value)
 {
 	(void)i;
-	put_plain(family, state->workers.count, out);
+	*value = state->workers.count;
+	return true;
 }
 
-static void put_realtime(const struct family *family, const struct state *state, size_t i,
-                         struct buffer *out)
+static bool read_realtime(const struct state *state, size_t i, uint64_t *value)
 {
 	(void)i;
-	put_plain(family, state->realtime, out);
+	*value = state->realtime;
+	return true;
 }
 
-static void put_locked(const struct family *family, const struct state *state, size_t i,
-                       struct buffer *out)
+static bool read_locked(const struct state *state, size_t i, uint64_t *value)
 {
 	(void)i;
-	put_plain(family, state->device->peer_arena.locked, out);
+	*value = state->device->peer_arena.locked;
+	return true;
 }
 
-static void put_peers(const struct family *family, const struct state *state, size_t i,
-                      struct buffer *out)
+static bool read_peers(const struct state *state, size_t i, uint64_t *value)
 {
 	(void)i;
-	put_plain(family, state->config->peer_count, out);
+	*value = state->config->peer_count;
+	return true;
 }
 
-static void put_networks(const struct family *family, const struct state *state, size_t i,
-                         struct buffer *out)
+static bool read_networks(const struct state *state, size_t i, uint64_t *value)
 {
 	(void)i;
-	put_plain(family, state->config->network_count, out);
+	*value = state->config->network_count;
+	return true;
 }
 
 static void put_drops(const struct family *family, const struct state *state, size_t i,
@@ -221,13 +210,12 @@ static void put_network_info(const struct family *family, const struct state *st
 	close_number(out, 1);
 }
 
-static void put_attached(const struct family *family, const struct state *state, size_t i,
-                         struct buffer *out)
+static bool read_attached(const struct state *state, size_t i, uint64_t *value)
 {
 	const struct run_network *run = state->networks[i];
 
-	open_network(family, state, i, out);
-	close_number(out, run->bridge && bridge_state(run->bridge)->attached);
+	*value = run->bridge && bridge_state(run->bridge)->attached;
+	return true;
 }
 
 static void put_network_drops(const struct family *family, const struct state *state, size_t i,
@@ -246,53 +234,46 @@ static void put_network_drops(const struct family *family, const struct state *s
 	}
 }
 
-static void put_tap_lost(const struct family *family, const struct state *state, size_t i,
-                         struct buffer *out)
+static bool read_tap_lost(const struct state *state, size_t i, uint64_t *value)
 {
 	const struct run_network *run = state->networks[i];
-	uint64_t lost;
 
-	if (run->tap.queues == 0 || netlink_link_drops(state->netlink, run->tap_index, &lost))
-		return;
-	open_network(family, state, i, out);
-	close_number(out, lost);
+	return run->tap.queues && netlink_link_drops(state->netlink, run->tap_index, value) == 0;
 }
 
-static void put_members(const struct family *family, const struct state *state, size_t i,
-                        struct buffer *out)
+static bool read_members(const struct state *state, size_t i, uint64_t *value)
 {
-	open_network(family, state, i, out);
-	close_number(out, state->members[i].count);
+	*value = state->members[i].count;
+	return true;
 }
 
-static void put_stations(const struct family *family, const struct state *state, size_t i,
-                         struct buffer *out)
+static bool read_stations(const struct state *state, size_t i, uint64_t *value)
 {
 	struct fdb_counts counts;
 
 	fdb_get_counts(state->networks[i]->network->fdb, &counts);
-	open_network(family, state, i, out);
-	close_number(out, counts.entries);
+	*value = counts.entries;
+	return true;
 }
 
-static void put_stations_here(const struct family *family, const struct state *state, size_t i,
-                              struct buffer *out)
+static bool read_stations_here(const struct state *state, size_t i, uint64_t *value)
 {
 	const struct network *network = state->networks[i]->network;
-	uint64_t here;
 
 	fdb_lock(network->fdb);
-	here = (uint64_t)network->local.macs + network->local.addrs;
+	*value = (uint64_t)network->local.macs + network->local.addrs;
 	fdb_unlock(network->fdb);
-	open_network(family, state, i, out);
-	close_number(out, here);
+	return true;
 }
 
 /* Peers */
 
-static void get_info(const struct state *state, size_t i, struct peer_info *info)
+static struct peer_info info_of(const struct state *state, size_t i)
 {
-	peer_get_info(state->peers[i].peer, device_now(state->device), info);
+	struct peer_info info;
+
+	peer_get_info(state->peers[i].peer, device_now(state->device), &info);
+	return info;
 }
 
 static void put_peer_info(const struct family *family, const struct state *state, size_t i,
@@ -306,105 +287,66 @@ static void put_peer_info(const struct family *family, const struct state *state
 	close_number(out, 1);
 }
 
-static void put_session(const struct family *family, const struct state *state, size_t i,
-                        struct buffer *out)
+static bool read_session(const struct state *state, size_t i, uint64_t *value)
 {
-	struct peer_info info;
-
-	get_info(state, i, &info);
-	open_peer(family, state, i, out);
-	close_number(out, info.session_age_ns != UINT64_MAX);
+	*value = info_of(state, i).session_age_ns != UINT64_MAX;
+	return true;
 }
 
-static void put_session_age(const struct family *family, const struct state *state, size_t i,
-                            struct buffer *out)
+static bool read_session_age(const struct state *state, size_t i, uint64_t *value)
 {
-	struct peer_info info;
-
-	get_info(state, i, &info);
-	if (info.session_age_ns == UINT64_MAX)
-		return;
-	open_peer(family, state, i, out);
-	close_seconds(out, info.session_age_ns);
+	*value = info_of(state, i).session_age_ns;
+	return *value != UINT64_MAX;
 }
 
-static void put_handshake(const struct family *family, const struct state *state, size_t i,
-                          struct buffer *out)
+static bool read_handshake(const struct state *state, size_t i, uint64_t *value)
 {
-	open_peer(family, state, i, out);
-	close_seconds(out, stats_read(&state->peers[i].peer->handshake_wall_ns));
+	*value = stats_read(&state->peers[i].peer->handshake_wall_ns);
+	return true;
 }
 
-static void put_round_trip(const struct family *family, const struct state *state, size_t i,
-                           struct buffer *out)
+static bool read_handshake_round_trip(const struct state *state, size_t i, uint64_t *value)
 {
-	uint64_t ns = stats_read(&state->peers[i].peer->round_trip_ns);
-
-	if (!ns)
-		return;
-	open_peer(family, state, i, out);
-	close_seconds(out, ns);
+	*value = stats_read(&state->peers[i].peer->round_trip_ns);
+	return *value;
 }
 
-static void put_session_round_trip(const struct family *family, const struct state *state, size_t i,
-                                   struct buffer *out)
+static bool read_round_trip(const struct state *state, size_t i, uint64_t *value)
 {
-	struct peer_info info;
-
-	get_info(state, i, &info);
-	if (!info.round_trip_ns)
-		return;
-	open_peer(family, state, i, out);
-	close_seconds(out, info.round_trip_ns);
+	*value = info_of(state, i).round_trip_ns;
+	return *value;
 }
 
-static void put_variation(const struct family *family, const struct state *state, size_t i,
-                          struct buffer *out)
+static bool read_variation(const struct state *state, size_t i, uint64_t *value)
 {
-	struct peer_info info;
+	struct peer_info info = info_of(state, i);
 
-	get_info(state, i, &info);
-	if (!info.round_trip_ns)
-		return;
-	open_peer(family, state, i, out);
-	close_seconds(out, info.round_trip_variation_ns);
+	*value = info.round_trip_variation_ns;
+	return info.round_trip_ns;
 }
 
-static void put_attempts(const struct family *family, const struct state *state, size_t i,
-                         struct buffer *out)
+static bool read_attempts(const struct state *state, size_t i, uint64_t *value)
 {
-	struct peer_info info;
-
-	get_info(state, i, &info);
-	open_peer(family, state, i, out);
-	close_number(out, info.attempts);
+	*value = info_of(state, i).attempts;
+	return true;
 }
 
-static void put_keepalive(const struct family *family, const struct state *state, size_t i,
-                          struct buffer *out)
+static bool read_keepalive(const struct state *state, size_t i, uint64_t *value)
 {
-	open_peer(family, state, i, out);
-	close_number(out, state->config->peers[i].keepalive_s);
+	*value = state->config->peers[i].keepalive_s;
+	return true;
 }
 
-static void put_mtu(const struct family *family, const struct state *state, size_t i,
-                    struct buffer *out)
+static bool read_mtu(const struct state *state, size_t i, uint64_t *value)
 {
-	struct peer_info info;
-
-	get_info(state, i, &info);
-	open_peer(family, state, i, out);
-	close_number(out, info.tunnel_mtu);
+	*value = info_of(state, i).tunnel_mtu;
+	return true;
 }
 
-static void put_lost(const struct family *family, const struct state *state, size_t i,
-                     struct buffer *out)
+static bool read_lost(const struct state *state, size_t i, uint64_t *value)
 {
-	struct peer_info info;
-
-	get_info(state, i, &info);
-	open_peer(family, state, i, out);
-	close_number(out, info.lost);
+	*value = info_of(state, i).lost;
+	return true;
 }
 
 static void put_peer_drops(const struct family *family, const struct state *state, size_t i,
@@ -425,86 +367,102 @@ static void put_peer_drops(const struct family *family, const struct state *stat
 
 /* The table */
 
-#define GAUGE(name, of, put, help)                       \
-	{                                                \
-		name, "gauge", help, of, put, NO_COUNTER \
+#define SAMPLES(name, of, function, type, help)       \
+	{                                             \
+		name, type, help, of, .put = function \
 	}
-#define COUNTER(name, of, put, help)                                \
-	{                                                           \
-		name "_total", "counter", help, of, put, NO_COUNTER \
+#define NUMBER(name, of, function, type, help)         \
+	{                                              \
+		name, type, help, of, .read = function \
+	}
+#define TIME(name, of, function, help)                                     \
+	{                                                                  \
+		name, "gauge", help, of, .read = function, .is_time = true \
 	}
 /* Read as it stands, without a look at the rest. */
-#define OF_NETWORK_FIELD(name, field, help)                                                       \
-	{                                                                                         \
-		name "_total", "counter", help, OF_NETWORK, NULL, offsetof(struct network, field) \
+#define OF_NETWORK_FIELD(name, of, field, help)                                       \
+	{                                                                             \
+		name, "counter", help, of, .counter = offsetof(struct network, field) \
 	}
-#define OF_PEER_FIELD(name, field, help)                                                    \
-	{                                                                                   \
-		name "_total", "counter", help, OF_PEER, NULL, offsetof(struct peer, field) \
+#define OF_PEER_FIELD(name, field, help)                                                \
+	{                                                                               \
+		name, "counter", help, OF_PEER, .counter = offsetof(struct peer, field) \
 	}
 
 static const struct family families[] = {
-	GAUGE("ovltun_build_info", OF_DEVICE, put_build, "The version of the daemon; always 1."),
-	GAUGE("ovltun_device_info", OF_DEVICE, put_device,
-	      "The device, its public key, its I/O and its AEAD; always 1."),
-	GAUGE("ovltun_uptime_seconds", OF_DEVICE, put_uptime, "Since the daemon started."),
-	GAUGE("ovltun_workers", OF_DEVICE, put_workers, "Threads that carry packets."),
-	GAUGE("ovltun_workers_realtime", OF_DEVICE, put_realtime,
-	      "1: they may have realtime priority."),
-	GAUGE("ovltun_keys_locked", OF_DEVICE, put_locked, "1: keys are in locked memory."),
-	GAUGE("ovltun_peers", OF_DEVICE, put_peers, "Peers in the configuration."),
-	GAUGE("ovltun_networks", OF_DEVICE, put_networks, "Networks in the configuration."),
-	COUNTER("ovltun_drops", OF_DEVICE, put_drops, "Dropped by this daemon, by reason."),
-	COUNTER("ovltun_events", OF_DEVICE, put_events, "What happened that is no drop."),
+	SAMPLES("ovltun_build_info", OF_DEVICE, put_build, "gauge",
+	        "The version of the daemon; always 1."),
+	SAMPLES("ovltun_device_info", OF_DEVICE, put_device, "gauge",
+	        "The device, its public key, its I/O and its AEAD; always 1."),
+	TIME("ovltun_uptime_seconds", OF_DEVICE, read_uptime, "Since the daemon started."),
+	NUMBER("ovltun_workers", OF_DEVICE, read_workers, "gauge", "Threads that carry packets."),
+	NUMBER("ovltun_workers_realtime", OF_DEVICE, read_realtime, "gauge",
+	       "1: they may have realtime priority."),
+	NUMBER("ovltun_keys_locked", OF_DEVICE, read_locked, "gauge",
+	       "1: keys are in locked memory."),
+	NUMBER("ovltun_peers", OF_DEVICE, read_peers, "gauge", "Peers in the configuration."),
+	NUMBER("ovltun_networks", OF_DEVICE, read_networks, "gauge",
+	       "Networks in the configuration."),
+	SAMPLES("ovltun_drops_total", OF_DEVICE, put_drops, "counter",
+	        "Dropped by this daemon, by reason."),
+	SAMPLES("ovltun_events_total", OF_DEVICE, put_events, "counter",
+	        "What happened that is no drop."),
 
-	GAUGE("ovltun_network_info", OF_NETWORK, put_network_info,
-	      "A network, its bridge, mode and TAP; always 1."),
-	GAUGE("ovltun_network_attached", OF_NETWORK, put_attached,
-	      "1: the TAP is a port of the bridge."),
-	OF_NETWORK_FIELD("ovltun_network_receive_packets", rx_packets, "Given to containers."),
-	OF_NETWORK_FIELD("ovltun_network_receive_bytes", rx_bytes, "Given to containers."),
-	OF_NETWORK_FIELD("ovltun_network_transmit_packets", tx_packets, "Taken from containers."),
-	OF_NETWORK_FIELD("ovltun_network_transmit_bytes", tx_bytes, "Taken from containers."),
-	COUNTER("ovltun_network_drops", OF_NETWORK, put_network_drops,
+	SAMPLES("ovltun_network_info", OF_NETWORK, put_network_info, "gauge",
+	        "A network, its bridge, mode and TAP; always 1."),
+	NUMBER("ovltun_network_attached", OF_NETWORK, read_attached, "gauge",
+	       "1: the TAP is a port of the bridge."),
+	OF_NETWORK_FIELD("ovltun_network_receive_packets_total", OF_NETWORK, rx_packets,
+	                 "Given to containers."),
+	OF_NETWORK_FIELD("ovltun_network_receive_bytes_total", OF_NETWORK, rx_bytes,
+	                 "Given to containers."),
+	OF_NETWORK_FIELD("ovltun_network_transmit_packets_total", OF_NETWORK, tx_packets,
+	                 "Taken from containers."),
+	OF_NETWORK_FIELD("ovltun_network_transmit_bytes_total", OF_NETWORK, tx_bytes,
+	                 "Taken from containers."),
+	SAMPLES("ovltun_network_drops_total", OF_NETWORK, put_network_drops, "counter",
 	        "Dropped of a network, by reason; reasons that have not happened are left out."),
-	COUNTER("ovltun_network_tap_queue_drops", OF_NETWORK, put_tap_lost,
-	        "Lost in the TAP's queue: the daemon did not keep up with its containers."),
-	GAUGE("ovltun_network_members", OF_BRIDGED, put_members,
-	      "Peers that may carry a bridged network."),
-	GAUGE("ovltun_network_stations", OF_BRIDGED, put_stations,
-	      "MACs and addresses in the forwarding table of a bridged network."),
-	GAUGE("ovltun_network_stations_here", OF_BRIDGED, put_stations_here,
-	      "Of these, this host's."),
-	{ "ovltun_network_suppressed_frames_total", "counter",
-	  "Copies not sent, as the question was answered here.", OF_BRIDGED, NULL,
-	  offsetof(struct network, suppressed) },
+	NUMBER("ovltun_network_tap_queue_drops_total", OF_NETWORK, read_tap_lost, "counter",
+	       "Lost in the TAP's queue: the daemon did not keep up with its containers."),
+	NUMBER("ovltun_network_members", OF_BRIDGED, read_members, "gauge",
+	       "Peers that may carry a bridged network."),
+	NUMBER("ovltun_network_stations", OF_BRIDGED, read_stations, "gauge",
+	       "MACs and addresses in the forwarding table of a bridged network."),
+	NUMBER("ovltun_network_stations_here", OF_BRIDGED, read_stations_here, "gauge",
+	       "Of these, this host's."),
+	OF_NETWORK_FIELD("ovltun_network_suppressed_frames_total", OF_BRIDGED, suppressed,
+	                 "Copies not sent, as the question was answered here."),
 
-	GAUGE("ovltun_peer_info", OF_PEER, put_peer_info, "A peer and its public key; always 1."),
-	GAUGE("ovltun_peer_session", OF_PEER, put_session, "1: there is a session."),
-	GAUGE("ovltun_peer_session_age_seconds", OF_PEER, put_session_age,
-	      "Since the keys in use were made; left out without a session."),
-	GAUGE("ovltun_peer_latest_handshake_timestamp_seconds", OF_PEER, put_handshake,
-	      "Unix time of the last handshake; 0: never."),
-	GAUGE("ovltun_peer_handshake_round_trip_seconds", OF_PEER, put_round_trip,
-	      "Of the last handshake that was begun here; left out before the first."),
-	GAUGE("ovltun_peer_round_trip_seconds", OF_PEER, put_session_round_trip,
-	      "Within the session, smoothed; left out when none was measured in the last minute."),
-	GAUGE("ovltun_peer_round_trip_variation_seconds", OF_PEER, put_variation,
-	      "How far it strays; left out with it."),
-	GAUGE("ovltun_peer_handshake_attempts", OF_PEER, put_attempts,
-	      "Handshake messages sent since the last answer."),
-	GAUGE("ovltun_peer_keepalive_seconds", OF_PEER, put_keepalive,
-	      "PersistentKeepalive; 0: none. With one, a session is always wanted."),
-	GAUGE("ovltun_peer_tunnel_mtu_bytes", OF_PEER, put_mtu,
-	      "The largest packet that goes to the peer in one datagram."),
-	OF_PEER_FIELD("ovltun_peer_receive_bytes", rx_bytes, "Payload of datagrams received."),
-	OF_PEER_FIELD("ovltun_peer_transmit_bytes", tx_bytes, "Payload of datagrams sent."),
-	OF_PEER_FIELD("ovltun_peer_receive_packets", rx_packets, "Datagrams of sessions received."),
-	OF_PEER_FIELD("ovltun_peer_transmit_packets", tx_packets, "Datagrams of sessions sent."),
-	GAUGE("ovltun_peer_lost_packets", OF_PEER, put_lost,
-	      "Datagrams of the peer's that have not come. A gauge: one that comes late counts "
-	      "back."),
-	COUNTER("ovltun_peer_drops", OF_PEER, put_peer_drops,
+	SAMPLES("ovltun_peer_info", OF_PEER, put_peer_info, "gauge",
+	        "A peer and its public key; always 1."),
+	NUMBER("ovltun_peer_session", OF_PEER, read_session, "gauge", "1: there is a session."),
+	TIME("ovltun_peer_session_age_seconds", OF_PEER, read_session_age,
+	     "Since the keys in use were made; left out without a session."),
+	TIME("ovltun_peer_latest_handshake_timestamp_seconds", OF_PEER, read_handshake,
+	     "Unix time of the last handshake; 0: never."),
+	TIME("ovltun_peer_handshake_round_trip_seconds", OF_PEER, read_handshake_round_trip,
+	     "Of the last handshake that was begun here; left out before the first."),
+	TIME("ovltun_peer_round_trip_seconds", OF_PEER, read_round_trip,
+	     "Within the session, smoothed; left out when none was measured in the last minute."),
+	TIME("ovltun_peer_round_trip_variation_seconds", OF_PEER, read_variation,
+	     "How far it strays; left out with it."),
+	NUMBER("ovltun_peer_handshake_attempts", OF_PEER, read_attempts, "gauge",
+	       "Handshake messages sent since the last answer."),
+	NUMBER("ovltun_peer_keepalive_seconds", OF_PEER, read_keepalive, "gauge",
+	       "PersistentKeepalive; 0: none. With one, a session is always wanted."),
+	NUMBER("ovltun_peer_tunnel_mtu_bytes", OF_PEER, read_mtu, "gauge",
+	       "The largest packet that goes to the peer in one datagram."),
+	OF_PEER_FIELD("ovltun_peer_receive_bytes_total", rx_bytes,
+	              "Payload of datagrams received."),
+	OF_PEER_FIELD("ovltun_peer_transmit_bytes_total", tx_bytes, "Payload of datagrams sent."),
+	OF_PEER_FIELD("ovltun_peer_receive_packets_total", rx_packets,
+	              "Datagrams of sessions received."),
+	OF_PEER_FIELD("ovltun_peer_transmit_packets_total", tx_packets,
+	              "Datagrams of sessions sent."),
+	NUMBER("ovltun_peer_lost_packets", OF_PEER, read_lost, "gauge",
+	       "Datagrams of the peer's that have not come. A gauge: one that comes late counts "
+	       "back."),
+	SAMPLES("ovltun_peer_drops_total", OF_PEER, put_peer_drops, "counter",
 	        "Dropped of a peer, by reason; reasons that have not happened are left out."),
 };
 
@@ -531,20 +489,47 @@ static uint64_t read_counter(const void *owner, size_t offset)
 	return stats_read(counter);
 }
 
+static bool read_item(const struct family *family, const struct state *state, size_t i,
+                      uint64_t *value)
+{
+	if (family->read)
+		return family->read(state, i, value);
+	*value = family->of == OF_PEER ? read_counter(state->peers[i].peer, family->counter)
+	                               : read_counter(state->networks[i]->network, family->counter);
+	return true;
+}
+
 static void put_item(const struct family *family, const struct state *state, size_t i,
                      struct buffer *out)
 {
+	uint64_t value;
+
 	if (family->of == OF_BRIDGED && !state->config->networks[i].bridged)
 		return;
 	if (family->put) {
 		family->put(family, state, i, out);
-	} else if (family->of == OF_PEER) {
-		open_peer(family, state, i, out);
-		close_number(out, read_counter(state->peers[i].peer, family->counter));
-	} else {
-		open_network(family, state, i, out);
-		close_number(out, read_counter(state->networks[i]->network, family->counter));
+		return;
 	}
+	if (!read_item(family, state, i, &value))
+		return;
+	switch (family->of) {
+	case OF_DEVICE:
+		buffer_printf(out, "%s", family->name);
+		break;
+	case OF_NETWORK:
+	case OF_BRIDGED:
+		open_network(family, state, i, out);
+		(void)buffer_append(out, "}", 1);
+		break;
+	case OF_PEER:
+		open_peer(family, state, i, out);
+		(void)buffer_append(out, "}", 1);
+		break;
+	}
+	if (family->is_time)
+		put_seconds(out, value);
+	else
+		put_value(out, value);
 }
 
 void metrics_text_begin(const struct state *state, struct metrics_cursor *cursor)
