@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "ctl/buffer.h"
+#include "ctl/complaint.h"
 #include "ctl/json_memory.h"
 #include "ctl/ovlctl.h"
 
@@ -43,14 +44,16 @@ void client_hush(char *text, size_t size)
 
 __attribute__((format(printf, 1, 2))) static void complain(const char *format, ...)
 {
+	char text[2 * PATH_MAX];
 	va_list args;
 
 	va_start(args, format);
-	if (hushed.text)
-		(void)vsnprintf(hushed.text, hushed.size, format, args);
-	else
-		(void)vfprintf(stderr, format, args);
+	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	if (hushed.text)
+		(void)snprintf(hushed.text, hushed.size, "%s", text);
+	else
+		complaint_say("%s", text);
 }
 
 void client_select(const char *socket_path, const char *name)
@@ -101,13 +104,11 @@ static int connect_named(const char *path)
 	int fd = connect_to(path);
 
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
-		complain("ovlctl: no ovltund listens on %s\n", path);
+		complain("no ovltund listens on %s", path);
 	else if (fd == -EACCES || fd == -EPERM)
-		complain("ovlctl: %s: permission denied: it is for root and members of group "
-		         "ovltun\n",
-		         path);
+		complain("%s: permission denied: it is for root and members of group ovltun", path);
 	else if (fd < 0)
-		complain("ovlctl: %s: %s\n", path, strerror(-fd));
+		complain("%s: %s", path, strerror(-fd));
 	return fd;
 }
 
@@ -152,11 +153,11 @@ static int connect_only(void)
 		return fd;
 	if (running) {
 		close(fd);
-		complain("ovlctl: several daemons run (%s); choose one by -i NAME\n", names);
+		complain("several daemons run (%s); choose one by -i NAME", names);
 	} else if (denied) {
-		complain("ovlctl: " RUN_DIR ": permission denied; are you root?\n");
+		complain(RUN_DIR ": permission denied; are you root?");
 	} else {
-		complain("ovlctl: no ovltund runs here (none listens in " RUN_DIR ")\n");
+		complain("no ovltund runs here (none listens in " RUN_DIR ")");
 	}
 	return -ENOENT;
 }
@@ -238,10 +239,25 @@ static int exchange(int fd, const struct buffer *request, int passed, struct buf
 	if (!ret)
 		ret = receive_line(fd, line);
 	if (ret == -ECONNRESET || ret == -EPIPE)
-		complain("ovlctl: the daemon closed the connection\n");
+		complain("the daemon closed the connection");
 	else if (ret)
-		complain("ovlctl: talking to the daemon: %s\n", strerror(-ret));
+		complain("talking to the daemon: %s", strerror(-ret));
 	return ret;
+}
+
+/* About a file, or not: server.c has what is in the reply then. */
+static void tell_error(const json_t *answer)
+{
+	struct config_error error = { .line = (unsigned int)client_number(answer, "line") };
+	const char *file = client_text(answer, "file"), *whole = client_text(answer, "error");
+
+	if (!*file || hushed.text) {
+		complain("%s", *whole ? whole : "the daemon's reply makes no sense");
+		return;
+	}
+	(void)snprintf(error.file, sizeof(error.file), "%s", file);
+	(void)snprintf(error.text, sizeof(error.text), "%s", client_text(answer, "text"));
+	complaint_say_at("ovlctl: ", &error);
 }
 
 static int judge(json_t *answer, json_t **reply)
@@ -250,10 +266,9 @@ static int judge(json_t *answer, json_t **reply)
 		*reply = answer;
 		return OVLCTL_OK;
 	}
-	const char *error = client_text(answer, "error");
 	json_int_t status = client_number(answer, "exit");
 
-	complain("ovlctl: %s\n", *error ? error : "the daemon's reply makes no sense");
+	tell_error(answer);
 	json_decref(answer);
 	return status == OVLCTL_USAGE ? OVLCTL_USAGE : OVLCTL_FAILED;
 }
@@ -271,7 +286,7 @@ static int call(json_t *request, int passed, json_t **reply, int *connection)
 	json_decref(request);
 	if (!fits) {
 		/* jansson makes nothing of text that is not UTF-8. */
-		complain("ovlctl: the arguments are too long, or not UTF-8 text\n");
+		complain("the arguments are too long, or not UTF-8 text");
 		status = OVLCTL_USAGE;
 		goto out;
 	}
@@ -300,22 +315,49 @@ int client_call_passing(json_t *request, int passed, json_t **reply, int *connec
 	return call(request, passed, reply, connection);
 }
 
-int client_do(json_t *request)
+int client_do(json_t *request, bool json)
 {
 	json_t *reply;
 	int status = client_call(request, &reply);
 
-	if (status == OVLCTL_OK)
-		json_decref(reply);
+	if (status != OVLCTL_OK)
+		return status;
+	if (json)
+		status = client_print_json(reply);
+	json_decref(reply);
 	return status;
 }
 
-int client_print_json(const json_t *reply)
+/* What is on stdout so far. */
+static enum { NOTHING, LINES, WHOLE } printed;
+
+static int print(const json_t *value, size_t flags)
 {
-	if (json_dumpf(reply, stdout, JSON_INDENT(2)) < 0)
+	if (json_dumpf(value, stdout, flags) < 0)
 		return OVLCTL_FAILED;
 	putchar('\n');
 	return OVLCTL_OK;
+}
+
+int client_print_json(const json_t *value)
+{
+	printed = WHOLE;
+	return print(value, JSON_INDENT(2));
+}
+
+int client_print_json_line(const json_t *value)
+{
+	printed = LINES;
+	return print(value, JSON_COMPACT);
+}
+
+void client_print_failure(int status)
+{
+	json_t *failure = printed == WHOLE ? NULL : complaint_make_json(status);
+
+	if (failure)
+		(void)print(failure, printed == LINES ? JSON_COMPACT : JSON_INDENT(2));
+	json_decref(failure);
 }
 
 const char *client_text(const json_t *object, const char *key)

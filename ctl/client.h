@@ -4,6 +4,7 @@
 #define CTL_CLIENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 /*
  * Which daemon to talk to: by its socket, by its name in the usual place, or
@@ -24,15 +25,22 @@ int client_call(json_t *request, json_t **reply);
  * *@connection is kept; the caller closes both.
  */
 int client_call_passing(json_t *request, int passed, json_t **reply, int *connection);
-/* The same when only success counts. */
-int client_do(json_t *request);
+/* The same when only success counts; with @json the reply is printed. */
+int client_do(json_t *request, bool json);
 
-/* The reply as it is, on stdout. Returns an exit status. */
-int client_print_json(const json_t *reply);
+/* All that a command has to tell, on stdout; a daemon's reply as it is. Returns an exit status. */
+int client_print_json(const json_t *value);
+/* The same on one line of several. */
+int client_print_json_line(const json_t *value);
+/*
+ * What complaint.h has kept, on stdout; nothing, if all was told there already: who finds
+ * something wrong ends with OVLCTL_FAILED, too.
+ */
+void client_print_failure(int status);
 
 /*
- * Has what would be said on stderr put into @text instead, the last of it; NULL:
- * on stderr again.
+ * Has what would be said on stderr put into @text instead, the last of it and without
+ * the tool's name; NULL: on stderr again.
  */
 void client_hush(char *text, size_t size);
 

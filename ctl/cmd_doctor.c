@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctl/client.h"
+#include "ctl/complaint.h"
 #include "ctl/ovlctl.h"
 #include "ctl/text.h"
 
@@ -200,8 +201,7 @@ static void print_json(const struct doctor *d, int status)
 	json_t *out = json_pack("{s:b, s:i, s:b, s:O}", "ok", 1, "version", JSON_SCHEMA, "healthy",
 	                        status == OVLCTL_OK, "findings", d->findings);
 
-	json_dumpf(out, stdout, JSON_INDENT(2));
-	putchar('\n');
+	(void)client_print_json(out);
 	json_decref(out);
 }
 
@@ -230,7 +230,7 @@ int cmd_doctor(int argc, char **argv)
 	d.findings = json_array();
 	doctor_gather(&d);
 	if (d.several) {
-		fputs(d.silence, stderr);
+		complaint_say("%s", d.silence);
 		doctor_forget(&d);
 		json_decref(d.findings);
 		return OVLCTL_USAGE;

@@ -69,8 +69,7 @@ static void print_events(const struct events_view *view, const json_t *reply)
 			print_event(event, view->color);
 			continue;
 		}
-		(void)json_dumpf(event, stdout, JSON_COMPACT);
-		putchar('\n');
+		(void)client_print_json_line(event);
 	}
 }
 

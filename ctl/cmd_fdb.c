@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "ctl/client.h"
+#include "ctl/complaint.h"
 #include "ctl/text.h"
 
 static void put_station(struct text_table *table, const json_t *network, const json_t *station)
@@ -66,15 +67,14 @@ static int list(const char *network, bool json)
 
 	if (network && json_object_set_new(request, "network", json_string(network))) {
 		json_decref(request);
-		fputs("ovlctl: the network's name is not UTF-8 text\n", stderr);
+		complaint_say("the network's name is not UTF-8 text");
 		return OVLCTL_USAGE;
 	}
 	status = client_call(request, &reply);
 	if (status != OVLCTL_OK)
 		return status;
 	if (json) {
-		json_dumpf(json_object_get(reply, "networks"), stdout, JSON_INDENT(2));
-		putchar('\n');
+		status = client_print_json(json_object_get(reply, "networks"));
 	} else {
 		status = print_stations(json_object_get(reply, "networks"));
 	}
@@ -102,18 +102,23 @@ static int parse_list(int argc, char **argv)
 int cmd_fdb(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "list";
+	bool json = argc > 2 && strcmp(argv[argc - 1], "--json") == 0;
 
 	if (strcmp(verb, "list") == 0)
 		return parse_list(argc > 2 ? argc - 2 : 0, argv + 2);
+	argc -= json;
 	if (strcmp(verb, "add") == 0 && argc == 5)
 		return client_do(json_pack("{s:s, s:s, s:s, s:s}", "do", "fdb-add", "network",
-		                           argv[2], "station", argv[3], "at", argv[4]));
+		                           argv[2], "station", argv[3], "at", argv[4]),
+		                 json);
 	if (strcmp(verb, "add") == 0 && argc == 6)
 		return client_do(json_pack("{s:s, s:s, s:s, s:s, s:s}", "do", "fdb-add", "network",
 		                           argv[2], "station", argv[3], "mac", argv[4], "at",
-		                           argv[5]));
+		                           argv[5]),
+		                 json);
 	if (strcmp(verb, "del") == 0 && argc == 4)
 		return client_do(json_pack("{s:s, s:s, s:s}", "do", "fdb-del", "network", argv[2],
-		                           "station", argv[3]));
+		                           "station", argv[3]),
+		                 json);
 	return ovlctl_usage("fdb");
 }

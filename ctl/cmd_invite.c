@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "ctl/client.h"
+#include "ctl/complaint.h"
 #include "ctl/config.h"
 #include "ctl/text.h"
 #include "ctl/token.h"
@@ -48,7 +49,7 @@ static json_int_t parse_duration(const char *text)
 
 static int fail(const char *option, const char *value, const char *expected)
 {
-	fprintf(stderr, "ovlctl: %s \"%s\": expected %s\n", option, value, expected);
+	complaint_say("%s \"%s\": expected %s", option, value, expected);
 	return OVLCTL_USAGE;
 }
 
@@ -162,9 +163,8 @@ static json_t *list_endpoints(const struct options *options)
 	}
 	if (json_array_size(list))
 		return list;
-	fputs("ovlctl: there is no route from which this host's address could be guessed; say "
-	      "where it is reached: --endpoint ADDRESS\n",
-	      stderr);
+	complaint_say("there is no route from which this host's address could be guessed; say "
+	              "where it is reached: --endpoint ADDRESS");
 	json_decref(list);
 	return NULL;
 }

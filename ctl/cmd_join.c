@@ -22,8 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 #include "crypto/secret.h"
+#include "ctl/client.h"
+#include "ctl/complaint.h"
 #include "ctl/config_private.h"
 #include "ctl/join_session.h"
+#include "ctl/json_memory.h"
 #include "ctl/plan_files.h"
 #include "ctl/token.h"
 
@@ -43,6 +46,7 @@ struct options {
 	const char *range;
 	const char *endpoint;
 	const char *bridge;
+	bool json;
 };
 
 /* One run. */
@@ -70,7 +74,7 @@ struct run {
 
 static int fail(const char *what, const char *value, const char *problem)
 {
-	fprintf(stderr, "ovlctl: %s \"%s\": %s\n", what, value, problem);
+	complaint_say("%s \"%s\": %s", what, value, problem);
 	return OVLCTL_USAGE;
 }
 
@@ -90,6 +94,10 @@ static int parse_arguments(int argc, char **argv, struct options *options)
 	for (int i = 1; i < argc; i++) {
 		const char **value = NULL;
 
+		if (strcmp(argv[i], "--json") == 0) {
+			options->json = true;
+			continue;
+		}
 		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++)
 			if (strcmp(argv[i], known[k].name) == 0)
 				value = known[k].value;
@@ -115,7 +123,7 @@ static int read_token(struct run *run)
 	problem = token_parse(&run->token, line);
 	secret_wipe(line, sizeof(line));
 	if (problem) {
-		fprintf(stderr, "ovlctl: %s\n", problem);
+		complaint_say("%s", problem);
 		return OVLCTL_USAGE;
 	}
 	token_derive(&run->token, &run->keys);
@@ -162,7 +170,7 @@ static int read_options(struct run *run)
 
 static int fail_path(const char *path, const char *problem)
 {
-	fprintf(stderr, "ovlctl: %s: %s\n", path, problem);
+	complaint_say("%s: %s", path, problem);
 	return OVLCTL_USAGE;
 }
 
@@ -223,7 +231,7 @@ static int make_key(struct run *run, int fd)
 	secret_wipe(text, sizeof(text));
 	if (written)
 		return OVLCTL_OK;
-	fprintf(stderr, "ovlctl: %s: %s\n", run->key_path, strerror(errno ? errno : ENOSPC));
+	complaint_say("%s: %s", run->key_path, strerror(errno ? errno : ENOSPC));
 	unlink(run->key_path);
 	return OVLCTL_FAILED;
 }
@@ -274,30 +282,35 @@ static bool find_address(const char *text, struct endpoint *out)
 static void say_silence(const struct run *run)
 {
 	time_t expires = (time_t)run->token.expires_s, now = time(NULL);
-	char text[64] = "?";
+	char at[TOKEN_ENDPOINTS_MAX * (CONFIG_HOST_MAX + 16)] = "", text[64] = "?";
 	struct tm parts;
 
 	if (localtime_r(&expires, &parts))
 		(void)strftime(text, sizeof(text), "%F %T %z", &parts);
-	fputs("ovlctl: no answer from the introducer at", stderr);
-	for (unsigned int i = 0; i < run->token.endpoint_count; i++)
-		fprintf(stderr, "%s %s", i ? "," : "", run->token.endpoints[i]);
+	for (unsigned int i = 0; i < run->token.endpoint_count; i++) {
+		size_t len = strlen(at);
+
+		(void)snprintf(at + len, sizeof(at) - len, "%s%s", i ? ", " : "",
+		               run->token.endpoints[i]);
+	}
 	if (now > expires)
-		fprintf(stderr, ": by this host's clock the token expired at %s\n", text);
+		complaint_say("no answer from the introducer at %s: by this host's clock the token "
+		              "expired at %s",
+		              at, text);
 	else
-		fputs(": its UDP port may be closed on the way, or the invitation revoked\n",
-		      stderr);
+		complaint_say("no answer from the introducer at %s: its UDP port may be closed on "
+		              "the way, or the invitation revoked",
+		              at);
 }
 
 static int fail_net(const struct run *run, const char *at, int err)
 {
 	if (err == -EADDRINUSE)
-		fprintf(stderr,
-		        "ovlctl: UDP port %u is in use; does an ovltund run here already? (--port "
-		        "for another)\n",
-		        run->port);
+		complaint_say("UDP port %u is in use; does an ovltund run here already? (--port "
+		              "for another)",
+		              run->port);
 	else
-		fprintf(stderr, "ovlctl: %s: %s\n", at, strerror(-err));
+		complaint_say("%s: %s", at, strerror(-err));
 	return OVLCTL_FAILED;
 }
 
@@ -330,7 +343,7 @@ static int reach(struct run *run)
 	if (known)
 		say_silence(run);
 	else
-		fprintf(stderr, "ovlctl: the name in %s has no address\n", run->token.endpoints[0]);
+		complaint_say("the name in %s has no address", run->token.endpoints[0]);
 	return OVLCTL_FAILED;
 }
 
@@ -357,12 +370,11 @@ static int ask(struct run *run, const uint8_t after[KEY_SIZE])
 		err = join_session_ask(&run->session, message, &run->reply);
 	free(message);
 	if (err == -ETIMEDOUT)
-		fputs("ovlctl: the introducer went silent; say the same command again\n", stderr);
+		complaint_say("the introducer went silent; say the same command again");
 	else if (err)
-		fprintf(stderr, "ovlctl: the introducer's answer makes no sense: %s\n",
-		        strerror(-err));
+		complaint_say("the introducer's answer makes no sense: %s", strerror(-err));
 	else if (run->reply.refused)
-		fprintf(stderr, "ovlctl: refused by the introducer: %s\n", run->reply.text);
+		complaint_say("refused by the introducer: %s", run->reply.text);
 	else
 		status = OVLCTL_OK;
 	return status;
@@ -407,7 +419,7 @@ static int ask_all(struct run *run)
 	} while (!run->reply.end && run->member_count < MEMBERS_MAX);
 	if (run->reply.end)
 		return OVLCTL_OK;
-	fputs("ovlctl: the introducer's answer makes no sense: its members do not end\n", stderr);
+	complaint_say("the introducer's answer makes no sense: its members do not end");
 	return OVLCTL_FAILED;
 }
 
@@ -501,7 +513,7 @@ static int check_text(const struct run *run, const struct buffer *text)
 
 	(void)snprintf(path, sizeof(path), "%s/%s", run->folder, run->file);
 	if (text->failed) {
-		fputs("ovlctl: out of memory\n", stderr);
+		complaint_say("out of memory");
 		return OVLCTL_FAILED;
 	}
 	if (config_parse(text->data, text->len, path, NULL, &config, &error) == 0) {
@@ -509,7 +521,7 @@ static int check_text(const struct run *run, const struct buffer *text)
 		return OVLCTL_OK;
 	}
 	config_error_format(&error, line, sizeof(line));
-	fprintf(stderr, "ovlctl: what the introducer told makes no configuration: %s\n", line);
+	complaint_say("what the introducer told makes no configuration: %s", line);
 	return OVLCTL_FAILED;
 }
 
@@ -528,7 +540,7 @@ static int judge_reply(const struct run *run)
 	}
 	if (sound)
 		return OVLCTL_OK;
-	fputs("ovlctl: the introducer's answer makes no sense\n", stderr);
+	complaint_say("the introducer's answer makes no sense");
 	return OVLCTL_FAILED;
 }
 
@@ -537,7 +549,6 @@ static int write_config(const struct run *run)
 	struct config_error error = { .line = 0 };
 	struct plan_files files;
 	struct buffer text;
-	char line[1024];
 	int status, err;
 
 	buffer_init(&text, TEXT_SIZE_MAX);
@@ -552,8 +563,7 @@ static int write_config(const struct run *run)
 		err = plan_files_commit(&files, &error);
 	plan_files_close(&files);
 	if (err) {
-		config_error_format(&error, line, sizeof(line));
-		fprintf(stderr, "ovlctl: %s\n", line);
+		complaint_say_at("ovlctl: ", &error);
 		status = OVLCTL_FAILED;
 	}
 out:
@@ -575,34 +585,84 @@ static void format_gateway(const struct prefix *range, char out[PREFIX_TEXT_MAX]
 	out[strcspn(out, "/")] = '\0';
 }
 
-static void print_next(const struct run *run)
+/* What is left to be typed, and what is in it. */
+struct next {
+	char range[PREFIX_TEXT_MAX], subnet[PREFIX_TEXT_MAX], gateway[PREFIX_TEXT_MAX];
+	char config[PATH_MAX + PLAN_PATH_MAX];
+	char network[512], start[PATH_MAX + PLAN_PATH_MAX + 32];
+};
+
+static void find_next(const struct run *run, struct next *next)
 {
-	char range[PREFIX_TEXT_MAX], subnet[PREFIX_TEXT_MAX] = "", gateway[PREFIX_TEXT_MAX];
 	const struct prefix *own = &run->self.prefixes[0];
 	bool usual = !run->options.config || strcmp(run->options.config, CONFIG_DEFAULT) == 0;
+	char vni[16] = "";
 
+	next->subnet[0] = '\0';
 	for (uint32_t i = 0; i < run->reply.subnet_count; i++)
 		if (prefix_covers(&run->reply.subnets[i], own))
-			prefix_format(&run->reply.subnets[i], subnet);
-	prefix_format(own, range);
-	format_gateway(own, gateway);
-	printf("%s joined: its containers have %s, and %zu host%s know%s of it or will soon.\n"
-	       "%s/%s is written. Now:\n\n"
-	       "docker network create%s --subnet %s --ip-range %s --gateway %s "
-	       "--opt com.docker.network.bridge.name=%s ovl",
-	       run->name, range, run->member_count, run->member_count == 1 ? "" : "s",
-	       run->member_count == 1 ? "s" : "", run->folder, run->file,
-	       own->family == 6 ? " --ipv6" : "", subnet, range, gateway, bridge_of(run));
+			prefix_format(&run->reply.subnets[i], next->subnet);
+	prefix_format(own, next->range);
+	format_gateway(own, next->gateway);
+	(void)snprintf(next->config, sizeof(next->config), "%s/%s", run->folder, run->file);
 	if (run->self.vni)
-		printf("%u", run->self.vni);
+		(void)snprintf(vni, sizeof(vni), "%u", run->self.vni);
+	(void)snprintf(next->network, sizeof(next->network),
+	               "docker network create%s --subnet %s --ip-range %s --gateway %s "
+	               "--opt com.docker.network.bridge.name=%s ovl%s",
+	               own->family == 6 ? " --ipv6" : "", next->subnet, next->range, next->gateway,
+	               bridge_of(run), vni);
 	if (usual)
-		puts("\nsystemctl enable --now ovltund.service");
+		(void)snprintf(next->start, sizeof(next->start),
+		               "systemctl enable --now ovltund.service");
 	else
-		printf("\novltund --config %s/%s\n", run->folder, run->file);
-	printf("\nThe others reach this host at %s%s.\n", run->self.endpoint,
+		(void)snprintf(next->start, sizeof(next->start), "ovltund --config %s",
+		               next->config);
+}
+
+static void print_next(const struct run *run, const struct next *next)
+{
+	printf("%s joined: its containers have %s, and %zu host%s know%s of it or will soon.\n"
+	       "%s is written. Now:\n\n%s\n%s\n\nThe others reach this host at %s%s.\n",
+	       run->name, next->range, run->member_count, run->member_count == 1 ? "" : "s",
+	       run->member_count == 1 ? "s" : "", next->config, next->network, next->start,
+	       run->self.endpoint,
 	       run->behind_nat ? ", which is none of its own addresses: it is behind NAT, and "
 	                         "keeps the way open itself (PersistentKeepalive)"
 	                       : "");
+}
+
+static int print_json(const struct run *run, const struct next *next)
+{
+	char key[KEY_BASE64_LEN + 1];
+	json_t *object;
+	int status;
+
+	secret_to_base64(key, run->public_key);
+	object = json_pack("{s:b, s:i, s:s, s:s, s:o, s:i, s:s, s:s, s:s, s:s, s:o, s:s, s:b, s:s, "
+	                   "s:I, s:[o, o]}",
+	                   "ok", 1, "version", 1, "name", run->name, "public_key", key, "config",
+	                   json_memory_text(next->config), "listen_port", (int)run->port, "bridge",
+	                   bridge_of(run), "range", next->range, "subnet", next->subnet, "gateway",
+	                   next->gateway, "vni",
+	                   run->self.vni ? json_integer(run->self.vni) : json_null(), "endpoint",
+	                   run->self.endpoint, "behind_nat", (int)run->behind_nat, "introducer",
+	                   run->reached, "peer_count", (json_int_t)run->member_count, "next",
+	                   json_memory_text(next->network), json_memory_text(next->start));
+	status = client_print_json(object);
+	json_decref(object);
+	return status;
+}
+
+static int tell_next(const struct run *run)
+{
+	struct next next;
+
+	find_next(run, &next);
+	if (run->options.json)
+		return print_json(run, &next);
+	print_next(run, &next);
+	return OVLCTL_OK;
 }
 
 static int join(struct run *run)
@@ -620,9 +680,7 @@ static int join(struct run *run)
 		return status;
 	look_for_nat(run);
 	status = write_config(run);
-	if (status == OVLCTL_OK)
-		print_next(run);
-	return status;
+	return status == OVLCTL_OK ? tell_next(run) : status;
 }
 
 int cmd_join(int argc, char **argv)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "crypto/secret.h"
 #include "ctl/client.h"
+#include "ctl/complaint.h"
 #include "ctl/text.h"
 
 /* "172.20.1.0/24,172.20.2.0/24"; "" is none. */
@@ -73,14 +74,13 @@ static json_t *read_key(const char *path)
 		return json_string("");
 	if (secret_from_base64(key, path, strlen(path))) {
 		secret_wipe(key, sizeof(key));
-		fputs("ovlctl: preshared-key: expected a file (or - for standard input) that holds "
-		      "the key, not the key\n",
-		      stderr);
+		complaint_say("preshared-key: expected a file (or - for standard input) that holds "
+		              "the key, not the key");
 		return NULL;
 	}
 	file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	if (!file) {
-		fprintf(stderr, "ovlctl: preshared-key: %s: %s\n", path, strerror(errno));
+		complaint_say("preshared-key: %s: %s", path, strerror(errno));
 		return NULL;
 	}
 	problem = read_key_text(file, text, sizeof(text));
@@ -89,7 +89,7 @@ static json_t *read_key(const char *path)
 	if (!problem && !secret_from_base64(key, text, strlen(text)))
 		problem = *text ? KEY_EXPECTED : "is empty; " KEY_EXPECTED;
 	if (problem)
-		fprintf(stderr, "ovlctl: preshared-key: %s: %s\n", path, problem);
+		complaint_say("preshared-key: %s: %s", path, problem);
 	else
 		item = json_string(text);
 	secret_wipe(text, sizeof(text));
@@ -103,11 +103,10 @@ static int fail_unknown(const char *setting)
 		                             "keepalive", "preshared-key", "vnis" };
 	const char *nearest = text_nearest(setting, known, sizeof(known) / sizeof(known[0]));
 
-	fprintf(stderr, "ovlctl: unknown setting \"%s\"", setting);
 	if (nearest)
-		fprintf(stderr, "; did you mean \"%s\"?\n", nearest);
+		complaint_say("unknown setting \"%s\"; did you mean \"%s\"?", setting, nearest);
 	else
-		fputs("; see ovlctl help peer\n", stderr);
+		complaint_say("unknown setting \"%s\"; see ovlctl help peer", setting);
 	return OVLCTL_USAGE;
 }
 
@@ -141,7 +140,7 @@ static int parse_settings(int argc, char **argv, json_t *request)
 			return fail_unknown(key);
 		}
 		if (json_object_set_new(request, key, item)) {
-			fprintf(stderr, "ovlctl: %s: not UTF-8 text\n", argv[i]);
+			complaint_say("%s: not UTF-8 text", argv[i]);
 			return OVLCTL_USAGE;
 		}
 	}
@@ -151,10 +150,14 @@ static int parse_settings(int argc, char **argv, json_t *request)
 int cmd_peer(int argc, char **argv)
 {
 	json_t *request;
+	bool json;
 	int status;
 
 	if (argc < 3)
 		return ovlctl_usage("peer");
+	/* Settings come in pairs: what is left over is none. */
+	json = argc % 2 == 0 && strcmp(argv[argc - 1], "--json") == 0;
+	argc -= json;
 	if (strcmp(argv[1], "add") == 0)
 		request = json_pack("{s:s, s:s}", "do", "peer-add", "public_key", argv[2]);
 	else if (strcmp(argv[1], "set") == 0 && argc > 3)
@@ -165,7 +168,7 @@ int cmd_peer(int argc, char **argv)
 		return ovlctl_usage("peer");
 	status = request ? parse_settings(argc - 3, argv + 3, request) : OVLCTL_OK;
 	if (status == OVLCTL_OK)
-		return client_do(request);
+		return client_do(request, json);
 	json_decref(request);
 	return status;
 }

@@ -16,15 +16,17 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "ctl/client.h"
+#include "ctl/complaint.h"
 #include "ctl/config_private.h"
+#include "ctl/json_memory.h"
 #include "ctl/plan.h"
 #include "ctl/plan_files.h"
 #include "ctl/text.h"
 
-#define FILE_MAX    (64UL << 20)
-#define MESSAGE_MAX 1024
-#define TEXT_MODE   0644
-#define KEY_MODE    0600
+#define FILE_MAX  (64UL << 20)
+#define TEXT_MODE 0644
+#define KEY_MODE  0600
 
 struct options {
 	const char *list;
@@ -33,6 +35,7 @@ struct options {
 	const char *range_len;
 	const char *port;
 	const char *vni;
+	bool json;
 };
 
 /* One run. */
@@ -61,6 +64,10 @@ static bool parse_arguments(int argc, char **argv, struct options *options)
 	for (int i = 1; i < argc; i++) {
 		const char **value = &options->list, *text = argv[i];
 
+		if (strcmp(text, "--json") == 0) {
+			options->json = true;
+			continue;
+		}
 		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
 			size_t len = strlen(known[k].name);
 
@@ -82,8 +89,7 @@ static int fail_option(const char *option, const char *value, const char *expect
 {
 	char quoted[CONFIG_QUOTE_MAX];
 
-	fprintf(stderr, "ovlctl: %s %s: %s\n", option, config_quote(slice_of(value), quoted),
-	        expected);
+	complaint_say("%s %s: %s", option, config_quote(slice_of(value), quoted), expected);
 	return OVLCTL_USAGE;
 }
 
@@ -404,11 +410,46 @@ static void print_summary(const struct run *run)
 		       "it\n");
 }
 
+static json_t *make_host(const struct plan_host *host)
+{
+	char range[PREFIX_TEXT_MAX], gateway[PREFIX_TEXT_MAX], endpoint[CONFIG_HOST_MAX + 16];
+	char key[KEY_BASE64_LEN + 1];
+
+	prefix_format(&host->range, range);
+	plan_format_gateway(host, gateway);
+	config_format_endpoint(&host->endpoint, endpoint, sizeof(endpoint));
+	secret_to_base64(key, host->public_key);
+	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:b}", "name", host->name, "range", range,
+	                 "gateway", gateway, "endpoint", json_memory_text(endpoint), "public_key",
+	                 key, "private_key_here", !host->away);
+}
+
+static int print_json(const struct run *run)
+{
+	json_t *hosts = json_array(), *left = json_array(), *object;
+	char subnet[PREFIX_TEXT_MAX];
+	int status;
+
+	for (size_t i = 0; i < run->plan.count; i++)
+		json_array_append_new(hosts, make_host(&run->plan.hosts[i]));
+	for (size_t i = 0; i < run->old.count; i++)
+		if (!plan_find(&run->plan, run->old.hosts[i].name))
+			json_array_append_new(left, json_string(run->old.hosts[i].name));
+	prefix_format(&run->plan.subnet, subnet);
+	object = json_pack("{s:b, s:i, s:o, s:s, s:o, s:I, s:b, s:o, s:o}", "ok", 1, "version", 1,
+	                   "folder", json_memory_text(run->files.folder), "subnet", subnet, "vni",
+	                   run->plan.vni ? json_integer(run->plan.vni) : json_null(),
+	                   "files_written", (json_int_t)run->files.written, "picture", !run->no_dot,
+	                   "hosts", hosts, "left", left);
+	status = client_print_json(object);
+	json_decref(object);
+	return status;
+}
+
 int cmd_plan(int argc, char **argv)
 {
 	struct options options = { .list = NULL };
 	struct run run = { .files.fd = -1 };
-	char message[MESSAGE_MAX];
 	int status, err;
 
 	if (!parse_arguments(argc, argv, &options))
@@ -423,13 +464,15 @@ int cmd_plan(int argc, char **argv)
 	if (!err)
 		err = put_all(&run);
 	if (err) {
-		config_error_format(&run.error, message, sizeof(message));
-		fprintf(stderr, "%s\n", message);
+		complaint_say_at("", &run.error);
+		status = err == -EINVAL ? OVLCTL_USAGE : OVLCTL_FAILED;
+	} else if (options.json) {
+		status = print_json(&run);
 	} else {
 		print_summary(&run);
 	}
 	plan_files_close(&run.files);
 	plan_fini(&run.plan);
 	plan_fini(&run.old);
-	return !err ? OVLCTL_OK : err == -EINVAL ? OVLCTL_USAGE : OVLCTL_FAILED;
+	return status;
 }

@@ -3,6 +3,7 @@
 #include "ctl/ovlctl.h"
 
 #include <stdio.h>
+#include <string.h>
 #include "ctl/client.h"
 
 static void print_summary(const json_t *reply)
@@ -31,14 +32,18 @@ int cmd_reload(int argc, char **argv)
 {
 	json_t *reply;
 
-	(void)argv;
-	if (argc != 1)
+	bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
+
+	if (argc - json != 1)
 		return ovlctl_usage("reload");
 	int status = client_call(json_pack("{s:s}", "do", "reload"), &reply);
 
 	if (status != OVLCTL_OK)
 		return status;
-	print_summary(reply);
+	if (json)
+		status = client_print_json(reply);
+	else
+		print_summary(reply);
 	json_decref(reply);
-	return OVLCTL_OK;
+	return status;
 }

@@ -112,8 +112,7 @@ static int list(bool json)
 	const json_t *routes = json_object_get(reply, "routes");
 
 	if (json) {
-		json_dumpf(routes, stdout, JSON_INDENT(2));
-		putchar('\n');
+		status = client_print_json(routes);
 	} else if (json_array_size(routes)) {
 		status = print_routes(routes);
 	} else {
@@ -133,12 +132,12 @@ int cmd_route(int argc, char **argv)
 		return list(json);
 	if (strcmp(verb, "get") == 0 && argc == 3)
 		return get(argv[2], json);
-	if (json)
-		return ovlctl_usage("route");
 	if (strcmp(verb, "add") == 0 && argc == 4)
 		return client_do(json_pack("{s:s, s:s, s:s}", "do", "route-add", "prefix", argv[2],
-		                           "peer", argv[3]));
+		                           "peer", argv[3]),
+		                 json);
 	if (strcmp(verb, "del") == 0 && argc == 3)
-		return client_do(json_pack("{s:s, s:s}", "do", "route-del", "prefix", argv[2]));
+		return client_do(json_pack("{s:s, s:s}", "do", "route-del", "prefix", argv[2]),
+		                 json);
 	return ovlctl_usage("route");
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctl/client.h"
+#include "ctl/complaint.h"
 #include "ctl/host.h"
 #include "ctl/text.h"
 
@@ -364,7 +365,7 @@ static int show_all(bool json)
 		print_device(json_object_get(reply, "device"), color);
 		if (print_networks(json_object_get(reply, "networks"), color) ||
 		    print_peers(json_object_get(reply, "peers"), color)) {
-			fputs("ovlctl: out of memory\n", stderr);
+			complaint_say("out of memory");
 			status = OVLCTL_FAILED;
 		}
 	}

@@ -12,23 +12,19 @@
 #include <string.h>
 #include "ctl/buffer.h"
 #include "ctl/client.h"
+#include "ctl/complaint.h"
 #include "ctl/config.h"
 
 #define TEXT_SIZE_MAX ((size_t)15 << 20) /* with JSON around it, it still is one request */
 #define MESSAGE_MAX   1024
 
-static void print_message(const char *kind, const struct config_error *error)
+static void print_warning(void *arg, const struct config_error *warning)
 {
 	char message[MESSAGE_MAX];
 
-	config_error_format(error, message, sizeof(message));
-	fprintf(stderr, "ovlctl: %s%s\n", kind, message);
-}
-
-static void print_warning(void *arg, const struct config_error *warning)
-{
 	(void)arg;
-	print_message("warning: ", warning);
+	config_error_format(warning, message, sizeof(message));
+	fprintf(stderr, "ovlctl: warning: %s\n", message);
 }
 
 struct arguments {
@@ -65,7 +61,7 @@ static json_t *make_request(const struct arguments *arguments, int *status)
 	*status = OVLCTL_USAGE;
 	buffer_init(&text, TEXT_SIZE_MAX);
 	if (config_load(arguments->path, &options, &config, &error)) {
-		print_message("", &error);
+		complaint_say_at("ovlctl: ", &error);
 		goto out;
 	}
 	config_free(config);
@@ -73,7 +69,7 @@ static json_t *make_request(const struct arguments *arguments, int *status)
 	                    arguments->dry_run, "list", arguments->dry_run || arguments->json,
 	                    "text", text.data, text.len, "file", arguments->path);
 	if (!request)
-		fputs("ovlctl: the file's name or a value in it is not UTF-8 text\n", stderr);
+		complaint_say("the file's name or a value in it is not UTF-8 text");
 	else if (realpath(arguments->path, path)) /* a pipe has none */
 		json_object_set_new(request, "path", json_string(path));
 out:

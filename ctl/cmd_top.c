@@ -3,7 +3,7 @@
  * top: what each peer sends and receives now. The daemon is asked for its counters
  * every few seconds, and what they grew by is the rate; peers are matched by their
  * keys, as both may come and go between two looks. The screen is curses'; --batch
- * prints the same lines one look after the other.
+ * prints the same lines one look after the other, --json an object for each look.
  */
 #include "ctl/ovlctl.h"
 
@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "ctl/client.h"
+#include "ctl/complaint.h"
 #include "ctl/text.h"
 
 #define DELAY_DEFAULT_S 1.0
@@ -42,8 +43,9 @@ struct top_look {
 struct top {
 	double delay_s;
 	long rounds; /* 0: until it is ended */
-	bool batch;
+	bool batch, json;
 	struct top_look before, now;
+	double seconds; /* between the two */
 	struct top_peer *rates; /* now.count of them, the busiest first */
 };
 
@@ -155,7 +157,6 @@ static void rate_of(struct top_peer *rate, const struct top_peer *now,
 /* The next look; the last but one is forgotten. An exit status. */
 static int look_again(struct top *top)
 {
-	double seconds;
 	int status;
 
 	end_look(&top->before);
@@ -168,10 +169,11 @@ static int look_again(struct top *top)
 	top->rates = calloc(top->now.count + 1, sizeof(*top->rates));
 	if (!top->rates)
 		return OVLCTL_FAILED;
-	seconds = top->now.at_s - top->before.at_s;
+	top->seconds = top->now.at_s - top->before.at_s;
+	if (top->seconds <= 0)
+		top->seconds = 1;
 	for (size_t i = 0; i < top->now.count; i++)
-		rate_of(&top->rates[i], &top->now.peers[i], &top->before,
-		        seconds > 0 ? seconds : 1);
+		rate_of(&top->rates[i], &top->now.peers[i], &top->before, top->seconds);
 	qsort(top->rates, top->now.count, sizeof(*top->rates), compare_rates);
 	return OVLCTL_OK;
 }
@@ -256,30 +258,66 @@ static void format_head(const struct top *top, char lines[HEAD_LINES][TOP_LINE])
 	               "IN B/s", "IN pkt/s", "OUT B/s", "OUTpkt/s", "LOSS", "HANDSHAKE");
 }
 
+static int print_lines(const struct top *top, long round)
+{
+	char head[HEAD_LINES][TOP_LINE], line[TOP_LINE];
+
+	format_head(top, head);
+	if (round)
+		putchar('\n');
+	for (int i = 0; i < HEAD_LINES; i++)
+		puts(head[i]);
+	for (size_t i = 0; i < top->now.count; i++) {
+		format_peer(&top->rates[i], line);
+		puts(line);
+	}
+	return OVLCTL_OK;
+}
+
+static json_t *make_peer(const struct top_peer *peer)
+{
+	double sent = peer->rx_packets + peer->lost;
+
+	return json_pack(
+		"{s:s, s:s, s:f, s:f, s:f, s:f, s:o, s:o}", "name", peer->name, "public_key",
+		peer->key, "rx_byte_rate", peer->rx_bytes, "tx_byte_rate", peer->tx_bytes,
+		"rx_packet_rate", peer->rx_packets, "tx_packet_rate", peer->tx_packets, "loss",
+		sent > 0 ? json_real(peer->lost / sent) : json_null(), "latest_handshake_age_s",
+		peer->handshake_age_s < 0 ? json_null() : json_integer(peer->handshake_age_s));
+}
+
+static int print_json(const struct top *top)
+{
+	json_t *peers = json_array(), *object;
+	struct timespec now = { .tv_sec = 0 };
+	int status;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	for (size_t i = 0; i < top->now.count; i++)
+		json_array_append_new(peers, make_peer(&top->rates[i]));
+	object = json_pack("{s:b, s:i, s:f, s:f, s:O, s:o}", "ok", 1, "version", 1, "time",
+	                   (double)now.tv_sec + (double)now.tv_nsec / 1e9, "interval_s",
+	                   top->seconds, "device", json_object_get(top->now.reply, "device"),
+	                   "peers", peers);
+	status = client_print_json_line(object);
+	json_decref(object);
+	return status;
+}
+
 static int run_batch(struct top *top)
 {
 	const struct timespec pause = {
 		.tv_sec = (time_t)top->delay_s,
 		.tv_nsec = (long)((top->delay_s - (double)(time_t)top->delay_s) * 1e9)
 	};
-	char head[HEAD_LINES][TOP_LINE], line[TOP_LINE];
 	int status = look_again(top);
 
 	for (long round = 0; status == OVLCTL_OK && (!top->rounds || round < top->rounds);
 	     round++) {
 		(void)nanosleep(&pause, NULL);
 		status = look_again(top);
-		if (status != OVLCTL_OK)
-			break;
-		format_head(top, head);
-		if (round)
-			putchar('\n');
-		for (int i = 0; i < HEAD_LINES; i++)
-			puts(head[i]);
-		for (size_t i = 0; i < top->now.count; i++) {
-			format_peer(&top->rates[i], line);
-			puts(line);
-		}
+		if (status == OVLCTL_OK)
+			status = top->json ? print_json(top) : print_lines(top, round);
 		if (fflush(stdout) != 0)
 			return OVLCTL_FAILED;
 	}
@@ -381,8 +419,7 @@ static int run_screen(struct top *top)
 		return status;
 	screen = newterm(NULL, stdout, stdin);
 	if (!screen) {
-		fputs("ovlctl: this terminal cannot show it; ovlctl top --batch prints lines\n",
-		      stderr);
+		complaint_say("this terminal cannot show it; ovlctl top --batch prints lines");
 		return OVLCTL_FAILED;
 	}
 	(void)cbreak();
@@ -436,6 +473,8 @@ int cmd_top(int argc, char **argv)
 
 		if (strcmp(word, "--batch") == 0 || strcmp(word, "-b") == 0)
 			top.batch = true;
+		else if (strcmp(word, "--json") == 0)
+			top.batch = top.json = true;
 		else if (strcmp(word, "-d") == 0)
 			good = parse_delay(&top, value), i++;
 		else if (strcmp(word, "-n") == 0)
@@ -446,7 +485,7 @@ int cmd_top(int argc, char **argv)
 	if (!good)
 		return ovlctl_usage("top");
 	if (!top.batch && (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))) {
-		fputs("ovlctl: top wants a terminal; ovlctl top --batch prints lines\n", stderr);
+		complaint_say("top wants a terminal; ovlctl top --batch prints lines");
 		return OVLCTL_USAGE;
 	}
 	(void)setlocale(LC_CTYPE, "");

@@ -474,15 +474,13 @@ void doctor_check_daemon(struct doctor *d)
 {
 	if (d->state)
 		return;
-	d->silence[strcspn(d->silence, "\n")] = '\0';
 	if (strstr(d->silence, "permission denied")) {
 		doctor_find(d, DOCTOR_NOTE, "the daemon was not asked: permission denied");
 		doctor_means(d, "peers, sessions and counters were not looked at");
 		doctor_advise(d, "run ovlctl doctor as root, or as a member of group ovltun");
 		return;
 	}
-	doctor_find(d, DOCTOR_ERROR, "no daemon answers: %s",
-	            strncmp(d->silence, "ovlctl: ", 8) == 0 ? d->silence + 8 : d->silence);
+	doctor_find(d, DOCTOR_ERROR, "no daemon answers: %s", d->silence);
 	doctor_means(d, "nothing goes through the tunnel while ovltund does not run");
 	if (access("/run/systemd/system", F_OK) == 0 &&
 	    (!d->path || strcmp(d->path, DOCTOR_USUAL_FILE) == 0))

@@ -325,9 +325,9 @@ json_t *invite_make(struct state *state, const json_t *request)
 		reply = open_invite(state, config, &invite);
 	if (!reply) {
 		log_line("%s: an invitation to %s", invite.name, range);
-		reply = json_pack("{s:b, s:s, s:s, s:s, s:i, s:s, s:I}", "ok", 1, "token", text,
-		                  "id", invite.name, "range", range, "bits", (int)token.part_len,
-		                  "network",
+		reply = json_pack("{s:b, s:i, s:s, s:s, s:s, s:i, s:s, s:I}", "ok", 1, "version", 1,
+		                  "token", text, "id", invite.name, "range", range, "bits",
+		                  (int)token.part_len, "network",
 		                  state->config->networks[find_network(state, &token.range)].name,
 		                  "expires", (json_int_t)token.expires_s);
 	}

@@ -71,6 +71,13 @@ void json_memory_init(void)
 	json_set_alloc_funcs(get, put);
 }
 
+json_t *json_memory_text(const char *bytes)
+{
+	json_t *string = json_string(bytes);
+
+	return string ? string : json_string("(not UTF-8 text)");
+}
+
 size_t json_memory_count(const char *text, size_t len)
 {
 	bool within = false; /* a string */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "crypto/secret.h"
 #include "ctl/client.h"
+#include "ctl/complaint.h"
 #include "ctl/json_memory.h"
 #include "ctl/text.h"
 
@@ -22,7 +23,7 @@ static const struct command commands[] = {
 	  "  -c N       ends after so many packets\n"
 	  "Dropped packets are there with the reason as their comment. For root alone.\n",
 	  cmd_capture },
-	{ "check", "FILE [--bridge NAME]", "check a configuration file",
+	{ "check", "FILE [--bridge NAME] [--json]", "check a configuration file",
 	  "Reads FILE as ovltund does and says what it would do, or what is wrong with it.\n"
 	  "  --bridge NAME  for a file of wg's, which has no [Network]\n",
 	  cmd_check },
@@ -38,7 +39,9 @@ static const struct command commands[] = {
 	  "reloads, and drops of one reason that rise over 100 a second. The last 512 are kept.\n"
 	  "  --follow  goes on with what happens; --json then prints one object a line\n",
 	  cmd_events },
-	{ "fdb", "list [NETWORK] [--json] | add NETWORK STATION PEER|local | del NETWORK STATION",
+	{ "fdb",
+	  "list [NETWORK] [--json] | add NETWORK STATION PEER|local [--json] | "
+	  "del NETWORK STATION [--json]",
 	  "which station of a bridged network is where",
 	  "STATION is a MAC or an address; add NETWORK ADDRESS MAC PEER|local names both. What is\n"
 	  "added is static: it never moves nor ages, and lasts until the next reload. del takes\n"
@@ -60,7 +63,7 @@ static const struct command commands[] = {
 	  cmd_invite },
 	{ "join",
 	  "TOKEN [--config FILE] [--name NAME] [--port N] [--range RANGE] [--endpoint ADDRESS] "
-	  "[--bridge NAME]",
+	  "[--bridge NAME] [--json]",
 	  "make this host a member, by another one's token",
 	  "Makes the key here, asks the introducer, and writes the configuration; a TOKEN of -\n"
 	  "is read from standard input. Nothing is started, and nothing overwritten.\n"
@@ -72,7 +75,7 @@ static const struct command commands[] = {
 	  "                      one from which the introducer sees it come\n"
 	  "  --bridge NAME       the Docker network's; without it the introducer's\n",
 	  cmd_join },
-	{ "peer", "add KEY | set PEER | remove PEER  [SETTING VALUE]…",
+	{ "peer", "add KEY | set PEER | remove PEER  [SETTING VALUE]… [--json]",
 	  "add, change or remove a peer until the next reload",
 	  "PEER is a name, a public key, or the beginning of a key. Settings:\n"
 	  "  name TEXT\n"
@@ -82,7 +85,8 @@ static const struct command commands[] = {
 	  "  vnis VNI,…             the bridged networks it is a member of; \"\" for none\n"
 	  "  preshared-key FILE     \"-\" is standard input, \"\" takes the key away\n",
 	  cmd_peer },
-	{ "plan", "HOSTS --subnet SUBNET [--out DIR] [--prefix N] [--port N] [--bridged VNI]",
+	{ "plan",
+	  "HOSTS --subnet SUBNET [--out DIR] [--prefix N] [--port N] [--bridged VNI] [--json]",
 	  "keys, addresses and configurations of many hosts, from a list",
 	  "HOSTS has one host a line: NAME ENDPOINT [RANGE] [PUBLICKEY], and # comments.\n"
 	  "  --subnet SUBNET  the overlay's, such as 172.20.0.0/16\n"
@@ -95,10 +99,11 @@ static const struct command commands[] = {
 	  cmd_plan },
 	{ "pubkey", "", "public key of the private key on standard input",
 	  "  ovlctl pubkey < private.key\n", cmd_pubkey },
-	{ "reload", "", "have the daemon read its configuration again",
+	{ "reload", "[--json]", "have the daemon read its configuration again",
 	  "What was changed at run time and is not in the file ends, and is listed.\n",
 	  cmd_reload },
-	{ "route", "add PREFIX PEER | del PREFIX | get ADDRESS [--json] | list [--json]",
+	{ "route",
+	  "add PREFIX PEER [--json] | del PREFIX [--json] | get ADDRESS [--json] | list [--json]",
 	  "which peer has which prefix",
 	  "add and del change a peer's AllowedIPs until the next reload; get says where packets\n"
 	  "to ADDRESS go, and what the host's own routing table thinks of it.\n",
@@ -118,11 +123,12 @@ static const struct command commands[] = {
 	  "The daemon's own file stays what it reads at its next start and at reload, which lists\n"
 	  "what of FILE it drops.\n",
 	  cmd_sync },
-	{ "top", "[-d SECONDS] [-n LOOKS] [--batch]", "what goes to and from each peer now",
+	{ "top", "[-d SECONDS] [-n LOOKS] [--batch|--json]", "what goes to and from each peer now",
 	  "The busiest first; keys: q ends it, arrows, Page and Home move.\n"
 	  "  -d SECONDS  between two looks, 0.1 to 3600; 1 if not given\n"
 	  "  -n LOOKS    ends after so many\n"
-	  "  --batch, -b prints lines, for scripts\n",
+	  "  --batch, -b prints lines, for scripts\n"
+	  "  --json      prints an object a line and look, for programs\n",
 	  cmd_top },
 	{ "trace",
 	  "ADDRESS|MAC [--from ADDRESS] [--size BYTES] [--network NETWORK] [--wait SECONDS] [--json]",
@@ -138,6 +144,7 @@ static const struct command commands[] = {
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+#define USAGE_SIZE    256
 
 static const struct command *find_command(const char *name)
 {
@@ -147,15 +154,19 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-static void print_usage(FILE *out, const struct command *command)
+static const char *format_usage(const struct command *command, char out[USAGE_SIZE])
 {
-	fprintf(out, "usage: ovlctl %s%s%s\n", command->name, command->arguments[0] ? " " : "",
-	        command->arguments);
+	(void)snprintf(out, USAGE_SIZE, "usage: ovlctl %s%s%s", command->name,
+	               command->arguments[0] ? " " : "", command->arguments);
+	return out;
 }
 
 int ovlctl_usage(const char *name)
 {
-	print_usage(stderr, find_command(name));
+	char usage[USAGE_SIZE];
+
+	complaint_keep(format_usage(find_command(name), usage));
+	fprintf(stderr, "%s\n", usage);
 	return OVLCTL_USAGE;
 }
 
@@ -167,20 +178,20 @@ static int fail_unknown(const char *name)
 		known[i] = commands[i].name;
 	nearest = text_nearest(name, known, COMMAND_COUNT);
 	if (nearest)
-		fprintf(stderr, "ovlctl: unknown command \"%s\"; did you mean \"%s\"?\n", name,
-		        nearest);
+		complaint_say("unknown command \"%s\"; did you mean \"%s\"?", name, nearest);
 	else
-		fprintf(stderr, "ovlctl: unknown command \"%s\"; see ovlctl help\n", name);
+		complaint_say("unknown command \"%s\"; see ovlctl help", name);
 	return OVLCTL_USAGE;
 }
 
 static int help_command(const char *name)
 {
 	const struct command *command = find_command(name);
+	char usage[USAGE_SIZE];
 
 	if (!command)
 		return fail_unknown(name);
-	print_usage(stdout, command);
+	puts(format_usage(command, usage));
 	printf("%s\n%s", command->summary, command->details ? command->details : "");
 	return OVLCTL_OK;
 }
@@ -246,41 +257,57 @@ static int parse_options(int argc, char **argv)
 	return i - 1;
 }
 
-int main(int argc, char **argv)
+/* Wherever it stands: who misuses a command is told so as asked for. */
+static bool wants_json(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--json") == 0)
+			return true;
+	return false;
+}
+
+/* Of the words without the options before the command; an exit status. */
+static int run(int argc, char **argv)
 {
 	const struct command *command;
-	int options = parse_options(argc, argv);
 
-	json_memory_init();
-	if (secret_init()) {
-		fputs("ovlctl: no randomness\n", stderr);
-		return OVLCTL_FAILED;
-	}
-	if (options < 0) {
-		fputs("ovlctl: the options before a command are -i NAME and --socket PATH\n",
-		      stderr);
-		return OVLCTL_USAGE;
-	}
-	argc -= options;
-	argv += options;
 	if (argc < 2) {
 		list_commands(stderr);
 		return OVLCTL_USAGE;
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		puts("ovlctl " OVLTUN_VERSION);
-		return finish(OVLCTL_OK);
+		return OVLCTL_OK;
 	}
 	if (is_help(argv[1]) && argc < 3) {
 		list_commands(stdout);
-		return finish(OVLCTL_OK);
+		return OVLCTL_OK;
 	}
 	if (is_help(argv[1]))
-		return finish(help_command(argv[2]));
+		return help_command(argv[2]);
 	command = find_command(argv[1]);
 	if (!command)
 		return fail_unknown(argv[1]);
 	if (argc == 3 && is_help(argv[2]) && strcmp(argv[2], "help") != 0)
-		return finish(help_command(argv[1]));
-	return finish(command->run(argc - 1, argv + 1));
+		return help_command(argv[1]);
+	return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	int options = parse_options(argc, argv), status;
+
+	json_memory_init();
+	if (secret_init()) {
+		complaint_say("no randomness");
+		status = OVLCTL_FAILED;
+	} else if (options < 0) {
+		complaint_say("the options before a command are -i NAME and --socket PATH");
+		status = OVLCTL_USAGE;
+	} else {
+		status = run(argc - options, argv + options);
+	}
+	if ((status == OVLCTL_FAILED || status == OVLCTL_USAGE) && wants_json(argc, argv))
+		client_print_failure(status);
+	return finish(status);
 }

@@ -33,8 +33,8 @@
  *	trace        to: an address or a MAC; from, network, size, wait_s: each may be left
  *	             out  →  trace.c
  *	trace-look   number  →  trace.c
- *	reload       →  dropped: texts; dropped_count, peers_added, peers_removed,
- *	             peers_changed, networks_added, networks_removed;
+ *	reload       →  version, dropped: texts; dropped_count, peers_added,
+ *	             peers_removed, peers_changed, networks_added, networks_removed;
  *	             workers_next, when the next start will have another number
  *	sync         text (a configuration without key files); file, its name in
  *	             messages; path, where it lies; dry_run; list  →  version: 1; the
@@ -48,9 +48,13 @@
  * Root may ask for all of it, members of the group "ovltun" for what is marked →
  * above, but for reload, sync and capture: what only looks, and at no content.
  *
+ * What only changes is replied to with ok and version.
+ *
  * "peer" is a name, a key, or the unambiguous beginning of a key. A reply to what
  * failed is {"ok": false, "error": one line, "exit": the tool's exit status: 2
- * for a request that cannot be right, 1 for what failed at run time}.
+ * for a request that cannot be right, 1 for what failed at run time}; when a
+ * configuration is to blame with its "file" and "line" (0: none), and "text", the
+ * error without these two.
  */
 #include "ctl/server.h"
 
@@ -92,7 +96,7 @@ static json_t *out_of_memory(void)
 
 static json_t *good(void)
 {
-	return json_pack("{s:b}", "ok", 1);
+	return json_pack("{s:b, s:i}", "ok", 1, "version", 1);
 }
 
 /* The text of @key, or NULL when it is not there; wrong when it is not a text. */
@@ -588,7 +592,6 @@ static json_t *reload(struct state *state, const json_t *request)
 {
 	struct reload_result result;
 	struct config_error error;
-	char text[1024];
 	json_t *dropped = json_array();
 
 	(void)request;
@@ -598,13 +601,11 @@ static json_t *reload(struct state *state, const json_t *request)
 
 	if (ret) {
 		json_decref(dropped);
-		config_error_format(&error, text, sizeof(text));
-		return server_error(ret == -EINVAL ? SERVER_EXIT_USAGE : SERVER_EXIT_RUNTIME, "%s",
-		                    text);
+		return server_config_error(ret, &error);
 	}
-	return json_pack("{s:b, s:o, s:I, s:i, s:i, s:i, s:i, s:i, s:o*}", "ok", 1, "dropped",
-	                 dropped, "dropped_count", (json_int_t)result.dropped, "peers_added",
-	                 (int)result.summary.peers_added, "peers_removed",
+	return json_pack("{s:b, s:i, s:o, s:I, s:i, s:i, s:i, s:i, s:i, s:o*}", "ok", 1, "version",
+	                 1, "dropped", dropped, "dropped_count", (json_int_t)result.dropped,
+	                 "peers_added", (int)result.summary.peers_added, "peers_removed",
 	                 (int)result.summary.peers_removed, "peers_changed",
 	                 (int)result.summary.peers_changed, "networks_added",
 	                 (int)result.summary.networks_added, "networks_removed",

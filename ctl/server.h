@@ -36,5 +36,7 @@ json_t *server_sync(struct state *state, const json_t *request);
 
 json_t *server_error(int exit_status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* @ret: -EINVAL when the configuration itself is wrong. */
+json_t *server_config_error(int ret, const struct config_error *error);
 
 #endif

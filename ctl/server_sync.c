@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* sync, of the control socket: server.c has what goes in and what comes back. */
-#include <errno.h>
 #include "ctl/reload.h"
 #include "ctl/server.h"
 
@@ -75,7 +74,6 @@ json_t *server_sync(struct state *state, const json_t *request)
 	struct reload_result result;
 	struct config_error error;
 	struct reload_text text;
-	char message[1024];
 	bool list;
 	int ret;
 
@@ -92,7 +90,5 @@ json_t *server_sync(struct state *state, const json_t *request)
 	if (!ret)
 		return make_reply(state, &result, text.dry_run, differences);
 	json_decref(differences);
-	config_error_format(&error, message, sizeof(message));
-	return server_error(ret == -EINVAL ? SERVER_EXIT_USAGE : SERVER_EXIT_RUNTIME, "%s",
-	                    message);
+	return server_config_error(ret, &error);
 }

@@ -137,7 +137,8 @@ def test_no_command_is_misuse():
     assert result.stderr == ovlctl("help").stdout
 
 
-FDB_USAGE = "usage: ovlctl fdb list [NETWORK] [--json] | add NETWORK STATION PEER|local | del NETWORK STATION"
+FDB_USAGE = ("usage: ovlctl fdb list [NETWORK] [--json] | add NETWORK STATION PEER|local [--json] | "
+             "del NETWORK STATION [--json]")
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -147,10 +148,10 @@ FDB_USAGE = "usage: ovlctl fdb list [NETWORK] [--json] | add NETWORK STATION PEE
     (["help", "chek"], 'ovlctl: unknown command "chek"; did you mean "check"?'),
     (["peer", "set", "a", "nme", "b"], 'ovlctl: unknown setting "nme"; did you mean "name"?'),
     (["peer", "set", "a", "frobnicate", "b"], 'ovlctl: unknown setting "frobnicate"; see ovlctl help peer'),
-    (["check"], "usage: ovlctl check FILE [--bridge NAME]"),
-    (["check", "a", "b"], "usage: ovlctl check FILE [--bridge NAME]"),
-    (["check", "a", "--bridge"], "usage: ovlctl check FILE [--bridge NAME]"),
-    (["check", "--brdige", "a"], "usage: ovlctl check FILE [--bridge NAME]"),
+    (["check"], "usage: ovlctl check FILE [--bridge NAME] [--json]"),
+    (["check", "a", "b"], "usage: ovlctl check FILE [--bridge NAME] [--json]"),
+    (["check", "a", "--bridge"], "usage: ovlctl check FILE [--bridge NAME] [--json]"),
+    (["check", "--brdige", "a"], "usage: ovlctl check FILE [--bridge NAME] [--json]"),
     (["peer", "set", "a", "vni", "7"], 'ovlctl: unknown setting "vni"; did you mean "vnis"?'),
     (["fdb", "lsit"], FDB_USAGE),
     (["fdb", "list", "a", "b"], FDB_USAGE),

@@ -42,13 +42,14 @@ ELSEWHERE = {
 
 # What stands for something in a command, and what is typed for it.
 PLACEHOLDERS = {"FILE": "/etc/ovltun/peers.conf", "ADDRESS": "172.20.102.2", "PEER": "barge2", "NETWORK": "ovl0", "NAME": "barge3",
+                "HOSTS": "hosts.txt", "SUBNET": "172.20.0.0/16",
                 "ROUNDS": "1"}
 
 # Exit statuses that say what was found.
 FINDS = {r"ovlctl (doctor|trace)": (0, 1)}
 
 # These go on until they are told to end.
-ENDLESS = re.compile(r"ovlctl (events .*--follow|top$)")
+ENDLESS = re.compile(r"ovlctl (events .*--follow|top( --json)?$)")
 
 
 def commands_of(name):
