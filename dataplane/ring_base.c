@@ -2,6 +2,7 @@
 #include "dataplane/ring_base.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -53,6 +54,13 @@ void ring_base_add_datagram(struct ring_base *base, unsigned int s, struct msghd
 	}
 	event->data = data;
 	base->batch_count++;
+	/*
+	 * A socket of the daemon's last life goes on counting. What it dropped while nobody
+	 * read came behind the first datagram that waits in it, which tells what was before.
+	 */
+	if (!source->counts)
+		source->overflow = overflow;
+	source->counts = true;
 	/* Not always in order: the kernel sums it up over processors. */
 	if ((int32_t)(overflow - source->overflow) > 0) {
 		base->ring.overflowed += overflow - source->overflow;
@@ -63,6 +71,14 @@ void ring_base_add_datagram(struct ring_base *base, unsigned int s, struct msghd
 static bool error_is_passing(int error)
 {
 	return error == EAGAIN || error == EINTR || error == ENOMEM || error == ENOBUFS;
+}
+
+/* Nothing waits there now. One that was deleted is for a read to tell. */
+static bool is_empty(int fd)
+{
+	struct pollfd look = { .fd = fd, .events = POLLIN };
+
+	return poll(&look, 1, 0) == 0;
 }
 
 static void receive_frames(struct ring_base *base, unsigned int s, unsigned int share, size_t bytes)
@@ -79,7 +95,7 @@ static void receive_frames(struct ring_base *base, unsigned int s, unsigned int 
 			source->lost = !error_is_passing(errno);
 			if (taken && errno == EAGAIN)
 				base->batch[base->batch_count - 1].last = true;
-			break;
+			return;
 		}
 		base->buffers_used++;
 		base->batch[base->batch_count++] = (struct ring_event){
@@ -89,6 +105,11 @@ static void receive_frames(struct ring_base *base, unsigned int s, unsigned int 
 			.len = (uint32_t)len,
 		};
 		taken += (size_t)len;
+	}
+	/* That was all it may give now; a look costs less than a round that finds nothing. */
+	if (is_empty(source->fd)) {
+		source->ready = false;
+		base->batch[base->batch_count - 1].last = true;
 	}
 }
 

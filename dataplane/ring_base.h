@@ -56,6 +56,7 @@ struct ring_source {
 	bool lost; /* TAPs: a read said so, and RING_PORT_LOST is next */
 	uint32_t usual_len; /* moving average of what one read yields */
 	uint32_t overflow; /* sockets: last SO_RXQ_OVFL */
+	bool counts; /* @overflow is of this ring's time, and what comes on top is counted */
 };
 
 struct ring_base;

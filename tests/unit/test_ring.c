@@ -197,7 +197,8 @@ static void what_is_left_is_told(void **state)
 		for (int i = 0; i < 24; i++)
 			send_to(end.udp.fd4, &to, (char *)data, is_short ? 100 : sizeof(data));
 		while (got < 24) {
-			unsigned int n = ring_wait(end.ring, now_ns() + SECOND_NS, events, RING_EVENTS_MAX);
+			unsigned int n =
+				ring_wait(end.ring, now_ns() + SECOND_NS, events, RING_EVENTS_MAX);
 
 			assert_true(n > 0);
 			got += n;
@@ -366,6 +367,59 @@ static void overflow_is_counted(void **state)
 	/* Told again, it counts once. */
 	send_to(end.udp.fd4, &to, &got, 4);
 	(void)next_event(end.ring);
+	assert_int_equal(end.ring->overflowed, STORM - got);
+	close_end(&end);
+}
+
+static void flood(const struct tunnel_end *end, uint32_t count)
+{
+	const struct endpoint to = to_v4("127.0.0.1", end->udp.port);
+
+	for (uint32_t i = 0; i < count; i++)
+		send_to(end->udp.fd4, &to, &i, 4);
+}
+
+/* How many had room in the buffer. */
+static uint32_t drain(struct tunnel_end *end)
+{
+	struct ring_event events[RING_EVENTS_MAX];
+	uint32_t got = 0;
+	unsigned int n;
+
+	while ((n = ring_wait(end->ring, now_ns() + 20 * MS_NS, events, RING_EVENTS_MAX)) > 0)
+		got += n;
+	/* The next one tells what was lost before. */
+	flood(end, 1);
+	(void)next_event(end->ring);
+	return got;
+}
+
+/* The daemon's next life takes the socket over, and each loss counts in one of them. */
+static void what_another_ring_counted_is_left_to_it(void **state)
+{
+	enum { STORM = 2000 };
+	struct tunnel_end end;
+	uint32_t got;
+
+	end.ring = open_ring(state);
+	assert_int_equal(udp_open(&end.udp, 0, 0, 64 * 1024), 0);
+	assert_int_equal(ring_set_udp(end.ring, end.udp.fd4, end.udp.fd6), 0);
+	flood(&end, STORM);
+	got = drain(&end);
+	assert_int_equal(end.ring->overflowed, STORM - got);
+	assert_true(end.ring->overflowed > 0);
+	ring_close(end.ring);
+	end.ring = open_ring(state);
+	assert_int_equal(ring_set_udp(end.ring, end.udp.fd4, end.udp.fd6), 0);
+	flood(&end, 1);
+	assert_int_equal(drain(&end), 1);
+	assert_int_equal(end.ring->overflowed, 0);
+	/* What is lost while nobody reads is the next one's. */
+	ring_close(end.ring);
+	end.ring = open_ring(state);
+	flood(&end, STORM);
+	assert_int_equal(ring_set_udp(end.ring, end.udp.fd4, end.udp.fd6), 0);
+	got = drain(&end);
 	assert_int_equal(end.ring->overflowed, STORM - got);
 	close_end(&end);
 }
@@ -726,6 +780,7 @@ static const struct ring_test tests[] = {
 	{ "send_without_socket_fails", send_without_socket_fails },
 	{ "storm_loses_only_what_is_counted", storm_loses_only_what_is_counted },
 	{ "overflow_is_counted", overflow_is_counted },
+	{ "what_another_ring_counted_is_left_to_it", what_another_ring_counted_is_left_to_it },
 	{ "sockets_are_replaced_under_traffic", sockets_are_replaced_under_traffic },
 	{ "pitfall_25_stale_source_is_forgotten", stale_source_is_forgotten },
 	{ "unreachable_keeps_source", unreachable_keeps_source },
