@@ -275,12 +275,16 @@ static int make_state(const struct state *state)
 	return err ? err : fd;
 }
 
-static void unstore(void)
+/* Whether the manager was told to let go of the state. */
+static bool unstore(void)
 {
-	/* The state first: what is worth most. */
-	notify_unstore(NAME_STATE);
-	notify_unstore(NAME_TAP);
-	notify_unstore(NAME_UDP);
+	/* First: what is worth most. */
+	bool told = notify_unstore(NAME_STATE) == 0;
+
+	/* A device or socket that it keeps on is found by the next life, and no harm. */
+	(void)notify_unstore(NAME_TAP);
+	(void)notify_unstore(NAME_UDP);
+	return told;
 }
 
 static void list_taps(const struct state *state, struct descriptors *taps)
@@ -328,8 +332,9 @@ int handover_give(struct state *state)
 		err = notify_store(NAME_STATE, &fd, 1);
 	if (!err && !notify_barrier(BARRIER_NS))
 		err = -ETIMEDOUT;
+	/* If it cannot be told: nothing is sealed any more, so a state that it has is good. */
 	if (err && err != -ENOTCONN)
-		unstore();
+		(void)unstore();
 	if (fd >= 0)
 		close(fd);
 	free(list);
@@ -487,8 +492,8 @@ struct handover *handover_take(const struct device *device, const struct config 
 		free(handover);
 		return NULL;
 	}
-	unstore();
-	released = notify_barrier(BARRIER_NS);
+	/* Both: a barrier behind what was never sent says nothing. */
+	released = unstore() && notify_barrier(BARRIER_NS);
 	once = handover->state_count == 1 && use_once(handover->states[0]);
 	verdict = open_state(handover, config);
 	if (verdict != HANDOVER_GOOD)

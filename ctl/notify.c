@@ -56,9 +56,11 @@ int notify_store(const char *name, const int *fds, unsigned int n)
 	return 0;
 }
 
-void notify_unstore(const char *name)
+int notify_unstore(const char *name)
 {
-	(void)sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	int ret = sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+
+	return ret > 0 ? 0 : ret ? ret : -ENOTCONN;
 }
 
 bool notify_barrier(uint64_t timeout_ns)
@@ -110,9 +112,10 @@ int notify_store(const char *name, const int *fds, unsigned int n)
 	return -ENOTCONN;
 }
 
-void notify_unstore(const char *name)
+int notify_unstore(const char *name)
 {
 	(void)name;
+	return -ENOTCONN;
 }
 
 bool notify_barrier(uint64_t timeout_ns)

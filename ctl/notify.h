@@ -20,8 +20,8 @@ void notify_alive(void);
 
 /* Gives the manager copies of @n descriptors to keep by one name. 0 or -errno (-ENOTCONN: no manager). */
 int notify_store(const char *name, const int *fds, unsigned int n);
-/* What it keeps by that name it lets go of. */
-void notify_unstore(const char *name);
+/* Tells it to let go of what it keeps by that name. 0 or -errno: it was not told. */
+int notify_unstore(const char *name);
 /*
  * True: it has done all that it was told before. False: there is none, or it has not
  * within that time.
