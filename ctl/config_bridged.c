@@ -171,6 +171,8 @@ int config_read_macs(const struct config_place *place, struct config_network *ne
 	               : fail_value(place, value, "expected 1 to 16384");
 }
 
+_Static_assert(CONFIG_NETWORKS_MAX == 64, "what config_read_vnis() says");
+
 int config_read_vnis(const struct config_place *place, struct config_peer *peer, struct slice value)
 {
 	struct slice part;
@@ -181,6 +183,8 @@ int config_read_vnis(const struct config_place *place, struct config_peer *peer,
 		if (!parse_vni(part, &vni))
 			return fail_value(place, part,
 			                  "expected numbers of 1 to 16777215, like 7, 42");
+		if (peer->vni_count == CONFIG_NETWORKS_MAX && !config_peer_has_vni(peer, vni))
+			return fail_value(place, part, "expected 64 at the most, as of networks");
 		if (config_add_vni_at(peer, vni, place->line))
 			return fail_memory(place);
 	}

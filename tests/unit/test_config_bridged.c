@@ -292,6 +292,34 @@ static void test_bad(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* As many as networks, however often each is said. */
+static void test_many_vnis(void **state)
+{
+	static char text[100000];
+	int len;
+
+	(void)state;
+	for (int more = 0; more < 2; more++) {
+		len = snprintf(text, sizeof(text), "%s", INTERFACE);
+		for (int i = 1; i <= CONFIG_NETWORKS_MAX; i++)
+			len += snprintf(text + len, sizeof(text) - (size_t)len,
+			                "[Network]\nBridge = b%d\nMode = bridged\nVNI = %d\n", i,
+			                i);
+		len += snprintf(text + len, sizeof(text) - (size_t)len, "%s", MEMBER_A "VNIs = 7");
+		for (int i = 0; i < 10 * CONFIG_NETWORKS_MAX; i++)
+			len += snprintf(text + len, sizeof(text) - (size_t)len, ",%d",
+			                i % CONFIG_NETWORKS_MAX + 1);
+		if (!more) {
+			config_free(parse(text));
+			continue;
+		}
+		len += snprintf(text + len, sizeof(text) - (size_t)len, ",1000");
+		assert_null(parse_with(text, (size_t)len, NULL));
+		assert_string_equal(last_error, "p.conf:263: VNIs \"1000\": expected 64 at the "
+		                                "most, as of networks");
+	}
+}
+
 static void test_macs(void **state)
 {
 	static const char *const no[] = { "",
@@ -398,7 +426,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_everything),
 		cmocka_unit_test(test_good),       cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_macs),       cmocka_unit_test(test_edits),
-		cmocka_unit_test(test_many_names),
+		cmocka_unit_test(test_many_names), cmocka_unit_test(test_many_vnis),
 	};
 
 	if (secret_init())
