@@ -59,7 +59,7 @@ struct bridge {
 	struct subnet_route *routes;
 	size_t route_count;
 	bool watching; /* the router MAC's FDB entries */
-	bool kept; /* until the first look: the routes are there already */
+	bool kept; /* until the first look: routes may be there already */
 
 	/* About the bridge of this index; forgotten with it (0: there is none). */
 	uint32_t index;
@@ -134,6 +134,24 @@ static void forget_bridge(struct bridge *b)
 	memset(&b->route, 0, sizeof(b->route));
 }
 
+/*
+ * Of the last life's routes those that are there: they are not to be taken away and set
+ * again, for what goes by them would go elsewhere meanwhile.
+ */
+static void find_kept_routes(struct bridge *b)
+{
+	struct netlink_route *routes = NULL;
+	size_t count = 0;
+
+	if (b->route_count == 0 || netlink_own_routes(b->netlink, &routes, &count))
+		return;
+	for (size_t i = 0; i < count; i++)
+		for (size_t s = 0; s < b->route_count; s++)
+			b->routes[s].ours |= routes[i].index == b->index &&
+			                     prefix_equal(&routes[i].prefix, &b->routes[s].prefix);
+	free(routes);
+}
+
 static void look(struct bridge *b, struct pass *pass)
 {
 	const struct netlink_link *link = netlink_get_link(b->netlink, b->tap_index);
@@ -156,9 +174,8 @@ static void look(struct bridge *b, struct pass *pass)
 		forget_bridge(b);
 		b->index = pass->bridge.index;
 	}
-	/* Not to be taken away and set again: what goes by them would go elsewhere meanwhile. */
-	for (size_t i = 0; b->kept && i < b->route_count; i++)
-		b->routes[i].ours = true;
+	if (b->kept)
+		find_kept_routes(b);
 	b->kept = false;
 }
 

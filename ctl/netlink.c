@@ -21,6 +21,7 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include "ctl/netlink_cache.h"
@@ -409,6 +410,20 @@ int netlink_refresh(struct netlink *netlink, uint32_t index)
 	return transact(netlink, nlh, take_dumped, &netlink->cache);
 }
 
+int netlink_index(const struct netlink *netlink, const char *name, uint32_t *index)
+{
+	struct ifreq ifr = { .ifr_flags = 0 };
+
+	if (strlen(name) >= sizeof(ifr.ifr_name))
+		return -ENAMETOOLONG;
+	memcpy(ifr.ifr_name, name, strlen(name));
+	/* Any socket will do: if_nametoindex() makes one of a kind that not everybody may. */
+	if (ioctl(mnl_socket_get_fd(netlink->requests), SIOCGIFINDEX, &ifr) < 0)
+		return -errno;
+	*index = (uint32_t)ifr.ifr_ifindex;
+	return 0;
+}
+
 static int take_link_drops(void *arg, const struct nlmsghdr *nlh)
 {
 	const struct nlattr *table[IFLA_MAX + 1];
@@ -610,6 +625,80 @@ int netlink_add_route(struct netlink *netlink, uint32_t index, const struct pref
 int netlink_remove_route(struct netlink *netlink, uint32_t index, const struct prefix *prefix)
 {
 	return change_route(netlink, RTM_DELROUTE, index, prefix);
+}
+
+struct own_routes {
+	struct netlink_route *list;
+	size_t count;
+};
+
+static int take_own_route(void *arg, const struct nlmsghdr *nlh)
+{
+	const struct nlattr *table[RTA_MAX + 1];
+	struct own_routes *own = arg;
+	struct netlink_route *list;
+	const struct rtmsg *route;
+	size_t size;
+
+	if (nlh->nlmsg_type != RTM_NEWROUTE ||
+	    mnl_nlmsg_get_payload_len(nlh) < sizeof(struct rtmsg))
+		return 0;
+	route = mnl_nlmsg_get_payload(nlh);
+	size = route->rtm_family == AF_INET ? 4 : 16;
+	/* An old kernel tells of all there are. */
+	if (route->rtm_protocol != ROUTE_PROTOCOL || route->rtm_table != RT_TABLE_MAIN ||
+	    (route->rtm_family != AF_INET && route->rtm_family != AF_INET6) ||
+	    route->rtm_dst_len > 8 * size)
+		return 0;
+	netlink_collect(nlh, sizeof(struct rtmsg), table, RTA_MAX);
+	if (!netlink_attr_holds(table[RTA_DST], size))
+		return 0;
+	list = reallocarray(own->list, own->count + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	own->list = list;
+	list += own->count++;
+	*list = (struct netlink_route){ .index = netlink_attr_u32(table[RTA_OIF]) };
+	list->prefix.family = route->rtm_family == AF_INET ? 4 : 6;
+	list->prefix.len = route->rtm_dst_len;
+	memcpy(list->prefix.addr, mnl_attr_get_payload(table[RTA_DST]), size);
+	return 0;
+}
+
+/* A router may have a million others: the kernel leaves them out, from 4.20 on. */
+static int dump_own_routes(struct netlink *nl, struct own_routes *own)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(&nl->request);
+	int strict = 1, err;
+	struct rtmsg *route;
+
+	nlh->nlmsg_type = RTM_GETROUTE;
+	nlh->nlmsg_flags = NLM_F_DUMP;
+	route = mnl_nlmsg_put_extra_header(nlh, sizeof(*route));
+	route->rtm_protocol = ROUTE_PROTOCOL;
+	(void)mnl_socket_setsockopt(nl->requests, NETLINK_GET_STRICT_CHK, &strict, sizeof(strict));
+	err = transact(nl, nlh, take_own_route, own);
+	strict = 0;
+	(void)mnl_socket_setsockopt(nl->requests, NETLINK_GET_STRICT_CHK, &strict, sizeof(strict));
+	return err;
+}
+
+int netlink_own_routes(struct netlink *netlink, struct netlink_route **routes, size_t *count)
+{
+	struct own_routes own = { .list = NULL };
+	int err = -EINTR;
+
+	for (int i = 0; err == -EINTR && i < DUMP_TRIES; i++) {
+		own.count = 0;
+		err = dump_own_routes(netlink, &own);
+	}
+	if (err) {
+		free(own.list);
+		return err;
+	}
+	*routes = own.list;
+	*count = own.count;
+	return 0;
 }
 
 /* ---- path MTU ---- */

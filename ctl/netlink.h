@@ -77,6 +77,9 @@ int netlink_refresh(struct netlink *netlink, uint32_t index);
 /* Frames towards the link that the kernel dropped: a TAP's reader did not keep up. 0 or -errno. */
 int netlink_link_drops(struct netlink *netlink, uint32_t index, uint64_t *dropped);
 
+/* The link of that name now, of which no event need have come. 0 or -errno. */
+int netlink_index(const struct netlink *netlink, const char *name, uint32_t *index);
+
 /* From the cache; the pointers hold until the next netlink_dispatch() or request. */
 const struct netlink_link *netlink_find_link(const struct netlink *netlink, const char *name);
 const struct netlink_link *netlink_get_link(const struct netlink *netlink, uint32_t index);
@@ -116,6 +119,17 @@ int netlink_flush_port(struct netlink *netlink, uint32_t port);
  */
 int netlink_add_route(struct netlink *netlink, uint32_t index, const struct prefix *prefix);
 int netlink_remove_route(struct netlink *netlink, uint32_t index, const struct prefix *prefix);
+
+/* One that is marked as ours. */
+struct netlink_route {
+	uint32_t index; /* of the link */
+	struct prefix prefix;
+};
+/*
+ * All of those, of whichever daemon of this host. 0 or -errno; @routes is the caller's to
+ * free then.
+ */
+int netlink_own_routes(struct netlink *netlink, struct netlink_route **routes, size_t *count);
 
 /*
  * The MTU towards @remote: the route's own where an administrator set one, or else

@@ -236,6 +236,7 @@ static int begin(struct daemon *daemon)
 	int ret;
 
 	handover_drop_routes(state->handover, state);
+	upkeep_sweep_routes(state);
 	upkeep_networks(state);
 	handover_put_neighbours(state->handover, state);
 	ret = apply_begin(state);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/priv_wire.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -80,4 +81,18 @@ void priv_wire_close(struct priv_fds *fds)
 {
 	while (fds->count > 0)
 		close(fds->fd[--fds->count]);
+}
+
+/* As the kernel takes it, and no pattern ("%d") from which it makes one. */
+bool priv_wire_is_tap_name(const char *name)
+{
+	size_t len = strnlen(name, IFNAMSIZ);
+
+	if (len < 5 || len == IFNAMSIZ || strncmp(name, "ov", 2) != 0 || name[3] != '-' ||
+	    (name[2] != 't' && !isdigit((unsigned char)name[2])))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (!isgraph((unsigned char)name[i]) || strchr("/:%", name[i]))
+			return false;
+	return true;
 }

@@ -82,4 +82,7 @@ int priv_wire_send(int fd, const void *message, size_t size, const struct priv_f
 int priv_wire_receive(int fd, void *message, size_t size, struct priv_fds *fds);
 void priv_wire_close(struct priv_fds *fds);
 
+/* Whether a TAP of a daemon's may be called so: "ovt-…" or "ov0-…". @name: IFNAMSIZ bytes at the most. */
+bool priv_wire_is_tap_name(const char *name);
+
 #endif

@@ -7,6 +7,7 @@
 #include "ctl/apply.h"
 #include "ctl/events.h"
 #include "ctl/log.h"
+#include "ctl/priv_wire.h"
 #include "ctl/run_network.h"
 #include "ctl/stations.h"
 
@@ -257,6 +258,50 @@ void upkeep_networks(struct state *state)
 			log_line("the networks are as the bridges again");
 	}
 	stations_update(state, now_ns);
+}
+
+static bool is_wanted(const struct state *state, const char *bridge, const struct prefix *prefix)
+{
+	for (size_t i = 0; i < state->config->network_count; i++) {
+		const struct config_network *network = &state->config->networks[i];
+
+		for (size_t s = 0; s < network->subnet_count; s++)
+			if (strcmp(network->bridge, bridge) == 0 &&
+			    prefix_equal(&network->subnets[s], prefix))
+				return true;
+	}
+	return false;
+}
+
+/* A daemon has a TAP in the bridge before it sets a route on it, and as long as it lives. */
+static bool is_anothers(const struct state *state, uint32_t bridge)
+{
+	const struct netlink_link *links;
+	size_t count = netlink_links(state->netlink, &links);
+
+	for (size_t i = 0; i < count; i++)
+		if (links[i].master == bridge && priv_wire_is_tap_name(links[i].name) &&
+		    !priv_has_tap(state->priv, links[i].name))
+			return true;
+	return false;
+}
+
+void upkeep_sweep_routes(const struct state *state)
+{
+	struct netlink_route *routes = NULL;
+	size_t count = 0;
+
+	/* What cannot be listed leads nowhere all the same, and is found by the next start. */
+	if (netlink_own_routes(state->netlink, &routes, &count))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		const struct netlink_link *link = netlink_get_link(state->netlink, routes[i].index);
+
+		if (link && link->is_bridge && !is_anothers(state, link->index) &&
+		    !is_wanted(state, link->name, &routes[i].prefix))
+			(void)priv_remove_route(state->priv, routes[i].index, &routes[i].prefix);
+	}
+	free(routes);
 }
 
 bool upkeep_queues(struct state *state)

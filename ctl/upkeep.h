@@ -16,6 +16,11 @@
 
 /* Once a second. */
 void upkeep_tick(struct state *state);
+/*
+ * After the first apply_config(): routes that a daemon which was killed has left behind go, but for
+ * those that are wanted.
+ */
+void upkeep_sweep_routes(const struct state *state);
 /* After apply_config(), and whenever the bridges changed. */
 void upkeep_networks(struct state *state);
 /*

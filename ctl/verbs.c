@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/verbs.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -49,20 +48,6 @@ static bool is_bridge(const struct verbs *verbs, uint32_t index)
 	const struct netlink_link *link = ask_link(verbs, index);
 
 	return link && link->is_bridge;
-}
-
-/* "ovt-…" or "ov0-…", as the kernel takes it, and no pattern ("%d") from which it makes one. */
-static bool is_tap_name(const char *name)
-{
-	size_t len = strnlen(name, IFNAMSIZ);
-
-	if (len < 5 || len == IFNAMSIZ || strncmp(name, "ov", 2) != 0 || name[3] != '-' ||
-	    (name[2] != 't' && !isdigit((unsigned char)name[2])))
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if (!isgraph((unsigned char)name[i]) || strchr("/:%", name[i]))
-			return false;
-	return true;
 }
 
 static bool is_unicast_mac(const uint8_t mac[ETHER_ADDR_SIZE])
@@ -139,7 +124,7 @@ static int adopt_tap(struct verbs *verbs, const struct priv_fds *in, struct priv
 {
 	char name[IFNAMSIZ];
 
-	if (in->count != 1 || !tap_name(in->fd[0], name) || !is_tap_name(name) ||
+	if (in->count != 1 || !tap_name(in->fd[0], name) || !priv_wire_is_tap_name(name) ||
 	    !is_here(in->fd[0]))
 		return -EPERM;
 	return note_tap(verbs, name, &reply->index);
@@ -151,7 +136,7 @@ static int make_tap(struct verbs *verbs, const struct priv_request *request,
 	struct tap tap;
 	int err;
 
-	if (!is_tap_name(request->name))
+	if (!priv_wire_is_tap_name(request->name))
 		return -EINVAL;
 	err = tap_open(&tap, request->name, request->count);
 	if (err)

@@ -101,7 +101,7 @@ static bool tap_is_right(void)
 	       netns_prints("bridge fdb show dev ovt-0", "02:01:02:03:04:05");
 }
 
-static bool as_bridged; /* the next one that is opened */
+static bool as_bridged, as_kept; /* the next one that is opened */
 
 static void open_bridge(const char *const *subnets, size_t count)
 {
@@ -110,6 +110,7 @@ static void open_bridge(const char *const *subnets, size_t count)
 		.name = "ovl0",
 		.tap_index = tap_index,
 		.bridged = as_bridged,
+		.kept = as_kept,
 		.subnets = prefixes,
 		.subnet_count = count,
 	};
@@ -126,7 +127,7 @@ static void open_bridge(const char *const *subnets, size_t count)
 static int set_up(void **state)
 {
 	(void)state;
-	as_bridged = false;
+	as_bridged = as_kept = false;
 	news = views = 0;
 	frozen_ns = 0;
 	if (netlink_open(&nl, update, NULL) < 0 || priv_open(&priv, NULL) < 0)
@@ -506,6 +507,26 @@ static void a_route_of_others_is_left_alone(void **state)
 	AWAIT(!now()->problem && netns_prints("ip route", "10.60.0.0/16 dev ovl0"));
 }
 
+/* What the last life could not set is complained about by this one, too. */
+static void of_kept_routes_only_ours_are(void **state)
+{
+	static const char *const subnets[] = { "10.60.0.0/16", "10.61.0.0/16" };
+
+	(void)state;
+	make_bridge();
+	assert_true(netns_run("ip route add 10.60.0.0/16 dev ovl0 proto 111 scope link && "
+	                      "ip link add va type veth peer name vb && ip link set va up && "
+	                      "ip route add 10.61.0.0/16 dev va"));
+	netlink_dispatch(nl);
+	as_kept = true;
+	open_bridge(subnets, 2);
+	AWAIT(now()->attached && now()->problem);
+	assert_string_equal(now()->problem,
+	                    "cannot set the route to 10.61.0.0/16 on ovl0: there is another one");
+	assert_true(netns_prints("ip route", "10.60.0.0/16 dev ovl0 proto 111"));
+	assert_true(netns_prints("ip route", "10.61.0.0/16 dev va"));
+}
+
 static void a_deleted_tap_is_told(void **state)
 {
 	(void)state;
@@ -668,6 +689,7 @@ int main(void)
 		WITH_TAP(the_state_tells_networks_and_addresses),
 		WITH_TAP(subnets_of_others_get_routes),
 		WITH_TAP(a_route_of_others_is_left_alone),
+		WITH_TAP(of_kept_routes_only_ours_are),
 		WITH_TAP(a_deleted_tap_is_told),
 		WITH_TAP(only_own_taps_and_real_bridges_are_touched),
 		WITH_TAP(frames_to_the_router_reach_the_tap_alone),

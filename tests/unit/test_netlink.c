@@ -417,6 +417,47 @@ static void routes_are_set_and_only_ours_removed(void **state)
 	assert_true(netns_prints("ip -6 route", "fd50::/32"));
 }
 
+/* How many routes of ours there are, that one among them. */
+static size_t own_routes(uint32_t index, const struct prefix *prefix)
+{
+	struct netlink_route *routes = NULL;
+	size_t count = 0, found = 0;
+
+	assert_int_equal(netlink_own_routes(nl, &routes, &count), 0);
+	for (size_t i = 0; i < count; i++)
+		found += routes[i].index == index && prefix_equal(&routes[i].prefix, prefix);
+	free(routes);
+	assert_true(found == 1 || count == 0);
+	return count;
+}
+
+static void routes_of_ours_are_told(void **state)
+{
+	struct prefix v4 = prefix_of("10.50.0.0/16"), v6 = prefix_of("fd50::/32");
+	uint32_t index;
+
+	(void)state;
+	assert_true(
+		netns_run("ip link add bri0 type bridge && ip link set bri0 up && "
+	                  "ip addr add 172.20.1.1/16 dev bri0 && ip addr add fd20::1/64 dev bri0"));
+	index = index_of("bri0");
+	assert_int_equal(own_routes(index, &v4), 0);
+	assert_int_equal(netlink_add_route(nl, index, &v4), 0);
+	assert_int_equal(own_routes(index, &v4), 1);
+	assert_int_equal(netlink_add_route(nl, index, &v6), 0);
+	/* Neither others' nor those of other tables. */
+	assert_true(netns_run("ip route add 10.51.0.0/16 dev bri0 && "
+	                      "ip route add 10.52.0.0/16 dev bri0 proto 111 table 7 && "
+	                      "ip -6 route add fd51::/32 dev bri0"));
+	assert_int_equal(own_routes(index, &v6), 2);
+	assert_int_equal(own_routes(index, &v4), 2);
+	/* What is asked for next is asked for as ever. */
+	netlink_dispatch(nl);
+	assert_int_equal(netlink_refresh(nl, index), 0);
+	assert_int_equal(netlink_remove_route(nl, index, &v4), 0);
+	assert_int_equal(own_routes(index, &v6), 1);
+}
+
 static uint32_t path_mtu(const char *remote, uint32_t fwmark)
 {
 	struct endpoint ep = endpoint_of(remote);
@@ -531,6 +572,7 @@ int main(void)
 		WITH_LINKS(an_addressless_link_stays_so),
 		WITH_LINKS(ports_are_set),
 		WITH_LINKS(routes_are_set_and_only_ours_removed),
+		WITH_LINKS(routes_of_ours_are_told),
 		WITH_LINKS(path_mtu_is_the_routes_or_the_links),
 		WITH_LINKS(what_icmp_claims_is_not_believed),
 		cmocka_unit_test(short_messages_are_harmless),

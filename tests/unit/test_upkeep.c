@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of endpoints: when they are asked for, and what an answer does. The resolver is the test's. */
+/*
+ * Names of endpoints: when they are asked for, and what an answer does. The resolver is the
+ * test's. And routes that were left behind.
+ */
 #include "running.h"
 
 #include "ctl/reload.h"
@@ -252,13 +255,50 @@ static void test_unanswered(void **state)
 	assert_int_equal(resolver.questions, 1);
 }
 
+/* Routes that are marked as ours, and what a start makes of them. */
+static void test_left_routes(void **state)
+{
+	static const char *const bridges[] = { "ovl0", "ovl1", "ovl2" };
+	static const struct {
+		const char *route;
+		bool stays;
+	} rows[] = {
+		{ "10.70.0.0/16 dev ovl0 proto 111 scope link", false },
+		{ "10.71.0.0/16 dev ovl0 proto 111 scope link", true }, /* wanted */
+		{ "10.72.0.0/16 dev ovl0 proto static scope link", true }, /* somebody's */
+		{ "10.73.0.0/16 dev ovl1 proto 111 scope link",
+		  false }, /* a network that is gone */
+		{ "10.74.0.0/16 dev ovl2 proto 111 scope link", true }, /* another daemon's */
+		{ "10.75.0.0/16 dev va proto 111 scope link", true }, /* no bridge */
+	};
+
+	(void)state;
+	assert_true(netns_run("ip link add va type veth peer name vb && ip link set va up && "
+	                      "ip link set lo up"));
+	for (size_t i = 0; i < sizeof(bridges) / sizeof(bridges[0]); i++)
+		assert_true(netns_run("ip link add %s type bridge && ip link set %s up && "
+		                      "ip addr add 172.2%zu.0.1/16 dev %s",
+		                      bridges[i], bridges[i], i, bridges[i]));
+	assert_true(netns_run("ip tuntap add ovt-ovl2 mode tap && ip link set ovt-ovl2 master ovl2 "
+	                      "&& ip link set vb master ovl1"));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_true(netns_run("ip route add %s", rows[i].route));
+	assert_int_equal(running_apply(HEAD "Subnet = 172.20.0.0/16, 10.71.0.0/16\n", NULL), 0);
+	netlink_dispatch(running.netlink);
+	upkeep_sweep_routes(&running);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(netns_prints("ip route", rows[i].route), rows[i].stays);
+	netns_clear();
+}
+
 #define RUNNING(test) cmocka_unit_test_setup_teardown(test, start, end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RUNNING(test_backoff), RUNNING(test_silent), RUNNING(test_again),
-		RUNNING(test_late),    RUNNING(test_loop),   RUNNING(test_unanswered),
+		RUNNING(test_backoff),    RUNNING(test_silent), RUNNING(test_left_routes),
+		RUNNING(test_again),      RUNNING(test_late),   RUNNING(test_loop),
+		RUNNING(test_unanswered),
 	};
 
 	if (secret_init() || aead_init())
