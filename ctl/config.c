@@ -402,8 +402,7 @@ static char *grow_buffer(char *old, size_t used, size_t size)
 	return new;
 }
 
-/* Reads pipes too: `ovlctl check <(…)`. The caller wipes and frees *@text, on errors too. */
-static int read_file(int fd, size_t size_hint, char **text, size_t *len)
+int config_read_file(int fd, size_t size_hint, char **text, size_t *len)
 {
 	size_t size = size_hint < FILE_SIZE_MAX ? size_hint + 1 : FILE_SIZE_MAX + 1;
 
@@ -467,7 +466,7 @@ int config_load(const char *path, const struct config_options *options, struct c
 		                                         : "a device");
 		goto out;
 	}
-	err = read_file(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size : BUFSIZ, &text, &len);
+	err = config_read_file(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size : BUFSIZ, &text, &len);
 	if (err == -ENOMEM)
 		err = config_fail_memory(error, path);
 	else if (err)

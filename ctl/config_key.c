@@ -45,21 +45,6 @@ static void note_secret(struct config_parser *parser, const char *key)
 	parser->secret_line = parser->line;
 }
 
-/* A relative path starts at the folder of the configuration. */
-static bool key_file_path(const struct config_parser *parser, struct slice value,
-                          char out[PATH_MAX])
-{
-	const char *slash = strrchr(parser->file, '/');
-	size_t folder = slash ? (size_t)(slash - parser->file) + 1 : 0;
-
-	if (value.len > 0 && value.at[0] == '/')
-		folder = 0;
-	if (folder >= PATH_MAX)
-		return false;
-	memcpy(out, parser->file, folder);
-	return slice_copy(value, out + folder, PATH_MAX - folder);
-}
-
 /* @plain: the name of the key that has the value itself; with a file it is "…File". */
 static int read_key_file(struct config_parser *parser, const char *plain, struct slice value,
                          uint8_t key[KEY_SIZE])
@@ -71,7 +56,7 @@ static int read_key_file(struct config_parser *parser, const char *plain, struct
 	(void)snprintf(name, sizeof(name), "%sFile", plain);
 	if (options->no_key_files)
 		return fail_value(parser, name, value, "expected no file here, but the key");
-	if (value.len == 0 || !key_file_path(parser, value, path))
+	if (value.len == 0 || !config_file_path(parser->file, value, path))
 		return fail_value(parser, name, value, "expected the path of a file");
 	parser->filed_name = plain;
 	parser->filed_key = key;

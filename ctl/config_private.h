@@ -9,6 +9,7 @@
 #ifndef CTL_CONFIG_PRIVATE_H
 #define CTL_CONFIG_PRIVATE_H
 
+#include <limits.h>
 #include "ctl/config.h"
 
 /* A part of the text, not terminated. */
@@ -44,6 +45,11 @@ bool config_parse_fwmark(struct slice s, uint32_t *value); /* off, decimal, 0xâ€
 bool config_parse_prefix(struct slice s, struct prefix *prefix);
 /* Nothing but addresses that a container can have. */
 bool config_is_unicast(const struct prefix *prefix);
+/*
+ * The path of a file that the configuration called @file names: a relative one starts at its folder.
+ * False: it is too long.
+ */
+bool config_file_path(const char *file, struct slice value, char out[PATH_MAX]);
 /* NULL when valid, else what a name has to be. */
 const char *config_name_problem(const char *name);
 const char *config_bridge_problem(const char *bridge);
@@ -124,5 +130,10 @@ int config_read_vnis(const struct config_place *place, struct config_peer *peer,
 int config_resolve_members(struct config *config, struct config_error *error);
 /* Of config_check(): what concerns bridged networks. */
 int config_check_bridged(const struct config *config, struct config_error *error);
+
+/* --- config.c --- */
+
+/* Reads pipes too: `ovlctl check <(â€¦)`. The caller wipes and frees *@text, on errors too. */
+int config_read_file(int fd, size_t size_hint, char **text, size_t *len);
 
 #endif

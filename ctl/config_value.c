@@ -165,6 +165,19 @@ static bool parse_digits(struct slice s, unsigned int base, uint32_t max, uint32
 	return true;
 }
 
+bool config_file_path(const char *file, struct slice value, char out[PATH_MAX])
+{
+	const char *slash = strrchr(file, '/');
+	size_t folder = slash ? (size_t)(slash - file) + 1 : 0;
+
+	if (value.len > 0 && value.at[0] == '/')
+		folder = 0;
+	if (folder >= PATH_MAX)
+		return false;
+	memcpy(out, file, folder);
+	return slice_copy(value, out + folder, PATH_MAX - folder);
+}
+
 bool config_parse_number(struct slice s, uint32_t max, uint32_t *value)
 {
 	return parse_digits(s, 10, max, value);

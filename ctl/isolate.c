@@ -5,8 +5,8 @@
  *
  *	openat, open   to read; of the helper also to read and write what is there (TAPs'
  *	               device): nothing is created or cut off
- *	socket         UDP; the daemon's TCP (questions to name servers); unix (who started
- *	               us is told how we are), netlink's routing; nothing raw
+ *	socket         UDP; the daemon's TCP (questions to name servers), unix (who started
+ *	               us is told how we are) and netlink's routing; nothing raw
  *	mmap, mprotect nothing becomes executable
  *	ioctl          of names of devices; the helper's of TAPs
  *	prlimit64, tgkill  of this process
@@ -223,7 +223,6 @@ static const int calls_of_both[] = {
 	SCMP_SYS(writev), /* the C library's last words, before it aborts */
 	/* sockets */
 	SCMP_SYS(bind),
-	SCMP_SYS(connect),
 	SCMP_SYS(getsockname),
 	SCMP_SYS(getsockopt),
 	SCMP_SYS(recvfrom),
@@ -295,6 +294,7 @@ static const int calls_of_daemon[] = {
 	/* sockets */
 	SCMP_SYS(accept),
 	SCMP_SYS(accept4),
+	SCMP_SYS(connect),
 	SCMP_SYS(getpeername),
 	SCMP_SYS(listen),
 	SCMP_SYS(recvmmsg),
@@ -349,7 +349,7 @@ static const struct looked_at looked_at[] = {
 	INET(OF_DAEMON, AF_INET, SOCK_STREAM),
 	INET(OF_BOTH, AF_INET6, SOCK_DGRAM),
 	INET(OF_DAEMON, AF_INET6, SOCK_STREAM),
-	{ OF_BOTH, SCMP_SYS(socket), 1, { ARG(0, AF_UNIX) } },
+	{ OF_DAEMON, SCMP_SYS(socket), 1, { ARG(0, AF_UNIX) } },
 	{ OF_DAEMON, SCMP_SYS(socket), 2, { ARG(0, AF_NETLINK), ARG(2, NETLINK_ROUTE) } },
 	IOCTL(OF_HELPER, TUNSETIFF),
 	IOCTL(OF_HELPER, TUNGETIFF),

@@ -76,16 +76,13 @@ static bool is_stale(const struct sockaddr_un *address)
 	return stale;
 }
 
-void listener_remove(const char *path)
+static void remove_path(const struct listener *listener)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *path = listener->address.sun_path;
 	struct stat st;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return;
-	strcpy(address.sun_path, path);
 	/* Somebody else's by now, it may be. */
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && is_stale(&address))
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && is_stale(&listener->address))
 		(void)unlink(path);
 }
 
@@ -198,7 +195,7 @@ void listener_close(struct listener *listener)
 	if (listener->fd >= 0)
 		close(listener->fd);
 	if (listener->bound)
-		listener_remove(listener->address.sun_path);
+		remove_path(listener);
 	free(listener);
 }
 

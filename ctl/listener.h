@@ -77,8 +77,6 @@ int listener_open(struct listener **listener, const char *path, const struct lis
                   void *arg);
 /* Removes the path too, if this process may. */
 void listener_close(struct listener *listener);
-/* Removes a socket of nobody's: it has not become someone else's. */
-void listener_remove(const char *path);
 
 /* Fills @fds (room for LISTENER_FDS_MAX) and returns how many. */
 unsigned int listener_poll_fds(struct listener *listener, struct pollfd *fds);

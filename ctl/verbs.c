@@ -5,13 +5,13 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "ctl/key_file.h"
-#include "ctl/listener.h"
 #include "dataplane/udp.h"
 
 /* Of each UDP socket: what arrives while a worker handles a burst has to fit. */
@@ -90,11 +90,13 @@ static bool is_udp(int fd)
 
 static int note_tap(struct verbs *verbs, const char *name, uint32_t *index)
 {
+	int err;
+
 	if (verbs->tap_count == VERBS_TAPS_MAX)
 		return -ENOSPC;
-	*index = if_nametoindex(name);
-	if (*index == 0)
-		return -errno;
+	err = netlink_index(verbs->netlink, name, index);
+	if (err)
+		return err;
 	verbs->taps[verbs->tap_count++] = *index;
 	/* A host without IPv6 refuses, and gives the device no address either. */
 	(void)netlink_set_addressless(verbs->netlink, *index);
@@ -283,35 +285,89 @@ static int widen(const struct priv_fds *in)
 
 /* ---- files ---- */
 
-static int open_config(const struct verbs *verbs, struct priv_fds *out)
+/* The open itself would wait for a FIFO's writer. */
+static int open_to_read(const char *path)
 {
-	int fd;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_config(struct verbs *verbs, struct priv_fds *out)
+{
+	const char *path;
+	int fd, err;
 
 	if (!verbs->files)
 		return -EPERM;
-	/* The open itself would wait for a FIFO's writer. */
-	fd = open(verbs->files->config, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	path = verbs->files->config;
+	fd = open_to_read(path);
 	if (fd < 0)
-		return -errno;
+		return fd;
+	err = key_names_read(&verbs->keys, fd, path);
+	close(fd);
+	if (err)
+		return err;
+	/* That one was read to its end. */
+	fd = open_to_read(path);
+	if (fd < 0)
+		return fd;
 	out->fd[out->count++] = fd;
 	return 0;
 }
 
-/* Wherever it lies, nothing is told but a key, and that only of a file that holds one alone. */
+/*
+ * Nothing is told but of files that the configuration names, and of those but a key, when they hold one
+ * alone. What others there are is no business of who asks.
+ */
 static int read_key(const struct verbs *verbs, const struct priv_request *request,
                     struct priv_reply *reply)
 {
-	if (!verbs->files || strnlen(request->path, PATH_MAX) == PATH_MAX)
+	if (!verbs->files || strnlen(request->path, PATH_MAX) == PATH_MAX ||
+	    !key_names_has(&verbs->keys, request->path))
 		return -EPERM;
 	return key_file_read(request->path, reply->key);
+}
+
+/*
+ * Whether some program listens there, as the kernel lists them: to ask by a connect(2) would
+ * take a unix socket, and by one of those root may do anything (Docker's, systemd's).
+ */
+static bool is_served(const char *path)
+{
+	FILE *list = fopen("/proc/self/net/unix", "re");
+	size_t path_len = strlen(path);
+	char line[PATH_MAX];
+	bool served = !list;
+
+	while (!served && fgets(line, sizeof(line), list)) {
+		size_t len = strcspn(line, "\n");
+
+		/* The path is the last word, however many it has itself. */
+		line[len] = '\0';
+		served = len > path_len && line[len - path_len - 1] == ' ' &&
+		         strcmp(line + len - path_len, path) == 0;
+	}
+	if (list)
+		(void)fclose(list);
+	return served;
+}
+
+static void remove_socket(const char *path)
+{
+	struct stat st;
+
+	/* Somebody else's by now, it may be. */
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && !is_served(path))
+		(void)unlink(path);
 }
 
 static int end(const struct verbs *verbs)
 {
 	if (!verbs->files)
 		return 0;
-	listener_remove(verbs->files->control);
-	listener_remove(verbs->files->uapi);
+	remove_socket(verbs->files->control);
+	remove_socket(verbs->files->uapi);
 	/* The daemon still holds the lock itself, so nobody else has taken the file. */
 	(void)unlink(verbs->files->lock);
 	return 0;

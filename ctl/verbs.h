@@ -7,6 +7,7 @@
 #ifndef CTL_VERBS_H
 #define CTL_VERBS_H
 
+#include "ctl/key_names.h"
 #include "ctl/netlink.h"
 #include "ctl/priv.h"
 #include "ctl/priv_wire.h"
@@ -19,6 +20,7 @@ struct verbs {
 	const struct priv_files *files;
 	uint32_t taps[VERBS_TAPS_MAX];
 	unsigned int tap_count;
+	struct key_names keys; /* of the configuration as it was read last */
 };
 
 /*

@@ -238,6 +238,23 @@ static int route_socket(void)
 	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 }
 
+static int unix_socket(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static int unix_datagram_socket(void)
+{
+	return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+static int connect_socket(void)
+{
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+	return connect(0, &none, sizeof(none));
+}
+
 static int take_client(void)
 {
 	return accept4(0, NULL, NULL, 0);
@@ -294,6 +311,9 @@ static const struct attempt attempts_of_daemon[] = {
 static const struct attempt attempts_of_helper[] = {
 	{ "make a TCP socket", stream_socket },
 	{ "make a netlink socket", route_socket },
+	{ "make a unix socket", unix_socket },
+	{ "make a unix socket for datagrams", unix_datagram_socket },
+	{ "connect a socket", connect_socket },
 	{ "take a client", take_client },
 	{ "lock memory", lock_memory },
 };

@@ -230,13 +230,38 @@ static int read_key(const char *path)
 	return ask(&request, NULL);
 }
 
+#define CONFIG                                                                                  \
+	"[Interface]\n  privatekeyfile = key # and why\n# PrivateKeyFile = commented\n[Peer]\n" \
+	"PresharedKeyFile=/run\nPresharedKeyFile = none\nPresharedKeyFile = /run/device"
+
 static void test_of_files_it_tells_keys_alone(void **state)
 {
 	const struct priv_request config = { .verb = PRIV_OPEN_CONFIG };
 	char text[8];
 
 	(void)state;
+	/* None is named yet, so nobody is told which there are. */
 	write_file("/run/key", KEY "\n", 0600);
+	write_file("/run/other", KEY "\n", 0600);
+	assert_int_equal(read_key("/run/key"), -EPERM);
+	assert_int_equal(read_key("/run/none"), -EPERM);
+	assert_int_equal(ask(&config, NULL), -ENOENT);
+	assert_int_equal(mkfifo(files.config, 0600), 0);
+	assert_int_equal(ask(&config, NULL), 0);
+	priv_wire_close(&got);
+	assert_int_equal(read_key("/run/key"), -EPERM);
+	assert_int_equal(unlink(files.config), 0);
+	write_file(files.config, CONFIG, 0600);
+	assert_int_equal(ask(&config, NULL), 0);
+	assert_int_equal(got.count, 1);
+	assert_int_equal(read(got.fd[0], text, sizeof(text)), sizeof(text));
+	assert_memory_equal(text, CONFIG, sizeof(text));
+	assert_int_equal(write(got.fd[0], text, 4), -1);
+	priv_wire_close(&got);
+	assert_int_equal(read_key("/run/other"), -EPERM);
+	assert_int_equal(read_key("key"), -EPERM);
+	assert_int_equal(read_key("/run/commented"), -EPERM);
+
 	assert_int_equal(read_key("/run/key"), 0);
 	assert_int_equal(reply.key[31], 31);
 	assert_int_equal(got.count, 0);
@@ -251,14 +276,11 @@ static void test_of_files_it_tells_keys_alone(void **state)
 	/* A device that was opened would say so: it has no driver. */
 	assert_int_equal(mknod("/run/device", S_IFCHR | 0600, makedev(240, 7)), 0);
 	assert_int_equal(read_key("/run/device"), -EISDIR);
-
-	assert_int_equal(ask(&config, NULL), -ENOENT);
-	write_file(files.config, "text", 0600);
+	/* As the file is when it is opened. */
+	write_file(files.config, "", 0600);
 	assert_int_equal(ask(&config, NULL), 0);
-	assert_int_equal(got.count, 1);
-	assert_int_equal(read(got.fd[0], text, sizeof(text)), 4);
-	assert_int_equal(write(got.fd[0], text, 4), -1);
 	priv_wire_close(&got);
+	assert_int_equal(read_key("/run/key"), -EPERM);
 }
 
 static void test_end_removes_what_nobody_uses(void **state)
