@@ -14,7 +14,7 @@
 #include "ctl/state.h"
 
 #define METRICS_CLIENTS_MAX 8
-#define METRICS_CLIENT_S    20 /* from its connect to the last byte of its answer */
+#define METRICS_CLIENT_S    20 /* from its connect to the last byte of its answer, at the most */
 #define METRICS_FILES       (METRICS_CLIENTS_MAX + 2) /* and those it listens and waits with */
 
 struct metrics;
@@ -32,7 +32,7 @@ unsigned int metrics_poll_fds(const struct metrics *metrics, struct pollfd *fds,
 /* After poll(), whatever it said: work may be left without a word from a descriptor. */
 void metrics_dispatch(struct metrics *metrics, const struct pollfd *fds, unsigned int n,
                       uint64_t now_ns);
-/* Once a second or so: ends whose time is over, tries again to accept whom it could not. */
+/* Once a second or so: ends whose time is over, or short as others wait; tries again to accept whom it could not. */
 void metrics_tick(struct metrics *metrics, uint64_t now_ns);
 
 #endif

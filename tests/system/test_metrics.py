@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -211,6 +212,15 @@ def test_a_start_with_a_taken_port_fails(overlay):
     assert daemon.process.returncode == 1 and "Address already in use" in daemon.log
 
 
+def drip_all(clients, stop):
+    while not stop.wait(0.5):
+        for client in clients:
+            try:
+                client.send("X")
+            except OSError:
+                pass
+
+
 def test_clients_that_stall(served):
     """Half requests, no requests, nothing read: their places end, and all else goes on."""
     a, b = served.containers
@@ -227,11 +237,23 @@ def test_clients_that_stall(served):
         daemon.show()
         assert time.monotonic() - asked < 2
     assert a.ping(b.address, count=5)
-    # More than there are places: refused or kept waiting, not more memory.
-    more = [Http(host, timeout=40) for _ in range(20)]
     for client in stuck:
         assert client.ended()
     assert SILENCE_S - 2 < time.monotonic() - began < SILENCE_S + 10
+    # They take all places again, and are never silent for long: who waits does so for two seconds and a tick, not for twenty.
+    drips = [Http(host, timeout=40).send("GET /metrics HTTP/1.1\r\n") for _ in range(CLIENTS_MAX)]
+    stop = threading.Event()
+    dripping = threading.Thread(target=drip_all, args=(drips, stop))
+    dripping.start()
+    began = time.monotonic()
+    try:
+        assert scrape(host)
+    finally:
+        stop.set()
+        dripping.join()
+    assert 1 < time.monotonic() - began < CLIENT_S / 2
+    # More than there are places: refused or kept waiting, not more memory.
+    more = [Http(host, timeout=40) for _ in range(20)]
     for client in more:
         client.socket.close()
     wait_for(lambda: scrape(host), 10)
