@@ -13,6 +13,9 @@
 #include <unistd.h>
 #include "ctl/log.h"
 
+#ifndef F_SEAL_FUTURE_WRITE /* Linux 5.1 */
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -62,17 +65,31 @@ static int populate(uint8_t *memory, size_t size)
 }
 
 /*
+ * Both sides have mapped it: from now on it is written to by those mappings alone, and so
+ * nobody takes pages out of it either. A Linux before 5.1 cannot do that: there a page
+ * that is gone costs a worker a page fault.
+ */
+static int seal(int fd)
+{
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0 || errno == EINVAL)
+		return 0;
+	return -errno;
+}
+
+/*
  * Memory whose size can change would end this process by a signal when it did, and a
- * file's could make a worker wait. A memfd that is sealed can do neither.
+ * file's could make a worker wait. A memfd that is sealed can do neither. Out of one that
+ * may be written to pages can be punched all the same, and of huge ones there may be none
+ * left to put in their place, which is the same signal.
  */
 static int map_memory(struct capture_run *run, int fd, char *error)
 {
-	const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	const int wanted = F_SEAL_SHRINK | F_SEAL_GROW;
 	int seals = fcntl(fd, F_GET_SEALS), err;
 	struct stat st;
 
-	if (seals < 0 || (seals & wanted) != wanted || fstat(fd, &st) < 0)
-		return fail(error, -EINVAL, "expected a memfd whose size is sealed");
+	if (seals < 0 || (seals & (wanted | F_SEAL_SEAL)) != wanted || fstat(fd, &st) < 0)
+		return fail(error, -EINVAL, "expected a memfd whose size is sealed, and no more");
 	if (st.st_size > CAPTURE_MEMORY_MAX ||
 	    st.st_size < (off_t)(CAPTURE_HEAD + CAPTURE_RING_MIN) * (off_t)run->workers)
 		return fail(error, -EINVAL, "expected memory of %u to %u bytes for %u workers",
@@ -80,7 +97,9 @@ static int map_memory(struct capture_run *run, int fd, char *error)
 		            run->workers);
 	run->size = (size_t)st.st_size;
 	run->memory = mmap(NULL, run->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	err = run->memory == MAP_FAILED ? -errno : populate(run->memory, run->size);
+	err = run->memory == MAP_FAILED ? -errno : seal(fd);
+	if (!err)
+		err = populate(run->memory, run->size);
 	if (!err)
 		return 0;
 	if (run->memory != MAP_FAILED)

@@ -169,7 +169,10 @@ static int write_out(struct capture_state *state)
 
 /* ---- the memory ---- */
 
-/* Sealed: no one changes its size any more, which the daemon insists upon. */
+/*
+ * Sealed: no one changes its size any more, which the daemon insists upon. It adds that
+ * nobody maps it to write any more: so it is mapped here before it is passed.
+ */
 static int make_memory(void)
 {
 	int fd = memfd_create("ovlctl capture", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
@@ -180,7 +183,7 @@ static int make_memory(void)
 	if (fd < 0)
 		return -errno;
 	err = ftruncate(fd, MEMORY) < 0 ? errno : posix_fallocate(fd, 0, MEMORY);
-	if (!err && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+	if (!err && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
 		err = errno;
 	if (err) {
 		close(fd);

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """ovlctl capture: what is in the file Wireshark says, which this project did not write; and who does not wait for whom."""
 import collections
+import ctypes
+import errno
 import fcntl
 import itertools
 import json
+import mmap
 import os
 import pathlib
 import re
@@ -328,7 +331,17 @@ def request_with(daemon, request, *descriptors, before_it_goes=lambda: None):
         return reply
 
 
-def sealed_memory(size, seals=fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL):
+SIZE_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+PUNCH = 1 | 2  # FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
+
+
+def punch(fd, size):
+    """The error of taking pages out of it, or 0."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return ctypes.get_errno() if libc.fallocate(fd, PUNCH, ctypes.c_long(0), ctypes.c_long(size)) else 0
+
+
+def sealed_memory(size, seals=SIZE_SEALS):
     fd = os.memfd_create("test", os.MFD_ALLOW_SEALING)
     os.truncate(fd, size)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
@@ -342,6 +355,7 @@ def test_memory_that_could_harm_the_daemon_is_refused(overlay, tmp_path):
     with open(tmp_path / "file", "wb+") as file:
         file.truncate(8 << 20)
         rows = ((good, file.fileno(), "a memfd whose size is sealed"), (good, sealed_memory(8 << 20, fcntl.F_SEAL_GROW), "is sealed"),
+                (good, sealed_memory(8 << 20, SIZE_SEALS | fcntl.F_SEAL_SEAL), "is sealed, and no more"),
                 (good, sealed_memory(4096), "expected memory of "), (good, sealed_memory(1 << 30), "expected memory of "),
                 ({**good, "layout": 2}, sealed_memory(8 << 20), "different versions"),
                 ({**good, "snaplen": 0}, sealed_memory(8 << 20), "snaplen: expected"),
@@ -354,13 +368,22 @@ def test_memory_that_could_harm_the_daemon_is_refused(overlay, tmp_path):
     assert "no memory came" in request_with(daemon, good)["error"]
     pid, shared = daemon.process.pid, []
 
+    memory, punched = sealed_memory(8 << 20), []
+
     def note_shared():
         shared.append(int(re.search(r"RssShmem:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) << 10)
 
     note_shared()
-    assert request_with(daemon, good, sealed_memory(8 << 20), before_it_goes=note_shared)["ok"] is True
-    # All of it is there before the first packet is, though nobody had filled it.
-    assert shared[1] - shared[0] == 8 << 20
+    def look():
+        note_shared()
+        punched.append(punch(memory, 8 << 20))
+        note_shared()
+
+    assert request_with(daemon, good, memory, before_it_goes=look)["ok"] is True
+    # All of it is there before the first packet is, though nobody had filled it; and it stays there.
+    assert shared[1] - shared[0] == 8 << 20 and shared[2] == shared[1] and punched == [errno.EPERM]
+    with pytest.raises(PermissionError):
+        mmap.mmap(memory, 8 << 20)
     wait_for(lambda: "capture 1 ends" in daemon.log, 5)
     # Memory and descriptors that are not there.
     size = int(re.search(r"VmSize:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) << 10
