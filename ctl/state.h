@@ -126,6 +126,8 @@ struct state {
 
 /* Of a TAP; and so many pairs of sockets there are. One without workers (tests of the control side). */
 unsigned int state_queues(const struct state *state);
+/* Since 1970, by this host's clock, which somebody may set. */
+uint64_t state_wall_ns(const struct state *state);
 
 /* Peers as people know them: the name, or the beginning of the key. */
 #define STATE_LABEL_MAX (CONFIG_NAME_MAX + 8)
