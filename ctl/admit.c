@@ -269,7 +269,7 @@ static const char *take_in(struct state *state, struct roll_invite *invite, stru
 	secret_to_base64(key, invite->key);
 	secret_to_base64(joined, host->key);
 	/* It has all that came before it from its own JOIN_REPLY. */
-	if (!roll_print_host(host, line) || roll_write(roll, "spent %s %s\n%s\ntold %s %" PRIu64,
+	if (!roll_print_host(host, line) || roll_write(roll, "spent %s %s; %s; told %s %" PRIu64,
 	                                               key, joined, line, joined, host->number)) {
 		config_free(config);
 		roll_remove_host(roll, &roll->hosts[roll->host_count - 1]);

@@ -173,7 +173,7 @@ static void note_gone(struct roll *roll, const struct roll_host *host)
 	secret_to_base64(key, host->key);
 	secret_to_base64(by, host->by);
 	if (mark)
-		(void)roll_write(roll, "gone %s\nheard %s %" PRIu64, key, by, mark->heard);
+		(void)roll_write(roll, "gone %s; heard %s %" PRIu64, key, by, mark->heard);
 	else
 		(void)roll_write(roll, "gone %s", key);
 }
@@ -336,7 +336,7 @@ static void note(struct state *state, const struct roll_mark *mark, const struct
 
 	secret_to_base64(key, mark->key);
 	if (roll_print_host(host, line))
-		(void)roll_write(state->roll, "%s\nheard %s %" PRIu64, line, key, mark->heard);
+		(void)roll_write(state->roll, "%s; heard %s %" PRIu64, line, key, mark->heard);
 }
 
 /*

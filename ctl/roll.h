@@ -5,13 +5,16 @@
  * the roll adds to it are peers like any other, and where the two contradict each other the file
  * is right.
  *
- * It is kept in a journal, NAME.journal in the state folder: one line for each thing
- * that happened, written to the disk before it takes effect, so that a token is not used
+ * It is kept in a journal, NAME.journal in the state folder: one line for what
+ * happened at once, written to the disk before it takes effect, so that a token is not used
  * twice whenever the daemon ends. What does not end in a whole line was not done. At a
  * start the journal is written anew, without what is over. The daemon that runs may not
  * make files (isolate.h), only write to this open one.
  *
- *	ovltun journal 1
+ * A line is one of these, or several with "; " between them, and " #" with a checksum
+ * (8 digits of BLAKE2s):
+ *
+ *	ovltun journal 2                       the first line, without one
  *	invite KEY PSK EXPIRES RANGE BITS      open
  *	spent KEY HOST                         used by the host of that key
  *	revoked KEY                            or forgotten
@@ -28,6 +31,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "ctl/buffer.h"
 #include "ctl/config.h"
 
 #define ROLL_INVITES_MAX 64 /* open, or used or expired and not yet forgotten */
@@ -95,9 +99,8 @@ struct roll *roll_open(const char *folder, const char *name, bool wanted);
 void roll_close(struct roll *roll); /* takes NULL */
 
 /*
- * A line of the above, on the disk when it returns; several with "\n" between them
- * are one. 0 or -errno; from the first error on the journal is not written any more. What is not
- * kept at all is 0.
+ * A line of the above, which gets its checksum here; on the disk when it returns. 0 or -errno;
+ * from the first error on the journal is not written any more. What is not kept at all is 0.
  */
 int roll_write(struct roll *roll, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* What is on the disk is not so any more, and holds again from the next start on. */
@@ -106,6 +109,15 @@ bool roll_is_stale(const struct roll *roll);
 #define ROLL_LINE_MAX 768
 bool roll_print_invite(const struct roll_invite *invite, char line[ROLL_LINE_MAX]);
 bool roll_print_host(const struct roll_host *host, char line[ROLL_LINE_MAX]);
+
+/*
+ * What roll_open() reads and writes: the text of a journal, which is changed, into an empty
+ * roll. 0, or the number of the line that is damaged. *@cut: the last one has no end, and was left
+ * out.
+ */
+unsigned int roll_read(struct roll *roll, char *text, size_t len, bool *cut);
+/* All that is not over, which is removed. */
+void roll_print(struct roll *roll, uint64_t now_s, struct buffer *out);
 
 /* In memory. NULL: out of memory, or there are too many. Pointers last until the next one is added or removed. */
 struct roll_invite *roll_add_invite(struct roll *roll, const struct roll_invite *invite);

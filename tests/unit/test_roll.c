@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "crypto/secret.h"
@@ -80,15 +82,6 @@ static void keep_host(struct roll *roll, const struct roll_host *host)
 	assert_int_equal(roll_write(roll, "%s", line), 0);
 }
 
-static void append(const char *text)
-{
-	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
 static void test_all_is_there_again(void **state)
 {
 	struct roll_invite wanted = invite_of(1, FAR);
@@ -111,7 +104,7 @@ static void test_all_is_there_again(void **state)
 	keep_host(roll, &other);
 	secret_to_base64(key, wanted.key);
 	assert_int_equal(roll_write(roll, "spent %s " KEY_A, key), 0);
-	assert_int_equal(roll_write(roll, "told " KEY_B " 77\nheard " KEY_C " 78"), 0);
+	assert_int_equal(roll_write(roll, "told " KEY_B " 77; heard " KEY_C " 78"), 0);
 	roll_close(roll);
 	/* Twice: what is written anew says the same. */
 	for (int i = 0; i < 2; i++) {
@@ -138,27 +131,186 @@ static void test_all_is_there_again(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
-/* A write that was cut off was never answered. */
+static void put_file(const char *text, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, len), len);
+	close(fd);
+}
+
+/* An invitation, and that the host of KEY_A used it; the file's text. */
+static size_t make_used(char *text, size_t size)
+{
+	struct roll_invite invite = invite_of(1, FAR);
+	struct roll_host host = host_of(KEY_A, "172.20.104.0/24", 77);
+	char key[KEY_BASE64_LEN + 1], line[ROLL_LINE_MAX];
+	struct roll *roll = open_roll();
+	int fd;
+	ssize_t n;
+
+	keep_invite(roll, 1, FAR);
+	secret_to_base64(key, invite.key);
+	assert_true(roll_print_host(&host, line));
+	assert_int_equal(roll_write(roll, "spent %s " KEY_A "; %s; told " KEY_A " 77", key, line),
+	                 0);
+	roll_close(roll);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = read(fd, text, size);
+	close(fd);
+	assert_true(n > 0 && (size_t)n < size);
+	return (size_t)n;
+}
+
+/* A journal that reads as @text does, as far as it goes. @line: the one that is damaged, or 0. */
+static struct roll *read_text(const char *text, size_t len, unsigned int *line, bool *cut)
+{
+	struct roll *roll = calloc(1, sizeof(*roll));
+	char *copy = malloc(len + 1);
+
+	assert_true(roll && copy);
+	memcpy(copy, text, len);
+	roll->fd = -1;
+	*cut = false;
+	*line = roll_read(roll, copy, len, cut);
+	free(copy);
+	return roll;
+}
+
+/* A write that was cut off was never answered: all that it said is there, or nothing. */
 static void test_half_a_line_was_not_said(void **state)
 {
-	struct roll_invite first = invite_of(1, FAR);
-	char key[KEY_BASE64_LEN + 1], line[128];
+	char text[2048];
+	size_t len = make_used(text, sizeof(text)), header = strcspn(text, "\n") + 1;
+	struct roll_host host = host_of(KEY_A, "172.20.104.0/24", 77);
+	unsigned int line;
+	struct roll *roll;
+	bool cut;
+
+	(void)state;
+	for (size_t i = 0; i <= len; i++) {
+		roll = read_text(text, i, &line, &cut);
+		if (i < header ? !line : line || cut != (text[i - 1] != '\n'))
+			fail_msg("cut after %zu of %zu", i, len);
+		assert_int_equal(roll->host_count, i == len);
+		assert_int_equal(roll->mark_count, i == len);
+		if (roll->invite_count)
+			assert_int_equal(roll->invites[0].spent, i == len);
+		roll_close(roll);
+	}
+	put_file(text, len - 1);
+	for (int i = 0; i < 2; i++) { /* written anew, it has no half line any more */
+		roll = open_roll();
+		assert_null(roll->unkept);
+		assert_int_equal(roll->invite_count, 1);
+		assert_null(roll_find_host(roll, host.key));
+		roll_close(roll);
+	}
+}
+
+/* Wherever one bit is another, the end of the last line included. */
+static void test_every_bit_matters(void **state)
+{
+	char text[2048];
+	size_t len = make_used(text, sizeof(text));
+	unsigned int line;
+	struct roll *roll;
+	bool cut;
+
+	(void)state;
+	for (size_t i = 0; i < len * 8; i++) {
+		text[i / 8] = (char)(text[i / 8] ^ 1 << i % 8);
+		roll = read_text(text, len, &line, &cut);
+		if (!line)
+			fail_msg("bit %zu of byte %zu: \"%s\"", i % 8, i / 8, text);
+		roll_close(roll);
+		if (i / 8 == len - 40 && i % 8 == 0) {
+			put_file(text, len);
+			roll = open_roll();
+			assert_non_null(roll->unkept);
+			assert_int_equal(roll->invite_count + roll->host_count + roll->mark_count,
+			                 0);
+			roll_close(roll);
+		}
+		text[i / 8] = (char)(text[i / 8] ^ 1 << i % 8);
+	}
+}
+
+static void test_a_journal_without_checksums_is_taken_over(void **state)
+{
+	static const char text[] = "ovltun journal 1\n"
+				   "invite " KEY_B " " KEY_C " 99999999999 172.20.0.0/16 24\n"
+				   "spent " KEY_B " " KEY_A "\n"
+				   "host 77 " KEY_A " - 172.20.104.0/24 0 10.10.10.104:12345 b4\n";
+	struct roll *roll;
+	uint8_t key[KEY_SIZE];
+
+	(void)state;
+	key_of(key, KEY_B);
+	put_file(text, strlen(text));
+	for (int i = 0; i < 2; i++) {
+		roll = open_roll();
+		assert_null(roll->unkept);
+		assert_true(roll_find_invite(roll, key)->spent);
+		assert_int_equal(roll->host_count, 1);
+		roll_close(roll);
+	}
+}
+
+/* --- the disk is full --- */
+
+static void limit_files(rlim_t size)
+{
+	const struct rlimit limit = { .rlim_cur = size, .rlim_max = RLIM_INFINITY };
+
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* The first line that finds no room is the last that is tried; the next start does without it. */
+static void test_a_full_disk_while_it_runs(void **state)
+{
+	struct roll *roll = open_roll();
+	struct stat st;
+
+	(void)state;
+	keep_invite(roll, 1, FAR);
+	assert_int_equal(stat(path, &st), 0);
+	limit_files((rlim_t)st.st_size + 20);
+	assert_int_equal(roll_write(roll, "told " KEY_A " 1"), -ENOSPC);
+	limit_files(RLIM_INFINITY);
+	assert_true(roll_is_stale(roll));
+	assert_int_equal(roll_write(roll, "told " KEY_A " 2"), 0);
+	roll_close(roll);
+	roll = open_roll();
+	assert_null(roll->unkept);
+	assert_int_equal(roll->invite_count, 1);
+	assert_int_equal(roll->mark_count, 0);
+	roll_close(roll);
+}
+
+/* Hosts are known all the same, and the file stays what it was. */
+static void test_a_full_disk_at_the_start(void **state)
+{
+	struct roll_host host = host_of(KEY_A, "172.20.104.0/24", 77);
 	struct roll *roll = open_roll();
 
 	(void)state;
 	keep_invite(roll, 1, FAR);
+	keep_invite(roll, 2, 1000); /* over: what is written anew is shorter */
+	keep_host(roll, &host);
 	roll_close(roll);
-	secret_to_base64(key, first.key);
-	(void)snprintf(line, sizeof(line), "spent %s " KEY_A, key);
-	append(line);
+	limit_files(10);
+	roll = open_roll();
+	limit_files(RLIM_INFINITY);
+	assert_non_null(roll->unkept);
+	assert_int_equal(roll->invite_count, 0);
+	assert_non_null(roll_find_host(roll, host.key));
+	roll_close(roll);
 	roll = open_roll();
 	assert_null(roll->unkept);
-	assert_false(roll_find_invite(roll, first.key)->spent);
-	roll_close(roll);
-	append(line);
-	append("\n");
-	roll = open_roll();
-	assert_true(roll_find_invite(roll, first.key)->spent);
+	assert_int_equal(roll->invite_count, 1);
+	assert_int_equal(roll->host_count, 1);
 	roll_close(roll);
 }
 
@@ -174,7 +326,7 @@ static void test_what_is_over_is_forgotten(void **state)
 	keep_invite(roll, 2, FAR);
 	keep_host(roll, &host);
 	secret_to_base64(key, revoked.key);
-	assert_int_equal(roll_write(roll, "revoked %s\ngone " KEY_A, key), 0);
+	assert_int_equal(roll_write(roll, "revoked %s; gone " KEY_A, key), 0);
 	roll_close(roll);
 	roll = open_roll();
 	assert_int_equal(roll->invite_count, 0);
@@ -196,14 +348,20 @@ static void test_a_damaged_journal_opens_nothing(void **state)
 		"told " KEY_A " -1\n",
 		"invite " KEY_A " " KEY_B " 1 172.20.0.0/16 15\n",
 		"\n",
+		"told " KEY_A " 1; \n",
+		"told " KEY_A " 1; open sesame\n",
+		"told " KEY_A " 1 #00000000\n",
 	};
+	char text[512];
 	struct roll *roll;
 
+	/* Without checksums, so that each is looked at for what it says. */
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		roll = open_roll();
-		keep_invite(roll, 1, FAR);
-		roll_close(roll);
-		append(lines[i]);
+		(void)snprintf(text, sizeof(text),
+		               "ovltun journal 1\ninvite " KEY_C " " KEY_B " 99999999999 "
+		               "172.20.0.0/16 24\n%s",
+		               lines[i]);
+		put_file(text, strlen(text));
 		roll = open_roll();
 		if (!roll->unkept || roll->invite_count)
 			fail_msg("%s", lines[i]);
@@ -231,7 +389,7 @@ static void test_only_one_has_it(void **state)
 		assert_non_null(second->unkept);
 		roll_close(second);
 		/* What a start would write anew is the first one's journal all the same. */
-		assert_int_equal(roll_write(roll, "told " KEY_A " 1\ntold " KEY_A " 2"), 0);
+		assert_int_equal(roll_write(roll, "told " KEY_A " 1; told " KEY_A " 2"), 0);
 	}
 	secret_to_base64(key, invite.key);
 	assert_int_equal(roll_write(roll, "spent %s " KEY_A, key), 0);
@@ -427,6 +585,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		roll_test(test_all_is_there_again),
 		roll_test(test_half_a_line_was_not_said),
+		roll_test(test_every_bit_matters),
+		roll_test(test_a_journal_without_checksums_is_taken_over),
+		roll_test(test_a_full_disk_while_it_runs),
+		roll_test(test_a_full_disk_at_the_start),
 		roll_test(test_what_is_over_is_forgotten),
 		roll_test(test_a_damaged_journal_opens_nothing),
 		roll_test(test_only_one_has_it),
@@ -439,7 +601,8 @@ int main(void)
 		roll_test(test_who_is_in_the_way_is_named),
 	};
 
-	if (secret_init())
+	/* A file that may not grow is an error then, as a full disk is. */
+	if (secret_init() || signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
