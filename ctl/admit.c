@@ -26,23 +26,35 @@ static const struct view *newest_view(const struct state *state)
 
 /* --- what the host is told --- */
 
+/* Several may have one token: the answer is for whom it was asked by. */
+struct asker {
+	const struct config_peer *peer;
+	uint32_t session;
+};
+
+static void answer(struct state *state, struct asker to, const uint8_t *out, uint32_t len)
+{
+	struct peer *peer = state->peers[to.peer - state->config->peers].peer;
+
+	if (len && post_answer(peer, to.session, out, len) == 0)
+		workers_kick(&state->workers);
+}
+
 /* One line for the host that asked. */
-static void answer_no(struct state *state, const struct config_peer *from, const char *why)
+static void answer_no(struct state *state, struct asker from, const char *why)
 {
 	struct join_message reply = { .type = WIRE_CONTROL_JOIN_REPLY, .refused = true };
 	uint8_t out[POST_SIZE_MAX];
-	struct run_peer *run = &state->peers[from - state->config->peers];
-	struct roll_invite *invite = roll_find_invite(state->roll, from->public_key);
+	struct roll_invite *invite = roll_find_invite(state->roll, from.peer->public_key);
 	uint64_t now_ns = device_now(state->device);
 
 	(void)snprintf(reply.text, sizeof(reply.text), "%s", why);
 	/* Who has the token may ask a hundred times a second. */
 	if (invite && now_ns >= invite->said_ns + STATE_SECOND_NS) {
 		invite->said_ns = now_ns;
-		log_line("%s: refused: %s", from->name, why);
+		log_line("%s: refused: %s", from.peer->name, why);
 	}
-	if (post_send(run->peer, out, join_format(out, &reply)) == 0)
-		workers_kick(&state->workers);
+	answer(state, from, out, join_format(out, &reply));
 }
 
 static void fill_name(char name[JOIN_NAME_MAX], const struct config *config)
@@ -111,10 +123,12 @@ static uint32_t fill_members(struct join_message *reply, const struct state *sta
 
 	for (size_t i = 0; i < view->peer_count; i++) {
 		const uint8_t *key = view->peers[i]->public_key;
-		const struct config_peer *peer = config_find_peer(state->config, key);
+		const struct config_peer *peer;
 
-		if (memcmp(key, after, KEY_SIZE) <= 0 || !peer ||
-		    memcmp(key, host->key, KEY_SIZE) == 0)
+		if (memcmp(key, after, KEY_SIZE) <= 0 || memcmp(key, host->key, KEY_SIZE) == 0)
+			continue;
+		peer = config_find_peer(state->config, key);
+		if (!peer)
 			continue;
 		if (reply->host_count == JOIN_HOSTS_MAX)
 			return len;
@@ -136,8 +150,8 @@ static uint32_t fill_members(struct join_message *reply, const struct state *sta
 	return join_format(out, reply);
 }
 
-static void answer_yes(struct state *state, const struct config_peer *from,
-                       const struct roll_host *host, const struct join_message *asked)
+static void answer_yes(struct state *state, struct asker from, const struct roll_host *host,
+                       const struct join_message *asked)
 {
 	static const uint8_t first[KEY_SIZE];
 	static struct join_message reply; /* large, and this is the control thread's alone */
@@ -145,7 +159,6 @@ static void answer_yes(struct state *state, const struct config_peer *from,
 	size_t place = invite_find_network(state, &host->range);
 	const struct config_network *network;
 	struct config_subnets subnets;
-	uint32_t len;
 
 	if (place == INVITE_NOWHERE) {
 		answer_no(state, from, "the network that the range is of is gone");
@@ -161,9 +174,7 @@ static void answer_yes(struct state *state, const struct config_peer *from,
 	introduce_fill(&reply.hosts[reply.host_count++], host);
 	if (memcmp(asked->after, first, KEY_SIZE) == 0)
 		fill_self(&reply.hosts[reply.host_count++], state, network);
-	len = fill_members(&reply, state, asked->after, host, out);
-	if (len && post_send(state->peers[from - state->config->peers].peer, out, len) == 0)
-		workers_kick(&state->workers);
+	answer(state, from, out, fill_members(&reply, state, asked->after, host, out));
 }
 
 /* --- who may come --- */
@@ -210,8 +221,8 @@ static const char *judge_join(struct state *state, const struct config_peer *fro
 		return why;
 	}
 	if (told->prefix_count > 1 ||
-	    !invite_find_part(state, invite, told->prefix_count ? &told->prefixes[0] : NULL, &host->range,
-	               why))
+	    !invite_find_part(state, invite, told->prefix_count ? &told->prefixes[0] : NULL,
+	                      &host->range, why))
 		return told->prefix_count > 1 ? "the host asks for several ranges" : why;
 	place = invite_find_network(state, &host->range);
 	if (place == INVITE_NOWHERE)
@@ -289,9 +300,10 @@ static const char *take_in(struct state *state, struct roll_invite *invite, stru
 	return NULL;
 }
 
-void admit_take(struct state *state, const uint8_t key[KEY_SIZE], const struct join_message *asked)
+void admit_take(struct state *state, const uint8_t key[KEY_SIZE], uint32_t session,
+                const struct join_message *asked)
 {
-	const struct config_peer *from = config_find_peer(state->config, key);
+	struct asker from = { config_find_peer(state->config, key), session };
 	struct roll_invite *invite = roll_find_invite(state->roll, key);
 	const struct roll_host *known = roll_find_host(state->roll, asked->hosts[0].key);
 	struct roll_host host = { .number = 0 };
@@ -299,7 +311,7 @@ void admit_take(struct state *state, const uint8_t key[KEY_SIZE], const struct j
 	uint64_t now_ns = device_now(state->device);
 	const char *problem = NULL;
 
-	if (!from || !from->invited || !invite || !state->config->has_private_key)
+	if (!from.peer || !from.peer->invited || !invite || !state->config->has_private_key)
 		return;
 	/* Its answer was lost, or it wants the next page. */
 	if (invite->spent && memcmp(invite->host, asked->hosts[0].key, KEY_SIZE) == 0) {
@@ -318,18 +330,18 @@ void admit_take(struct state *state, const uint8_t key[KEY_SIZE], const struct j
 	else if (!has_proved(state, invite, asked))
 		problem = UNPROVED;
 	if (!problem && invite->judged_ns && now_ns < invite->judged_ns + JUDGE_SPACING_NS) {
-		peer_drop(state->peers[from - state->config->peers].peer, DROP_IN_POST, 1);
+		peer_drop(state->peers[from.peer - state->config->peers].peer, DROP_IN_POST, 1);
 		return;
 	}
 	if (!problem) {
-		problem = judge_join(state, from, invite, asked, &host, why);
+		problem = judge_join(state, from.peer, invite, asked, &host, why);
 		if (!problem)
 			problem = take_in(state, invite, &host, why);
 		invite->judged_ns = device_now(state->device);
 	}
-	from = config_find_peer(state->config, key); /* it may have moved */
+	from.peer = config_find_peer(state->config, key); /* it may have moved */
 	if (problem) {
-		if (from)
+		if (from.peer)
 			answer_no(state, from, problem);
 		return;
 	}

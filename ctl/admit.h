@@ -9,7 +9,10 @@
 #include "ctl/state.h"
 #include "dataplane/join.h"
 
-/* JOIN came from the invited peer of @key. It is answered, unless it came too early. */
-void admit_take(struct state *state, const uint8_t key[KEY_SIZE], const struct join_message *asked);
-
+/*
+ * JOIN came from the invited peer of @key by @session (post.h). It is answered, by that session
+ * alone, unless it came too early.
+ */
+void admit_take(struct state *state, const uint8_t key[KEY_SIZE], uint32_t session,
+                const struct join_message *asked);
 #endif

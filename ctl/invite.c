@@ -347,7 +347,7 @@ void invite_dispatch(struct state *state)
 			continue;
 		}
 		if (message.type == WIRE_CONTROL_JOIN)
-			admit_take(state, post.from, &message);
+			admit_take(state, post.from, post.session, &message);
 		else if (message.type == WIRE_CONTROL_INTRODUCE)
 			introduce_take(state, from, &message);
 		else if (message.type == WIRE_CONTROL_INTRODUCE_REPLY)

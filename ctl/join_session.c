@@ -211,8 +211,12 @@ int join_session_ask(struct join_session *session, const struct join_message *as
 			uint32_t opened = open_sealed(session, data, (size_t)n);
 			const uint8_t *message = data + sizeof(struct message_data);
 
-			if (is_reply(message, opened))
-				return join_parse(message, opened, reply) ? 0 : -EBADMSG;
+			if (!is_reply(message, opened))
+				continue;
+			if (!join_parse(message, opened, reply))
+				return -EBADMSG;
+			if (join_answers(reply, ask))
+				return 0;
 		}
 	}
 	return err ? err : -ETIMEDOUT;

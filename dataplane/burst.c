@@ -111,12 +111,18 @@ void burst_add_slots(struct burst *burst, struct peer *peer, struct keypair *key
 void burst_add_packet(struct burst *burst, struct peer *peer, const void *data, uint32_t len,
                       enum burst_kind kind)
 {
+	burst_add_packet_by(burst, peer, peer_send_keypair(peer, burst->now_ns), data, len, kind);
+}
+
+void burst_add_packet_by(struct burst *burst, struct peer *peer, struct keypair *keypair,
+                         const void *data, uint32_t len, enum burst_kind kind)
+{
 	uint32_t mtu = atomic_load_explicit(&peer->tunnel_mtu, memory_order_relaxed);
 	uint32_t padded = wire_padded_len(len, mtu);
 	struct burst_packet *packet;
 
 	burst_make_room(burst);
-	packet = add(burst, peer, peer_send_keypair(peer, burst->now_ns), kind);
+	packet = add(burst, peer, keypair, kind);
 	packet->slot = burst_take(burst, padded + SEGMENT_OVERHEAD);
 	packet->len = padded;
 	packet->tos = 0;

@@ -121,6 +121,9 @@ void burst_add_slots(struct burst *burst, struct peer *peer, struct keypair *key
 /* One small packet that any session takes, copied; an empty one is a keepalive. */
 void burst_add_packet(struct burst *burst, struct peer *peer, const void *data, uint32_t len,
                       enum burst_kind kind);
+/* The same, by one session of the peer's and no other; NULL: by none, so it is dropped. */
+void burst_add_packet_by(struct burst *burst, struct peer *peer, struct keypair *keypair,
+                         const void *data, uint32_t len, enum burst_kind kind);
 /* A handshake message or cookie reply, copied. @peer may be NULL. */
 void burst_add_message(struct burst *burst, struct peer *peer, const struct endpoint *to,
                        const void *data, uint32_t len);

@@ -158,6 +158,19 @@ bool join_parse(const uint8_t *data, uint32_t len, struct join_message *message)
 	return !in.malformed && is_whole(message);
 }
 
+bool join_answers(const struct join_message *reply, const struct join_message *ask)
+{
+	if (reply->refused)
+		return true;
+	if (memcmp(reply->hosts[0].key, ask->hosts[0].key, KEY_SIZE) != 0)
+		return false;
+	for (uint32_t i = 1; i < reply->host_count; i++)
+		if (!reply->hosts[i].introducer &&
+		    memcmp(reply->hosts[i].key, ask->after, KEY_SIZE) <= 0)
+			return false;
+	return true;
+}
+
 /* --- out --- */
 
 static void put_bytes(struct tlv_writer *out, enum wire_tlv_type type, const void *bytes,

@@ -58,6 +58,11 @@ struct join_message {
 /* One of the four types. @data may have padding behind the message. */
 bool join_parse(const uint8_t *data, uint32_t len, struct join_message *message)
 	__attribute__((warn_unused_result));
+/*
+ * Whether @reply, a JOIN_REPLY, is to @ask: a yes names the host that asked first, and then members
+ * behind the one that it asked from. What was asked twice is answered twice.
+ */
+bool join_answers(const struct join_message *reply, const struct join_message *ask);
 /* The length, or 0: it does not fit. */
 uint32_t join_format(uint8_t out[POST_SIZE_MAX], const struct join_message *message);
 

@@ -71,7 +71,8 @@ bool post_take(struct post *post, struct post_message *message)
 }
 
 /* False: the box is full. */
-static bool put(struct post *post, const struct peer *peer, const uint8_t *data, uint32_t len)
+static bool put(struct post *post, const struct peer *peer, uint32_t session, const uint8_t *data,
+                uint32_t len)
 {
 	const uint64_t one = 1;
 	bool fits, first;
@@ -83,6 +84,7 @@ static bool put(struct post *post, const struct peer *peer, const uint8_t *data,
 		struct post_message *message = &post->box[(post->first + post->count++) % POST_BOX];
 
 		memcpy(message->from, peer->public_key, KEY_SIZE);
+		message->session = session;
 		message->len = len;
 		memcpy(message->bytes, data, len);
 	}
@@ -112,7 +114,8 @@ static enum drop judge(const struct peer *peer, uint8_t type)
 	}
 }
 
-void post_receive(struct burst *burst, struct peer *peer, const uint8_t *data, uint32_t len)
+void post_receive(struct burst *burst, struct peer *peer, uint32_t session, const uint8_t *data,
+                  uint32_t len)
 {
 	struct post_share *share = &peer->post;
 	uint64_t last_ns = atomic_load_explicit(&share->taken_ns, memory_order_relaxed);
@@ -121,7 +124,7 @@ void post_receive(struct burst *burst, struct peer *peer, const uint8_t *data, u
 	if (reason == DROP_NONE && len > POST_SIZE_MAX)
 		reason = DROP_IN_CONTROL;
 	if (reason == DROP_NONE && ((last_ns && burst->now_ns < last_ns + POST_SPACING_NS) ||
-	                            !put(burst->device->post, peer, data, len)))
+	                            !put(burst->device->post, peer, session, data, len)))
 		reason = DROP_IN_POST;
 	if (reason != DROP_NONE) {
 		burst_drop(burst, peer, NULL, reason, 1);
@@ -130,7 +133,7 @@ void post_receive(struct burst *burst, struct peer *peer, const uint8_t *data, u
 	atomic_store_explicit(&share->taken_ns, burst->now_ns, memory_order_relaxed);
 }
 
-int post_send(struct peer *peer, const void *data, uint32_t len)
+static int lay_down(struct peer *peer, const void *data, uint32_t len, const uint32_t *session)
 {
 	struct post_share *share = &peer->post;
 	uint8_t *copy = NULL, *old;
@@ -147,30 +150,61 @@ int post_send(struct peer *peer, const void *data, uint32_t len)
 	old = share->bytes;
 	share->bytes = copy;
 	share->len = len;
+	share->is_answer = session != NULL;
+	share->session = session ? *session : 0;
 	pthread_mutex_unlock(&peer->lock);
 	free(old);
 	timers_post_at(peer, device_now(peer->device));
 	return 0;
 }
 
+int post_send(struct peer *peer, const void *data, uint32_t len)
+{
+	return lay_down(peer, data, len, NULL);
+}
+
+int post_answer(struct peer *peer, uint32_t session, const void *data, uint32_t len)
+{
+	return lay_down(peer, data, len, &session);
+}
+
+/* Who asked may have been overtaken by another who has the same key: then it is the one before. */
+static struct keypair *find_session(const struct peer *peer, uint32_t session)
+{
+	struct keypair *slots[] = {
+		atomic_load_explicit(&peer->session.current, memory_order_acquire),
+		atomic_load_explicit(&peer->session.previous, memory_order_acquire),
+	};
+
+	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++)
+		if (slots[i] && slots[i]->local_index == session)
+			return slots[i];
+	return NULL;
+}
+
 void post_due(struct burst *burst, struct peer *peer)
 {
+	struct keypair *keypair = peer_send_keypair(peer, burst->now_ns);
 	struct post_share *share = &peer->post;
 	uint8_t out[POST_SIZE_MAX];
-	uint32_t len;
+	uint32_t len, session;
+	bool is_answer;
 
-	if (!peer_send_keypair(peer, burst->now_ns)) {
-		handshake_want(burst, peer);
-		return;
-	}
 	pthread_mutex_lock(&peer->lock);
 	len = share->len;
-	if (len)
+	is_answer = len && share->is_answer;
+	session = share->session;
+	if (len && (is_answer || keypair)) {
 		memcpy(out, share->bytes, len);
-	share->len = 0; /* the bytes are freed by who allocates: no worker does */
+		share->len = 0; /* the bytes are freed by who allocates: no worker does */
+	}
 	pthread_mutex_unlock(&peer->lock);
-	if (len)
-		burst_add_packet(burst, peer, out, len, BURST_CONTROL);
+	if (is_answer)
+		keypair = find_session(peer, session);
+	else if (!keypair)
+		handshake_want(burst, peer);
+	if (is_answer || (len && keypair))
+		burst_add_packet_by(burst, peer, keypair, out, len, BURST_CONTROL);
 }
 
 void post_clear(struct post_share *share)

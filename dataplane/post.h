@@ -27,6 +27,7 @@ struct post;
 
 struct post_message {
 	uint8_t from[KEY_SIZE];
+	uint32_t session; /* by which it came: our index of the key pair */
 	uint32_t len;
 	uint8_t bytes[POST_SIZE_MAX];
 };
@@ -34,8 +35,10 @@ struct post_message {
 /* In struct peer. */
 struct post_share {
 	_Atomic uint64_t taken_ns; /* when its last message was put into the box */
-	uint8_t *bytes; /* what is to be sent to it; this and @len under its lock */
+	uint8_t *bytes; /* what is to be sent to it; this and what follows under its lock */
 	uint32_t len; /* 0: nothing */
+	bool is_answer; /* goes by @session, or not at all */
+	uint32_t session;
 };
 
 /* The box, one a device. 0 or -errno. */
@@ -46,8 +49,12 @@ int post_fd(const struct post *post);
 /* Control thread. False: the box is empty. */
 bool post_take(struct post *post, struct post_message *message);
 
-/* Worker: a message of join.h's types, authenticated. Drops and counts what its sender may not send. */
-void post_receive(struct burst *burst, struct peer *peer, const uint8_t *data, uint32_t len);
+/*
+ * Worker: a message of join.h's types, authenticated, by the key pair of our index @session. Drops
+ * and counts what its sender may not send.
+ */
+void post_receive(struct burst *burst, struct peer *peer, uint32_t session, const uint8_t *data,
+                  uint32_t len);
 
 /*
  * Control thread: @data goes to @peer, in the place of what did not go yet; without a
@@ -55,6 +62,11 @@ void post_receive(struct burst *burst, struct peer *peer, const uint8_t *data, u
  * all that is wanted. Workers are to be kicked. 0, -ENOMEM, -EMSGSIZE.
  */
 int post_send(struct peer *peer, const void *data, uint32_t len);
+/*
+ * The same, to whom a message came from by @session, by that alone: of several who have the key
+ * of an invitation, nobody gets another's answer. It is lost once that session is no more.
+ */
+int post_answer(struct peer *peer, uint32_t session, const void *data, uint32_t len);
 /* TIMER_POST. */
 void post_due(struct burst *burst, struct peer *peer);
 /* The peer is released. */

@@ -218,7 +218,7 @@ static bool rx_control(struct inbound *in, const uint8_t *data, uint32_t len)
 	case WIRE_CONTROL_JOIN_REPLY:
 	case WIRE_CONTROL_INTRODUCE:
 	case WIRE_CONTROL_INTRODUCE_REPLY:
-		post_receive(in->burst, in->peer, data, len);
+		post_receive(in->burst, in->peer, in->keypair->local_index, data, len);
 		return true;
 	case WIRE_CONTROL_PROBE:
 	case WIRE_CONTROL_PROBE_REPLY:

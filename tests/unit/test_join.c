@@ -257,6 +257,45 @@ static void test_too_many(void **state)
 	}
 }
 
+/* Not one to another host, nor a page that was asked for before and is late. */
+static void test_which_answers_what(void **state)
+{
+	static const struct {
+		const char *what;
+		uint8_t own, introducer, member; /* of the page; 0: not there */
+		uint8_t after;
+		bool refused, answers;
+	} cases[] = {
+		{ "the first page", 5, 1, 2, 0, false, true },
+		{ "the next one", 5, 0, 3, 2, false, true },
+		{ "nothing but an end", 5, 0, 0, 9, false, true },
+		{ "the first page again, late", 5, 1, 2, 2, false, false },
+		{ "the next one again, late", 5, 0, 3, 4, false, false },
+		{ "another host's", 6, 1, 2, 0, false, false },
+		{ "no", 0, 0, 0, 2, true, true },
+	};
+	static struct join_message ask, reply;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		memset(&ask, 0, sizeof(ask));
+		memset(&reply, 0, sizeof(reply));
+		memset(ask.hosts[0].key, 5, KEY_SIZE);
+		memset(ask.after, cases[i].after, KEY_SIZE);
+		reply.refused = cases[i].refused;
+		if (cases[i].own)
+			memset(reply.hosts[reply.host_count++].key, cases[i].own, KEY_SIZE);
+		if (cases[i].introducer) {
+			reply.hosts[reply.host_count].introducer = true;
+			memset(reply.hosts[reply.host_count++].key, cases[i].introducer, KEY_SIZE);
+		}
+		if (cases[i].member)
+			memset(reply.hosts[reply.host_count++].key, cases[i].member, KEY_SIZE);
+		if (join_answers(&reply, &ask) != cases[i].answers)
+			fail_msg("%s", cases[i].what);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_what_does_not_fit_is_not_said),
 		cmocka_unit_test(test_every_truncation),
 		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_which_answers_what),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

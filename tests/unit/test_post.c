@@ -144,6 +144,46 @@ static void what_is_sent_goes_once(void **state)
 	assert_int_equal(post_send(A->peer, message, POST_SIZE_MAX + 1), -EMSGSIZE);
 }
 
+/* Two who have the key of one invitation have a session each. Whose is the newer one does not matter. */
+static void an_answer_goes_to_who_asked(void **state)
+{
+	const uint8_t message[] = { 0x10, 10, 0, 0 };
+	static struct post_message first, second;
+	const struct keypair *kp;
+	struct rig *rig = *state;
+	uint8_t ip[256];
+
+	rig_advance(rig, RIG_SECOND);
+	(void)hear(rig, 12, DROP_IN_POST);
+	assert_true(post_take(A->device->post, &first));
+	/* The one that began the session begins the next. */
+	rig_advance(rig, 121 * RIG_SECOND);
+	rig_give_ip(A, ip, rig_make_udp(ip, RIG_ADDR(0), RIG_ADDR(1), 68));
+	rig_pump(rig);
+	(void)hear(rig, 12, DROP_IN_POST);
+	assert_true(post_take(A->device->post, &second));
+	assert_int_not_equal(first.session, second.session);
+
+	kp = atomic_load(&A->peer->session.previous);
+	assert_int_equal(kp->local_index, first.session);
+	for (unsigned int i = 0; i < 2; i++) {
+		rig_mark(A);
+		assert_int_equal(post_answer(A->peer, i ? second.session : first.session, message,
+		                             sizeof(message)),
+		                 0);
+		rig_round(A);
+		assert_int_equal(A->sent_count, 1);
+		assert_int_equal(load_le32(A->sent[0].data + 4), kp->remote_index);
+		kp = atomic_load(&A->peer->session.current);
+	}
+	/* One that is no more: nobody gets it. */
+	rig_mark(A);
+	assert_int_equal(
+		post_answer(A->peer, first.session ^ second.session, message, sizeof(message)), 0);
+	rig_round(A);
+	assert_true(rig_only_dropped(A, DROP_OUT_KEY_EXPIRED, 1, RIG_PEER));
+}
+
 static void without_a_session_one_is_asked_for(void **state)
 {
 	struct rig *rig = *state;
@@ -163,6 +203,7 @@ int main(void)
 		rig_connected_test(no_peer_is_faster_than_that),
 		rig_connected_test(the_box_has_an_end),
 		rig_connected_test(what_is_sent_goes_once),
+		rig_connected_test(an_answer_goes_to_who_asked),
 		rig_test(without_a_session_one_is_asked_for),
 	};
 
