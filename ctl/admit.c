@@ -150,6 +150,17 @@ static uint32_t fill_members(struct join_message *reply, const struct state *sta
 	return join_format(out, reply);
 }
 
+static void begin_page(struct join_message *page, const struct config_network *network,
+                       const struct config_subnets *subnets, const struct roll_host *host)
+{
+	memset(page, 0, sizeof(*page));
+	page->type = WIRE_CONTROL_JOIN_REPLY;
+	(void)snprintf(page->bridge, sizeof(page->bridge), "%s", network->bridge);
+	for (size_t i = 0; i < subnets->count && i < JOIN_SUBNETS_MAX; i++)
+		page->subnets[page->subnet_count++] = subnets->list[i];
+	introduce_fill(&page->hosts[page->host_count++], host);
+}
+
 static void answer_yes(struct state *state, struct asker from, const struct roll_host *host,
                        const struct join_message *asked)
 {
@@ -166,15 +177,74 @@ static void answer_yes(struct state *state, struct asker from, const struct roll
 	}
 	network = &state->config->networks[place];
 	subnets = run_network_subnets(state->networks[place], network);
-	memset(&reply, 0, sizeof(reply));
-	reply.type = WIRE_CONTROL_JOIN_REPLY;
-	(void)snprintf(reply.bridge, sizeof(reply.bridge), "%s", network->bridge);
-	for (size_t i = 0; i < subnets.count && i < JOIN_SUBNETS_MAX; i++)
-		reply.subnets[reply.subnet_count++] = subnets.list[i];
-	introduce_fill(&reply.hosts[reply.host_count++], host);
+	begin_page(&reply, network, &subnets, host);
 	if (memcmp(asked->after, first, KEY_SIZE) == 0)
 		fill_self(&reply.hosts[reply.host_count++], state, network);
 	answer(state, from, out, fill_members(&reply, state, asked->after, host, out));
+}
+
+/* Of @peer's prefixes those that a member of that network is told. */
+static size_t count_prefixes(const struct config_peer *peer, const struct config_subnets *subnets)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < peer->allowed_count; i++)
+		for (size_t j = 0; j < subnets->count; j++)
+			count += prefix_covers(&subnets->list[j], &peer->allowed[i]);
+	return count;
+}
+
+/* What is on every page, and one member. */
+static bool fits_page(const struct state *state, const struct config_peer *peer,
+                      const struct config_network *network, const struct config_subnets *subnets,
+                      struct join_message *page)
+{
+	uint8_t out[POST_SIZE_MAX];
+
+	page->host_count = 2;
+	return !fill_member(&page->hosts[1], state, peer, network, subnets) ||
+	       join_format(out, page);
+}
+
+bool admit_can_tell(const struct state *state, const struct roll_host *host,
+                    char why[JOIN_TEXT_MAX])
+{
+	static struct join_message page; /* large, and this is the control thread's alone */
+	size_t place = invite_find_network(state, &host->range);
+	const struct config_network *network = &state->config->networks[place];
+	struct config_subnets subnets = run_network_subnets(state->networks[place], network);
+	char label[STATE_LABEL_MAX];
+
+	if (network->range_count > JOIN_PREFIXES_MAX || subnets.count > JOIN_SUBNETS_MAX) {
+		(void)snprintf(why, JOIN_TEXT_MAX,
+		               "network %s has %zu Ranges and %zu Subnets, and a host that joins "
+		               "can be told of %d and %d",
+		               network->name, network->range_count, subnets.count,
+		               JOIN_PREFIXES_MAX, JOIN_SUBNETS_MAX);
+		return false;
+	}
+	begin_page(&page, network, &subnets, host);
+	for (size_t i = 0; i < state->config->peer_count; i++) {
+		const struct config_peer *peer = &state->config->peers[i];
+		size_t count = network->bridged ? 0 : count_prefixes(peer, &subnets);
+
+		state_label_peer(peer, label);
+		if (count > JOIN_PREFIXES_MAX) {
+			(void)snprintf(why, JOIN_TEXT_MAX,
+			               "peer %s has %zu prefixes in network %s, and a host that "
+			               "joins can be told of %d of one peer",
+			               label, count, network->name, JOIN_PREFIXES_MAX);
+			return false;
+		}
+		if (!fits_page(state, peer, network, &subnets, &page)) {
+			(void)snprintf(why, JOIN_TEXT_MAX,
+			               "peer %s with its endpoint and %zu prefixes fits into no "
+			               "message to a host that joins",
+			               label, count);
+			return false;
+		}
+	}
+	return true;
 }
 
 /* --- who may come --- */
@@ -242,7 +312,7 @@ static const char *judge_join(struct state *state, const struct config_peer *fro
 		endpoint_format(&seen, text);
 		(void)config_parse_endpoint(&host->endpoint, text);
 	}
-	return NULL;
+	return admit_can_tell(state, host, why) ? NULL : why;
 }
 
 /* From here on the token is used. NULL, or why not. */

@@ -11,6 +11,9 @@
 #include "ctl/log.h"
 #include "ctl/run_network.h"
 
+#define NOTE_LINES  16 /* of some 30 answers each, in one second */
+#define LOOK_PLACES 64 /* for the one that is told next, after an answer */
+
 void introduce_fill(struct join_host *to, const struct roll_host *host)
 {
 	memset(to, 0, sizeof(*to));
@@ -22,27 +25,72 @@ void introduce_fill(struct join_host *to, const struct roll_host *host)
 	to->prefixes[to->prefix_count++] = host->range;
 }
 
+struct scene {
+	struct roll_scene roll;
+	struct config_subnets subnets[CONFIG_NETWORKS_MAX];
+};
+
+static const struct roll_scene *see(struct scene *scene, const struct state *state)
+{
+	for (size_t i = 0; i < state->config->network_count; i++)
+		scene->subnets[i] =
+			run_network_subnets(state->networks[i], &state->config->networks[i]);
+	scene->roll = (struct roll_scene){ state->roll, state->config, scene->subnets };
+	return &scene->roll;
+}
+
+static struct prefix prefix_of(const struct neigh_addr *addr)
+{
+	struct prefix prefix = { .family = addr->family, .len = addr->family == 4 ? 32 : 128 };
+
+	memcpy(prefix.addr, addr->addr, addr->family == 4 ? 4 : 16);
+	return prefix;
+}
+
+static bool is_gateway_in(const struct neigh_addr *addr, const struct prefix *range)
+{
+	return addr->family == range->family && prefix_contains(range, addr->addr);
+}
+
 bool introduce_find_claim(const struct state *state, const struct prefix *range,
                           struct roll_claim *claim)
 {
 	const struct view *view = atomic_load_explicit(&state->device->view, memory_order_relaxed);
+	struct scene scene;
 
-	if (roll_find_claim(state->roll, state->config, range, claim))
+	if (roll_find_claim(see(&scene, state), range, claim))
 		return true;
 	for (size_t i = 0; i < view->network_count; i++) {
 		for (size_t j = 0; j < view->networks[i].gateway_count; j++) {
 			const struct neigh_addr *addr = &view->networks[i].gateways[j];
 
-			if (addr->family != range->family || !prefix_contains(range, addr->addr))
+			if (!is_gateway_in(addr, range))
 				continue;
-			claim->prefix = (struct prefix){ .family = addr->family,
-				                         .len = addr->family == 4 ? 32 : 128 };
-			memcpy(claim->prefix.addr, addr->addr, addr->family == 4 ? 4 : 16);
+			claim->prefix = prefix_of(addr);
 			(void)snprintf(claim->whose, sizeof(claim->whose), "this host's bridge's");
 			return true;
 		}
 	}
 	return false;
+}
+
+int introduce_list_claims(const struct state *state, const struct prefix *range,
+                          struct roll_claims *claims)
+{
+	const struct view *view = atomic_load_explicit(&state->device->view, memory_order_relaxed);
+	struct scene scene;
+	int err = roll_list_claims(see(&scene, state), range, claims);
+
+	for (size_t i = 0; i < view->network_count; i++) {
+		for (size_t j = 0; j < view->networks[i].gateway_count && !err; j++) {
+			const struct neigh_addr *addr = &view->networks[i].gateways[j];
+			struct prefix prefix = prefix_of(addr);
+
+			if (is_gateway_in(addr, range))
+				err = roll_add_claim(claims, &prefix);
+		}
+	}
+	return err;
 }
 
 /* --- the introducer's side --- */
@@ -114,36 +162,57 @@ static bool is_due(struct run_peer *run, uint64_t now_ns)
 	return now_ns >= run->told.next_ns;
 }
 
-void introduce_run(struct state *state, uint64_t now_ns)
+/* The @i-th peer, if it is due. True: something goes to it, and workers are to be woken. */
+static bool tell_next(struct state *state, size_t i, uint64_t newest, uint64_t now_ns)
+{
+	const struct config_peer *peer = &state->config->peers[i];
+	const struct roll_mark *mark = roll_find_mark(state->roll, peer->public_key);
+	uint64_t told = mark ? mark->told : 0;
+	struct run_peer *run = &state->peers[i];
+	const struct roll_host *host;
+
+	if (peer->invited || told >= newest || !is_due(run, now_ns))
+		return false;
+	host = next_host(state->roll, told, peer->public_key);
+	if (!host)
+		return false;
+	run->told.next_ns = now_ns + pause_ns(++run->told.tries);
+	return tell(run, host, now_ns);
+}
+
+/* @most of those that are due among the next @places of the list of peers. */
+static void tell_some(struct state *state, uint64_t now_ns, unsigned int most, size_t places)
 {
 	uint64_t newest = newest_number(state->roll);
+	size_t count = newest ? state->config->peer_count : 0;
 	bool woken = false;
 
-	for (size_t i = 0; newest && i < state->config->peer_count; i++) {
-		const struct config_peer *peer = &state->config->peers[i];
-		const struct roll_mark *mark = roll_find_mark(state->roll, peer->public_key);
-		uint64_t told = mark ? mark->told : 0;
-		const struct roll_host *host;
-
-		if (peer->invited || told >= newest || !is_due(&state->peers[i], now_ns))
+	/* From where it ended last time: nobody is left out for others that are due again. */
+	for (size_t i = 0; i < count && i < places && most; i++) {
+		if (state->next_told >= count)
+			state->next_told = 0;
+		if (!tell_next(state, state->next_told++, newest, now_ns))
 			continue;
-		host = next_host(state->roll, told, peer->public_key);
-		if (!host)
-			continue;
-		woken |= tell(&state->peers[i], host, now_ns);
-		state->peers[i].told.next_ns = now_ns + pause_ns(++state->peers[i].told.tries);
+		woken = true;
+		most--;
 	}
 	if (woken)
 		workers_kick(&state->workers);
+}
+
+void introduce_run(struct state *state, uint64_t now_ns)
+{
+	tell_some(state, now_ns, INTRODUCE_AT_ONCE, SIZE_MAX);
 }
 
 void introduce_answered(struct state *state, const struct config_peer *from,
                         const struct join_message *message)
 {
 	struct roll_mark *mark = roll_mark(state->roll, from->public_key);
-	struct run_peer *run = &state->peers[from - state->config->peers];
-	char key[KEY_BASE64_LEN + 1], label[STATE_LABEL_MAX];
+	size_t place = (size_t)(from - state->config->peers);
+	uint64_t now_ns = device_now(state->device);
 	const struct roll_host *host = NULL;
+	char label[STATE_LABEL_MAX];
 
 	/* Only of what it was told is it believed. */
 	for (size_t i = 0; i < state->roll->host_count; i++)
@@ -152,16 +221,45 @@ void introduce_answered(struct state *state, const struct config_peer *from,
 	if (!mark || !host || message->number <= mark->told)
 		return;
 	mark->told = message->number;
-	secret_to_base64(key, from->public_key);
-	if (state->roll->written < ROLL_TOLD_MAX)
-		(void)roll_write(state->roll, "told %s %" PRIu64, key, mark->told);
+	mark->is_news = true;
 	state_label_peer(from, label);
 	if (message->refused)
 		log_line("peer %s did not take in %s, which joined: %s", label, host->name,
 		         message->text);
-	run->told.tries = 0;
-	run->told.next_ns = 0;
-	introduce_run(state, device_now(state->device));
+	state->peers[place].told.tries = 0;
+	state->peers[place].told.next_ns = 0;
+	/* Its turn goes on, or is another's: as many are under way as before. */
+	if (tell_next(state, place, newest_number(state->roll), now_ns))
+		workers_kick(&state->workers);
+	else
+		tell_some(state, now_ns, 1, LOOK_PLACES);
+}
+
+/* Who answered is told again if that is forgotten: so there is no hurry, and many go to the disk at once. */
+void introduce_note(struct roll *roll)
+{
+	char text[ROLL_WRITE_MAX], key[KEY_BASE64_LEN + 1];
+	const size_t room = sizeof("; told ") + KEY_BASE64_LEN + sizeof(" 18446744073709551615");
+	unsigned int lines = 0;
+	size_t len = 0;
+
+	for (size_t i = 0; i < roll->mark_count && lines < NOTE_LINES; i++) {
+		struct roll_mark *mark = &roll->marks[i];
+
+		if (!mark->is_news || roll->written >= ROLL_TOLD_MAX)
+			continue;
+		mark->is_news = false;
+		secret_to_base64(key, mark->key);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%stold %s %" PRIu64,
+		                        len ? "; " : "", key, mark->told);
+		if (len + room < sizeof(text))
+			continue;
+		(void)roll_write(roll, "%s", text);
+		lines++;
+		len = 0;
+	}
+	if (len)
+		(void)roll_write(roll, "%s", text);
 }
 
 /* With all that was heard of its introducer: it may have said more of this host. */
@@ -258,6 +356,7 @@ static const char *judge_range(const struct state *state, const struct config_pe
 	enum place place = find_place(state, from, host->vni, &host->range);
 	char claimed[ROLL_CLAIM_TEXT];
 	struct roll_claim claim;
+	struct scene scene;
 
 	if (host->vni && place == PLACE_NONE)
 		return "the network of that VNI is not here, or not the introducer's";
@@ -265,7 +364,7 @@ static const char *judge_range(const struct state *state, const struct config_pe
 	if (place == PLACE_NONE || place == PLACE_OUTSIDE)
 		return "its range is in no network's Subnet here";
 	/* In a bridged network all bridges may have the same address. */
-	if (host->vni ? !roll_find_claim(state->roll, state->config, &host->range, &claim)
+	if (host->vni ? !roll_find_claim(see(&scene, state), &host->range, &claim)
 	              : !introduce_find_claim(state, &host->range, &claim))
 		return NULL;
 	roll_format_claim(&host->range, &claim, claimed);

@@ -204,6 +204,7 @@ json_t *invite_make(struct state *state, const json_t *request)
 {
 	struct token token = { .expires_s = 0 };
 	struct roll_invite invite = { .spent = false };
+	struct roll_host host = { .number = 0 };
 	char text[TOKEN_TEXT_MAX] = "", range[PREFIX_TEXT_MAX], why[JOIN_TEXT_MAX];
 	struct token_keys keys;
 	struct prefix part;
@@ -224,7 +225,9 @@ json_t *invite_make(struct state *state, const json_t *request)
 	invite.part_len = token.part_len;
 	prefix_format(&token.range, range);
 	/* Rather now than when the other host comes. */
-	if (!invite_find_part(state, &invite, NULL, &part, why))
+	host.range = invite.range;
+	if (!invite_find_part(state, &invite, NULL, &part, why) ||
+	    !admit_can_tell(state, &host, why))
 		reply = server_error(SERVER_EXIT_USAGE, "%s", why);
 	config = reply ? NULL : config_copy(state->config);
 	if (!reply && (!config || !token_format(&token, text)))
@@ -233,11 +236,12 @@ json_t *invite_make(struct state *state, const json_t *request)
 		reply = open_invite(state, config, &invite);
 	if (!reply) {
 		log_line("%s: an invitation to %s", invite.name, range);
-		reply = json_pack("{s:b, s:i, s:s, s:s, s:s, s:i, s:s, s:I}", "ok", 1, "version", 1,
-		                  "token", text, "id", invite.name, "range", range, "bits",
-		                  (int)token.part_len, "network",
-		                  state->config->networks[invite_find_network(state, &token.range)].name,
-		                  "expires", (json_int_t)token.expires_s);
+		reply = json_pack(
+			"{s:b, s:i, s:s, s:s, s:s, s:i, s:s, s:I}", "ok", 1, "version", 1, "token",
+			text, "id", invite.name, "range", range, "bits", (int)token.part_len,
+			"network",
+			state->config->networks[invite_find_network(state, &token.range)].name,
+			"expires", (json_int_t)token.expires_s);
 	}
 	secret_wipe(&keys, sizeof(keys));
 	secret_wipe(&token, sizeof(token));
@@ -408,4 +412,5 @@ void invite_tick(struct state *state)
 	forget_old(state);
 	introduce_look(state);
 	introduce_run(state, device_now(state->device));
+	introduce_note(state->roll);
 }

@@ -2,10 +2,10 @@
 #include "ctl/invite_part.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include "ctl/introduce.h"
 #include "ctl/run_network.h"
-
-#define PARTS_MAX 65536 /* tried for one host */
 
 size_t invite_find_network(const struct state *state, const struct prefix *range)
 {
@@ -37,6 +37,41 @@ static bool move_behind(struct prefix *part, const struct prefix *behind)
 	return false;
 }
 
+/* By where they begin; what holds another one comes first. */
+static int compare_claims(const void *a, const void *b)
+{
+	const struct prefix *x = a, *y = b;
+	int order = memcmp(x->addr, y->addr, sizeof(x->addr));
+
+	return order ? order : x->len - y->len;
+}
+
+/*
+ * The first part that is free; once over all that is taken, however many there are.
+ * Whatever a part was moved past begins before it and ends before it, too.
+ */
+static bool find_free(const struct state *state, const struct roll_invite *invite,
+                      struct prefix *part)
+{
+	struct roll_claims claims = { .count = 0 };
+	bool found = introduce_list_claims(state, &invite->range, &claims) == 0;
+
+	if (claims.count)
+		qsort(claims.list, claims.count, sizeof(*claims.list), compare_claims);
+	*part = invite->range;
+	part->len = invite->part_len;
+	for (size_t i = 0; i < claims.count && found; i++) {
+		const struct prefix *claim = &claims.list[i];
+
+		if (!prefix_overlap(claim, part))
+			continue;
+		found = move_behind(part, claim->len < part->len ? claim : part) &&
+		        prefix_covers(&invite->range, part);
+	}
+	free(claims.list);
+	return found;
+}
+
 bool invite_find_part(const struct state *state, const struct roll_invite *invite,
                       const struct prefix *wanted, struct prefix *part, char why[JOIN_TEXT_MAX])
 {
@@ -53,21 +88,17 @@ bool invite_find_part(const struct state *state, const struct roll_invite *invit
 			return false;
 		}
 	}
-	*part = wanted ? *wanted : invite->range;
-	part->len = wanted ? wanted->len : invite->part_len;
-	for (unsigned int i = 0; i < PARTS_MAX; i++) {
-		if (!introduce_find_claim(state, part, &claim))
+	if (!wanted && invite->part_len > invite->range.len) {
+		if (find_free(state, invite, part))
 			return true;
-		if (wanted || part->len == invite->range.len) {
-			roll_format_claim(part, &claim, claimed);
-			(void)snprintf(why, JOIN_TEXT_MAX, "%s", claimed);
-			return false;
-		}
-		if (!move_behind(part, claim.prefix.len < part->len ? &claim.prefix : part) ||
-		    !prefix_covers(&invite->range, part))
-			break;
+		(void)snprintf(why, JOIN_TEXT_MAX, "no /%u of %s is free any more",
+		               invite->part_len, text[0]);
+		return false;
 	}
-	(void)snprintf(why, JOIN_TEXT_MAX, "no /%u of %s is free any more", invite->part_len,
-	               text[0]);
+	*part = wanted ? *wanted : invite->range;
+	if (!introduce_find_claim(state, part, &claim))
+		return true;
+	roll_format_claim(part, &claim, claimed);
+	(void)snprintf(why, JOIN_TEXT_MAX, "%s", claimed);
 	return false;
 }

@@ -9,7 +9,6 @@
 #include "crypto/secret.h"
 #include "ctl/config_private.h"
 #include "ctl/log.h"
-#include "ctl/state.h"
 
 #define INVITE_NAME "invite-"
 
@@ -212,7 +211,7 @@ static int put_host(struct roll *roll, struct roll_host *host, struct config *co
 	if (host->filed || config_find_peer(config, host->key))
 		return 0;
 	host->idle = true; /* not among those that are in the way */
-	if (roll_find_claim(roll, config, &host->range, &claim)) {
+	if (roll_find_claim(&(struct roll_scene){ roll, config, NULL }, &host->range, &claim)) {
 		roll_format_claim(&host->range, &claim, why);
 		if (how.says)
 			say_idle(host, why);
@@ -284,77 +283,4 @@ void roll_take_back(struct roll *roll)
 {
 	for (size_t i = 0; i < roll->host_count; i++)
 		roll->hosts[i].idle = roll->hosts[i].was_idle;
-}
-
-/* --- conflicts --- */
-
-/* The whole of a Subnet or more: "everything else", and no host's part. */
-static bool is_rest(const struct config *config, const struct prefix *prefix)
-{
-	for (size_t i = 0; i < config->network_count; i++)
-		for (size_t j = 0; j < config->networks[i].subnet_count; j++)
-			if (prefix_covers(prefix, &config->networks[i].subnets[j]))
-				return true;
-	return prefix->len == 0;
-}
-
-void roll_format_claim(const struct prefix *range, const struct roll_claim *claim,
-                       char out[ROLL_CLAIM_TEXT])
-{
-	char text[2][PREFIX_TEXT_MAX];
-
-	prefix_format(range, text[0]);
-	prefix_format(&claim->prefix, text[1]);
-	if (prefix_equal(range, &claim->prefix))
-		(void)snprintf(out, ROLL_CLAIM_TEXT, "%s is %s already", text[0], claim->whose);
-	else
-		(void)snprintf(out, ROLL_CLAIM_TEXT, "%s overlaps %s, which is %s", text[0],
-		               text[1], claim->whose);
-}
-
-static bool claims(struct roll_claim *claim, const struct prefix *prefix, const char *whose)
-{
-	claim->prefix = *prefix;
-	(void)snprintf(claim->whose, sizeof(claim->whose), "%s", whose);
-	return true;
-}
-
-static bool peer_claims(const struct config *config, const struct config_peer *peer,
-                        const struct prefix *range, struct roll_claim *claim)
-{
-	char label[STATE_LABEL_MAX], whose[sizeof(claim->whose)];
-
-	for (size_t i = 0; i < peer->allowed_count; i++) {
-		if (!prefix_overlap(&peer->allowed[i], range) || is_rest(config, &peer->allowed[i]))
-			continue;
-		state_label_peer(peer, label);
-		(void)snprintf(whose, sizeof(whose), "peer %s's", label);
-		return claims(claim, &peer->allowed[i], whose);
-	}
-	return false;
-}
-
-bool roll_find_claim(const struct roll *roll, const struct config *config,
-                     const struct prefix *range, struct roll_claim *claim)
-{
-	char whose[sizeof(claim->whose)];
-
-	for (size_t i = 0; i < config->network_count; i++)
-		for (size_t j = 0; j < config->networks[i].range_count; j++)
-			if (prefix_overlap(&config->networks[i].ranges[j], range))
-				return claims(claim, &config->networks[i].ranges[j],
-				              "this host's own");
-	for (size_t i = 0; i < config->peer_count; i++)
-		if (peer_claims(config, &config->peers[i], range, claim))
-			return true;
-	/* Members of bridged networks have their ranges here alone. */
-	for (size_t i = 0; i < roll->host_count; i++) {
-		const struct roll_host *host = &roll->hosts[i];
-
-		if (host->idle || !host->vni || !prefix_overlap(&host->range, range))
-			continue;
-		(void)snprintf(whose, sizeof(whose), "host %s's", host->name);
-		return claims(claim, &host->range, whose);
-	}
-	return false;
 }

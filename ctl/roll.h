@@ -73,6 +73,7 @@ struct roll_host {
 struct roll_mark {
 	uint8_t key[KEY_SIZE];
 	uint64_t told, heard;
+	bool is_news; /* told was not written down yet */
 	char *why_not; /* what it last introduced was refused; NULL: it was taken in. Since the start */
 };
 
@@ -106,7 +107,8 @@ int roll_write(struct roll *roll, const char *format, ...) __attribute__((format
 /* What is on the disk is not so any more, and holds again from the next start on. */
 bool roll_is_stale(const struct roll *roll);
 /* The lines of these, to be written; false: too long. */
-#define ROLL_LINE_MAX 768
+#define ROLL_LINE_MAX  768
+#define ROLL_WRITE_MAX (3 * ROLL_LINE_MAX - 16) /* of what is written at once, its zero included */
 bool roll_print_invite(const struct roll_invite *invite, char line[ROLL_LINE_MAX]);
 bool roll_print_host(const struct roll_host *host, char line[ROLL_LINE_MAX]);
 
@@ -147,12 +149,26 @@ void roll_take_back(struct roll *roll);
  * Who has some of @range already: an AllowedIPs, a Range, a host of the roll. A claim of a
  * whole Subnet is no host's. False: nobody.
  */
+struct roll_scene {
+	const struct roll *roll;
+	const struct config *config;
+	const struct config_subnets
+		*subnets; /* each network's, as its bridge says; NULL: unknown */
+};
 struct roll_claim {
 	struct prefix prefix;
 	char whose[96]; /* "peer barge2's" */
 };
-bool roll_find_claim(const struct roll *roll, const struct config *config,
-                     const struct prefix *range, struct roll_claim *claim);
+bool roll_find_claim(const struct roll_scene *scene, const struct prefix *range,
+                     struct roll_claim *claim);
+/* All of them, in no order, are added to the list, which is the caller's to free. 0 or -ENOMEM. */
+struct roll_claims {
+	struct prefix *list;
+	size_t count;
+};
+int roll_list_claims(const struct roll_scene *scene, const struct prefix *range,
+                     struct roll_claims *claims);
+int roll_add_claim(struct roll_claims *claims, const struct prefix *claimed);
 /* "172.20.3.0/24 overlaps 172.20.0.0/16, which is peer barge2's" */
 #define ROLL_CLAIM_TEXT 256
 void roll_format_claim(const struct prefix *range, const struct roll_claim *claim,

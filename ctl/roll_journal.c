@@ -284,7 +284,7 @@ unsigned int roll_read(struct roll *roll, char *text, size_t len, bool *cut)
 
 int roll_write(struct roll *roll, const char *format, ...)
 {
-	char text[3 * ROLL_LINE_MAX];
+	char text[ROLL_WRITE_MAX + SUM_LEN + 1];
 	va_list args;
 	ssize_t n;
 	int len;
@@ -292,9 +292,9 @@ int roll_write(struct roll *roll, const char *format, ...)
 	if (roll->unkept)
 		return 0;
 	va_start(args, format);
-	len = vsnprintf(text, sizeof(text) - SUM_LEN - 1, format, args);
+	len = vsnprintf(text, ROLL_WRITE_MAX, format, args);
 	va_end(args);
-	if (len < 0 || (size_t)len >= sizeof(text) - SUM_LEN - 1)
+	if (len < 0 || len >= ROLL_WRITE_MAX)
 		return -EMSGSIZE;
 	format_sum(text, (size_t)len, text + len);
 	len += SUM_LEN;
@@ -512,4 +512,3 @@ struct roll *roll_open(const char *folder, const char *name, bool wanted)
 		roll_remove_invite(roll, roll->invites);
 	return roll;
 }
-

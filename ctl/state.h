@@ -120,6 +120,7 @@ struct state {
 	bool view_is_old; /* the bridges changed since, and there was no memory for another */
 	struct trouble no_view;
 	size_t next_path; /* upkeep's place in @peers */
+	size_t next_told; /* introduce.h's */
 	uint64_t generation; /* grows with every configuration that is put in force */
 	struct metrics *metrics; /* NULL: nobody is to see them */
 };

@@ -230,7 +230,8 @@ def test_what_is_refused(tmp_path):
         introducer.ctl("peer", "remove", revoked)
         wait_for(lambda: invitations(members[0])["invitations"][0]["state"] == "revoked", 5)
 
-        # Of a range the first free part; when none is left, that is said.
+        # Of a range the first free part. A peer that has the whole Subnet, which only the bridge knows, is in nobody's way.
+        introducer.ctl("peer", "set", lab[1].name, "allowed-ips", f"172.20.102.0/24,{SUBNET}")
         token = invite(members[0], "172.20.100.0/22", "--prefix", "24")
         code, out = join(new, tmp_path, token)
         assert code == 0 and "its containers have 172.20.100.0/24" in out, out
@@ -364,11 +365,11 @@ def test_a_bridge_that_comes_later(tmp_path):
 class Invited:
     """Who has a token, and a key pair for the host that is to join, and says what it likes."""
 
-    def __init__(self, lab, member, token):
+    def __init__(self, lab, member, token, port=12345):
         raw = base64.urlsafe_b64decode(token[5:] + "=" * (-len(token[5:]) % 4))
         secret = raw[41:73]
         own = hashlib.blake2s(b"ovltun invitation key\0" + secret).digest()
-        self.client = Client(lab[1], base64.b64encode(own), member.public, (lab[0].underlay, 12345),
+        self.client = Client(lab[1], base64.b64encode(own), member.public, (lab[0].underlay, 12345), port=port,
                              psk=hashlib.blake2s(b"ovltun invitation psk\0" + secret).digest())
         self.private, self.public = (base64.b64decode(key) for key in keypair())
         introducer = base64.b64decode(member.public)
@@ -399,7 +400,8 @@ def test_who_has_a_token_and_no_key():
         member = Member(lab[0])
         member.run([], interface="Introducer = yes\n")
         drops = member.daemon.drops
-        invited = Invited(lab, member, invite(member, "172.20.104.0/24"))
+        token = invite(member, "172.20.104.0/24")
+        invited = Invited(lab, member, token)
         with invited.client as client:
             client.connect()
             client.send(bytes.fromhex("4500001c00000000400100000a000001ac146502") + bytes(8))
@@ -422,6 +424,15 @@ def test_who_has_a_token_and_no_key():
             refused = invited.ask(proof=bytes(16))
             assert refused[37] == b"\0\1" and b"has not shown" in refused[38] and 32 not in refused
             assert invited.ask()[37] == b"\0\0"
+            # Another who has the token, and the newer session, gets no answer that is not its own.
+            other = Invited(lab, member, token, port=12346)
+            with other.client:
+                other.client.connect()
+                other.client.take()
+                assert invited.ask()[37] == b"\0\0"
+                assert b"used already" in other.ask()[38]
+                assert invited.ask()[37] == b"\0\0"
+                assert [p[:2] for p in other.client.take()].count(b"\x10\x0a") == 0
             invited.public = base64.b64decode(keypair()[1])
             assert b"used already" in invited.ask()[38]
 

@@ -454,6 +454,10 @@ static void test_the_file_is_right(void **state)
 		{ "within another's", SUBNET PEER_B "AllowedIPs = 172.20.104.0/22\n", false },
 		{ "this host's own",
 		  HEAD "Subnet = 172.20.0.0/16\nRange = 172.20.104.0/23\n" PEER_B, false },
+		{ "the rest of a subnet that only the bridge says",
+		  HEAD "Range = 172.20.101.0/24\n" PEER_B "AllowedIPs = 172.20.0.0/16\n", true },
+		{ "not all of one that only the bridge says",
+		  HEAD "Range = 172.20.101.0/24\n" PEER_B "AllowedIPs = 172.20.104.0/22\n", false },
 		{ "an endpoint behind the tunnel",
 		  HEAD "Subnet = 172.20.0.0/16, 10.10.0.0/16\nRange = 172.20.101.0/24\n" PEER_B,
 		  false },
@@ -558,6 +562,7 @@ static void test_who_is_in_the_way_is_named(void **state)
 	struct roll *roll = roll_open(folder, "peers", false);
 	struct config *config =
 		parse(SUBNET PEER_B "Name = bob\nAllowedIPs = 172.20.102.0/24, 172.20.0.0/16\n");
+	const struct roll_scene scene = { roll, config, NULL };
 	struct roll_claim claim;
 	char why[ROLL_CLAIM_TEXT];
 
@@ -567,13 +572,37 @@ static void test_who_is_in_the_way_is_named(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct prefix range = prefix_of(rows[i].range);
 
-		assert_int_equal(roll_find_claim(roll, config, &range, &claim),
-		                 rows[i].why != NULL);
+		assert_int_equal(roll_find_claim(&scene, &range, &claim), rows[i].why != NULL);
 		if (!rows[i].why)
 			continue;
 		roll_format_claim(&range, &claim, why);
 		assert_string_equal(why, rows[i].why);
 	}
+	config_free(config);
+	roll_close(roll);
+}
+
+/* What the bridge says is known while it is there: then a part of its Subnet is a claim. */
+static void test_a_subnet_of_the_bridge(void **state)
+{
+	struct prefix subnet = prefix_of("172.20.0.0/16"), range = prefix_of("172.20.102.0/24");
+	const struct config_subnets known = { &subnet, 1 };
+	struct roll *roll = roll_open(folder, "peers", false);
+	struct config *config =
+		parse(HEAD "Range = 172.20.101.0/24\n" PEER_B "AllowedIPs = 172.20.0.0/16\n" PEER_A
+	                   "AllowedIPs = 172.20.100.0/22\n");
+	struct roll_scene scene = { roll, config, &known };
+	struct roll_claims claims = { .count = 0 };
+	struct roll_claim claim;
+
+	(void)state;
+	assert_true(roll_find_claim(&scene, &range, &claim));
+	assert_int_equal(claim.prefix.len, 22);
+	assert_int_equal(roll_list_claims(&scene, &subnet, &claims), 0);
+	assert_int_equal(claims.count, 2); /* our own Range, and that one */
+	free(claims.list);
+	scene.subnets = NULL;
+	assert_false(roll_find_claim(&scene, &range, &claim));
 	config_free(config);
 	roll_close(roll);
 }
@@ -599,6 +628,7 @@ int main(void)
 		roll_test(test_a_peer_of_the_file_stays_as_it_is),
 		roll_test(test_invitations_are_peers_of_an_introducer),
 		roll_test(test_who_is_in_the_way_is_named),
+		roll_test(test_a_subnet_of_the_bridge),
 	};
 
 	/* A file that may not grow is an error then, as a full disk is. */
