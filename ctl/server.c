@@ -748,7 +748,9 @@ static bool reply_text(struct state *state, const char *text, size_t len, bool r
 		/* Not jansson's own words: they quote the request, keys and all. */
 		return put_reply(usage("not a request: no JSON from byte %d on", error.position),
 		                 out);
+	state->reader = reader;
 	fits = reply_to(state, request, reader, out);
+	state->reader = false;
 	json_decref(request);
 	return !json_memory_failed() && fits;
 }

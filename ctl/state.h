@@ -113,6 +113,7 @@ struct state {
 	struct roll *roll; /* who was invited and introduced; NULL: nobody is (tests) */
 	struct stations *stations; /* the watch of bridges' FDBs; NULL: there is none */
 	struct upkeep_question *questions; /* to the resolver, under way */
+	bool reader; /* who asks now may look only (server.c) */
 	unsigned int captures; /* that are on (capture.h), */
 	unsigned int captures_made; /* and that ever were */
 	uint64_t started_ns;

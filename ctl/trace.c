@@ -270,8 +270,15 @@ json_t *trace_begin(struct state *state, const json_t *request, char out[TRACE_W
 		return NULL;
 	trace.steps = json_array();
 	if (trace_path(&trace)) {
-		number = probe_start(state->device, trace.peer, &trace.packet, trace.known,
-		                     (uint64_t)(wait_s * (double)STATE_SECOND_NS));
+		const struct probe_order order = {
+			.peer = trace.peer,
+			.packet = trace.packet,
+			.here = trace.known,
+			.wait_ns = (uint64_t)(wait_s * (double)STATE_SECOND_NS),
+			.asker = state->reader ? PROBE_READER : PROBE_ROOT,
+		};
+
+		number = probe_start(state->device, &order);
 		workers_kick(&state->workers);
 	}
 	reply = reply_of(&trace, number);

@@ -6,6 +6,7 @@
  */
 #include "dataplane/probe.h"
 
+#include <limits.h>
 #include <string.h>
 #include "dataplane/burst.h"
 #include "dataplane/device.h"
@@ -25,18 +26,28 @@ void probes_fini(struct probes *probes)
 	pthread_mutex_destroy(&probes->lock);
 }
 
-/* A free one, one that is over, or the oldest. */
-static struct probe_own *take_slot(struct probes *probes)
+static bool is_free(const struct probe_own *own)
 {
-	struct probe_own *best = &probes->own[0];
+	return own->phase == PROBE_FREE || own->told;
+}
 
+/* A free one, or the oldest of who has most, this one counted. */
+static struct probe_own *take_slot(struct probes *probes, enum probe_asker asker)
+{
+	unsigned int counts[PROBE_ASKERS] = { 0 }, most = 0;
+	struct probe_own *best = NULL;
+
+	counts[asker]++;
+	for (unsigned int i = 0; i < PROBE_OWN_MAX; i++)
+		counts[probes->own[i].asker] += !is_free(&probes->own[i]);
 	for (unsigned int i = 0; i < PROBE_OWN_MAX; i++) {
 		struct probe_own *own = &probes->own[i];
-		bool over = own->phase == PROBE_FREE || probe_is_all_over(own);
-		bool best_over = best->phase == PROBE_FREE || probe_is_all_over(best);
+		unsigned int rank = is_free(own) ? UINT_MAX : counts[own->asker];
 
-		if (over > best_over || (over == best_over && own->started_ns < best->started_ns))
+		if (!best || rank > most || (rank == most && own->started_ns < best->started_ns)) {
 			best = own;
+			most = rank;
+		}
 	}
 	return best;
 }
@@ -66,30 +77,30 @@ static struct probe_packet turned(const struct probe_packet *packet)
 	return back;
 }
 
-uint64_t probe_start(struct device *device, struct peer *peer, const struct probe_packet *packet,
-                     bool here, uint64_t wait_ns)
+uint64_t probe_start(struct device *device, const struct probe_order *order)
 {
-	struct probe_own own = { .peer = peer,
-		                 .packet = *packet,
-		                 .message = message_len(peer, packet),
+	struct probe_own own = { .peer = order->peer,
+		                 .asker = order->asker,
+		                 .packet = order->packet,
+		                 .message = message_len(order->peer, &order->packet),
 		                 .phase = PROBE_SESSION,
 		                 .started_ns = device_now(device),
-		                 .wait_ns = wait_ns,
-		                 .tries_here = here };
+		                 .wait_ns = order->wait_ns,
+		                 .tries_here = order->here };
 
 	while (!own.number)
 		device->env->random(device->env->arg, &own.number, sizeof(own.number));
 	/* A number that JSON's integers can tell. */
 	own.number &= INT64_MAX;
-	own.here = (struct probe_watch){ .peer = peer,
+	own.here = (struct probe_watch){ .peer = order->peer,
 		                         .is_own = true,
 		                         .number = own.number,
 		                         .started_ns = own.started_ns,
-		                         .packet = turned(packet) };
+		                         .packet = turned(&order->packet) };
 	pthread_mutex_lock(&device->probes.lock);
-	*take_slot(&device->probes) = own;
+	*take_slot(&device->probes, order->asker) = own;
 	pthread_mutex_unlock(&device->probes.lock);
-	timers_probe_at(peer, own.started_ns);
+	timers_probe_at(order->peer, own.started_ns);
 	return own.number;
 }
 
@@ -120,8 +131,10 @@ bool probe_look(struct device *device, uint64_t number, struct probe_own *out)
 		own->phase = probe_is_over(own) ? own->phase : PROBE_SILENT;
 		own->tries_here = false;
 	}
-	if (own)
+	if (own) {
 		*out = *own;
+		own->told = probe_is_all_over(own);
+	}
 	pthread_mutex_unlock(&device->probes.lock);
 	return own;
 }
@@ -270,32 +283,61 @@ static void take_reply(struct burst *burst, const struct peer *peer,
 
 /* ---- whom is asked ---- */
 
+static unsigned int count_watches(const struct probes *probes, const struct peer *peer)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < PROBE_WATCHES_MAX; i++)
+		count += probes->watches[i].peer == peer;
+	return count;
+}
+
+/*
+ * What gives way to a new one of @peer's: its own if it has enough, else a free one, or the
+ * oldest of the peer that has most, this one counted. So who has few keeps them, whatever
+ * others do together.
+ */
+static struct probe_watch *choose_watch(struct probes *probes, const struct peer *peer)
+{
+	const unsigned int had = count_watches(probes, peer);
+	struct probe_watch *best = NULL;
+	unsigned int most = 0;
+
+	for (unsigned int i = 0; i < PROBE_WATCHES_MAX; i++) {
+		struct probe_watch *watch = &probes->watches[i];
+		unsigned int rank = UINT_MAX;
+
+		if (had >= PROBE_WATCHES_PEER && watch->peer != peer)
+			continue;
+		if (watch->peer == peer)
+			rank = had + 1;
+		else if (watch->peer)
+			rank = count_watches(probes, watch->peer);
+		if (!best || rank > most ||
+		    (rank == most && watch->started_ns < best->started_ns)) {
+			best = watch;
+			most = rank;
+		}
+	}
+	return best;
+}
+
 /* The walk so far of that request, or a new one. The lock is held. */
 static struct probe_watch *find_watch(struct probes *probes, struct peer *peer,
                                       const struct probe_message *msg, uint64_t now_ns)
 {
-	struct probe_watch *oldest = &probes->watches[0], *oldest_own = NULL;
-	unsigned int count = 0;
+	struct probe_watch *watch;
 
 	for (unsigned int i = 0; i < PROBE_WATCHES_MAX; i++) {
-		struct probe_watch *watch = &probes->watches[i];
-
+		watch = &probes->watches[i];
 		if (watch->peer == peer && watch->number == msg->number)
 			return watch;
-		if (watch->started_ns < oldest->started_ns)
-			oldest = watch;
-		if (watch->peer != peer)
-			continue;
-		count++;
-		if (!oldest_own || watch->started_ns < oldest_own->started_ns)
-			oldest_own = watch;
 	}
-	if (count >= PROBE_WATCHES_PEER)
-		oldest = oldest_own;
-	*oldest = (struct probe_watch){
+	watch = choose_watch(probes, peer);
+	*watch = (struct probe_watch){
 		.peer = peer, .number = msg->number, .started_ns = now_ns, .packet = msg->packet
 	};
-	return oldest;
+	return watch;
 }
 
 /* The greatest of the counters that tell of what the peer sent. */

@@ -46,9 +46,12 @@ struct peer;
 /* Requests of a peer that are answered: 50 a second, 50 at once. */
 #define PROBE_COST_NS 20000000ULL
 #define PROBE_BURST   50u
-/* Of our own; the oldest gives way. */
+/* Of our own; where none is free, the oldest of who has most gives way: root, or readers. */
 #define PROBE_OWN_MAX 8
-/* Of peers', with their echoes; the oldest of a peer that has PROBE_WATCHES_PEER gives way. */
+/*
+ * Of peers', with their echoes: the oldest of a peer that has PROBE_WATCHES_PEER gives way,
+ * and where there is none free, the oldest of the peer that has most.
+ */
 #define PROBE_WATCHES_MAX  32
 #define PROBE_WATCHES_PEER 4
 /* What no one answers by then is not answered: an echo on the TAP, a question by ARP or ND. */
@@ -152,9 +155,12 @@ enum probe_phase {
 	PROBE_SILENT, /* there is a session, and no answer came */
 };
 
+enum probe_asker { PROBE_ROOT, PROBE_READER, PROBE_ASKERS };
+
 struct probe_own {
 	uint64_t number;
 	struct peer *peer; /* to be compared with one that is known to be; may be gone */
+	enum probe_asker asker;
 	struct probe_packet packet;
 	uint32_t message; /* how long the request is */
 	enum probe_phase phase;
@@ -163,6 +169,7 @@ struct probe_own {
 	uint64_t round_trip_ns; /* of the first that was answered */
 	uint32_t requests, answers;
 	bool asked_session; /* there was one, and a new one was asked for */
+	bool told; /* who asked has seen that it is over */
 	struct probe_answer answer; /* the last */
 	/* The way back on this host, if the source is one that is said to be here. */
 	bool tries_here;
@@ -182,12 +189,17 @@ void probes_init(struct probes *probes);
 void probes_fini(struct probes *probes);
 
 /*
- * Control thread: asks @peer, whose view was published; workers are to be woken. Given up
- * when there is no answer @wait_ns later. @here: this end is tried, too. Returns the
- * number by which to look.
+ * Control thread: asks @order->peer, whose view was published; workers are to be woken.
+ * Returns the number by which to look.
  */
-uint64_t probe_start(struct device *device, struct peer *peer, const struct probe_packet *packet,
-                     bool here, uint64_t wait_ns);
+struct probe_order {
+	struct peer *peer;
+	struct probe_packet packet;
+	bool here; /* this end is tried, too */
+	uint64_t wait_ns; /* given up when there is no answer by then */
+	enum probe_asker asker;
+};
+uint64_t probe_start(struct device *device, const struct probe_order *order);
 /* False: there is none of that number, or no more. */
 bool probe_look(struct device *device, uint64_t number, struct probe_own *out);
 /* Of the request; and of both ends. */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Harmless if broken into: who may ask the daemon for what, and what the daemon itself may do."""
+import json
 import os
 import pathlib
 import shutil
@@ -84,6 +85,32 @@ def test_strangers_get_nothing(grouped):
     code, said = ask(grouped, "show")
     assert code == 1 and "peer" not in said
     assert ask(grouped, "show", uid=0)[0] == 0
+
+
+TRACES = """
+import socket, sys
+client = socket.socket(socket.AF_UNIX)
+client.connect(sys.argv[1])
+lines = client.makefile("rw")
+for request in sys.argv[2:]:
+    print(request, file=lines, flush=True)
+    print(lines.readline(), end="")
+"""
+
+
+def test_traces_of_the_group_end_none_of_roots(grouped):
+    who = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--groups", str(GROUP)]
+    begin = '{"do": "trace", "to": "172.20.102.9", "wait_s": 60}'
+
+    def ask_all(who, *requests):
+        done = subprocess.run([*who, "/usr/bin/python3", "-c", TRACES, grouped.socket, *requests], stdout=subprocess.PIPE,
+                              text=True, timeout=20, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    [roots] = ask_all([], begin)
+    assert all(reply["number"] for reply in ask_all(who, *[begin] * 20))
+    [look] = ask_all([], json.dumps({"do": "trace-look", "number": roots["number"]}))
+    assert look["ok"] and not look["over"], look
 
 
 def test_without_the_group_it_is_root_alone(overlay):

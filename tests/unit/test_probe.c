@@ -88,7 +88,9 @@ static void begin(struct rig *rig, const struct probe_packet *packet)
 	uint64_t number;
 
 	container.echoes = container.questions = container.longest = 0;
-	number = probe_start(A->device, A->peer, packet, false, 6 * RIG_SECOND);
+	number = probe_start(A->device, &(struct probe_order){ .peer = A->peer,
+	                                                       .packet = *packet,
+	                                                       .wait_ns = 6 * RIG_SECOND });
 	assert_true(probe_look(A->device, number, &own));
 	assert_int_equal(own.number, number);
 }
@@ -229,7 +231,10 @@ static void run_here(struct rig *rig, bool arp, bool ping)
 {
 	struct probe_packet packet = packet_of("172.20.101.9", RIG_ADDR(1), 84);
 	static uint8_t ip[RIG_PACKET_MAX];
-	uint64_t number = probe_start(A->device, A->peer, &packet, true, RIG_SECOND);
+	uint64_t number = probe_start(A->device, &(struct probe_order){ .peer = A->peer,
+	                                                                .packet = packet,
+	                                                                .here = true,
+	                                                                .wait_ns = RIG_SECOND });
 
 	container.arp = container.ping = true;
 	for (unsigned int i = 0; i < 2000; i++) {
@@ -285,7 +290,9 @@ static void no_endpoint(void **state)
 {
 	struct rig *rig = *state;
 	struct probe_packet packet = packet_of(RIG_ADDR(0), RIG_ADDR(2), 84);
-	uint64_t number = probe_start(A->device, A->third, &packet, false, RIG_SECOND);
+	uint64_t number = probe_start(
+		A->device,
+		&(struct probe_order){ .peer = A->third, .packet = packet, .wait_ns = RIG_SECOND });
 
 	rig_advance(rig, RIG_MS);
 	assert_true(probe_look(A->device, number, &own));
@@ -494,19 +501,86 @@ static void answers_nobody_asked_for(void **state)
 	assert_int_equal(own.answers, 1);
 }
 
+static uint64_t start_for(struct rig *rig, enum probe_asker asker)
+{
+	const struct probe_order order = { .peer = A->peer,
+		                           .packet = packet_of(RIG_ADDR(0), RIG_ADDR(1), 84),
+		                           .wait_ns = RIG_SECOND,
+		                           .asker = asker };
+
+	rig->now_ns++;
+	return probe_start(A->device, &order);
+}
+
 static void the_oldest_gives_way(void **state)
 {
 	struct rig *rig = *state;
-	struct probe_packet packet = packet_of(RIG_ADDR(0), RIG_ADDR(1), 84);
 	uint64_t numbers[PROBE_OWN_MAX + 1];
 
-	for (unsigned int i = 0; i <= PROBE_OWN_MAX; i++) {
-		rig->now_ns++;
-		numbers[i] = probe_start(A->device, A->peer, &packet, false, RIG_SECOND);
-	}
+	for (unsigned int i = 0; i <= PROBE_OWN_MAX; i++)
+		numbers[i] = start_for(rig, PROBE_ROOT);
 	assert_false(probe_look(A->device, numbers[0], &own));
 	for (unsigned int i = 1; i <= PROBE_OWN_MAX; i++)
 		assert_true(probe_look(A->device, numbers[i], &own));
+}
+
+static void readers_do_not_end_roots(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t roots[2] = { start_for(rig, PROBE_ROOT), start_for(rig, PROBE_ROOT) };
+	uint64_t readers = 0;
+
+	/* It is over, and who asked has not looked yet. */
+	A->device->probes.own[0].phase = PROBE_DONE;
+	for (unsigned int i = 0; i < 3 * PROBE_OWN_MAX; i++)
+		readers = start_for(rig, PROBE_READER);
+	assert_true(probe_look(A->device, readers, &own));
+	for (unsigned int i = 0; i < 2; i++)
+		assert_true(probe_look(A->device, roots[i], &own));
+	/* Nor the other way round: each keeps half. */
+	for (unsigned int i = 0; i < 3 * PROBE_OWN_MAX; i++)
+		(void)start_for(rig, PROBE_ROOT);
+	assert_true(probe_look(A->device, readers, &own));
+}
+
+/* Peers that ask together push out each other's, and not that of one who asks for little. */
+static void many_peers_do_not_end_anothers(void **state)
+{
+	struct rig *rig = *state;
+	struct probes *probes = &B->device->probes;
+	uint8_t out[PROBE_SIZE_MIN];
+	uint32_t longest = 0;
+	unsigned int others = 0;
+	char strangers[8];
+
+	(void)ask(rig, out, make(out, sizeof(out), 1), &longest);
+	assert_int_equal(probes->watches[0].number, 1);
+	for (unsigned int i = 1; i < PROBE_WATCHES_MAX; i++)
+		probes->watches[i] = (struct probe_watch){
+			.peer = (struct peer *)(void *)&strangers[i % 8],
+			.number = i,
+			.started_ns = rig->now_ns + i,
+		};
+	/* Four of each but of one, which has three; ours is the oldest of all. */
+	rig->now_ns += RIG_SECOND;
+	(void)ask(rig, out, make(out, sizeof(out), 2), &longest);
+	assert_int_equal(probes->watches[0].number, 1);
+	for (unsigned int i = 0; i < PROBE_WATCHES_MAX; i++)
+		others += probes->watches[i].peer != B->peer;
+	assert_int_equal(others, PROBE_WATCHES_MAX - 2);
+	assert_ptr_equal(probes->watches[1].peer, B->peer);
+	/* Who has enough gives way to itself. */
+	for (uint64_t number = 3; number < 7; number++) {
+		rig->now_ns++;
+		(void)ask(rig, out, make(out, sizeof(out), number), &longest);
+	}
+	others = 0;
+	for (unsigned int i = 0; i < PROBE_WATCHES_MAX; i++) {
+		others += probes->watches[i].peer != B->peer;
+		assert_int_not_equal(
+			probes->watches[i].number == 1 && probes->watches[i].peer == B->peer, 1);
+	}
+	assert_int_equal(others, PROBE_WATCHES_MAX - PROBE_WATCHES_PEER);
 }
 
 /* A container's own pings pass, while there are echoes of ours that wait. */
@@ -747,6 +821,8 @@ int main(void)
 		rig_connected_test(what_does_not_parse_is_counted),
 		rig_connected_test(answers_nobody_asked_for),
 		rig_connected_test(the_oldest_gives_way),
+		rig_connected_test(readers_do_not_end_roots),
+		rig_connected_test(many_peers_do_not_end_anothers),
 		rig_connected_test(other_pings_pass),
 		segment_test(each_reason_of_frames),
 		segment_test(frames_without_a_bridge),
