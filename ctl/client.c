@@ -17,6 +17,7 @@
 #include "ctl/complaint.h"
 #include "ctl/json_memory.h"
 #include "ctl/ovlctl.h"
+#include "ctl/text.h"
 
 #define RUN_DIR     "/run/ovltun"
 #define REQUEST_MAX ((size_t)16 << 20)
@@ -64,14 +65,16 @@ void client_select(const char *socket_path, const char *name)
 
 const char *client_command(void)
 {
-	static char command[PATH_MAX + 32];
+	static char command[4 * PATH_MAX];
+	const char *chosen = selection.socket_path ? selection.socket_path : selection.name;
+	char *word = text_quote(chosen ? chosen : "");
 
-	if (selection.socket_path)
-		(void)snprintf(command, sizeof(command), "ovlctl --socket %s",
-		               selection.socket_path);
-	else
-		(void)snprintf(command, sizeof(command), "ovlctl%s%s", selection.name ? " -i " : "",
-		               selection.name ? selection.name : "");
+	(void)snprintf(command, sizeof(command), "ovlctl%s%s",
+	               selection.socket_path ? " --socket "
+	               : selection.name      ? " -i "
+	                                     : "",
+	               chosen && word ? word : "");
+	free(word);
 	return command;
 }
 

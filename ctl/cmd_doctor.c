@@ -1,159 +1,35 @@
 /* SPDX-License-Identifier: MIT */
-/* doctor: runs the checks, sorts what they found, and says it. */
+/* doctor: has all checks run, and says what they found. */
 #include "ctl/doctor.h"
 
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "ctl/client.h"
 #include "ctl/complaint.h"
 #include "ctl/ovlctl.h"
 #include "ctl/text.h"
 
-#define SENTENCE    1024
-#define JSON_SCHEMA 1
-#define ALIKE_MAX   4 /* told of one kind */
+#define LINE_MAX_LEN (DOCTOR_SENTENCE_MAX + 32)
+#define JSON_SCHEMA  1
 
-static const struct {
-	const char *name;
-	enum text_style style;
-} severities[] = {
-	[DOCTOR_OK] = { "ok", TEXT_GOOD },
-	[DOCTOR_NOTE] = { "note", TEXT_PLAIN },
-	[DOCTOR_WARNING] = { "warning", TEXT_WARN },
-	[DOCTOR_ERROR] = { "error", TEXT_BAD },
-};
-
-/* The kernel's names for links may be any bytes; JSON may not. */
-__attribute__((format(printf, 1, 0))) static json_t *sentence(const char *format, va_list args)
+static enum text_style style_of(enum doctor_severity severity)
 {
-	char text[SENTENCE];
-
-	(void)vsnprintf(text, sizeof(text), format, args);
-	json_t *string = json_string(text);
-
-	return string ? string : json_string("(not UTF-8 text)");
-}
-
-/*
- * One peer of ten thousand that has no route is told; if none has, a few are. False:
- * enough of these were told.
- */
-static bool is_news(struct doctor *d, const char *format)
-{
-	size_t i = 0;
-
-	while (i < DOCTOR_KINDS - 1 && d->alike[i].format && d->alike[i].format != format)
-		i++;
-	d->finding = NULL;
-	d->alike[i].format = format;
-	if (d->alike[i].told++ < ALIKE_MAX) {
-		d->finding = d->alike[i].last = json_object();
-		return true;
+	switch (severity) {
+	case DOCTOR_ERROR:
+		return TEXT_BAD;
+	case DOCTOR_WARNING:
+		return TEXT_WARN;
+	case DOCTOR_NOTE:
+		return TEXT_PLAIN;
+	case DOCTOR_OK:
+		break;
 	}
-	json_object_set_new(d->alike[i].last, "more",
-	                    json_integer((json_int_t)(d->alike[i].told - ALIKE_MAX)));
-	return false;
-}
-
-void doctor_next_kind(struct doctor *d)
-{
-	memset(d->alike, 0, sizeof(d->alike));
-}
-
-static void set_sentence(json_t *object, const char *key, json_t *words)
-{
-	if (object)
-		json_object_set_new(object, key, words);
-	else
-		json_decref(words);
-}
-
-void doctor_find(struct doctor *d, enum doctor_severity severity, const char *format, ...)
-{
-	va_list args;
-
-	if (!is_news(d, format))
-		return;
-	va_start(args, format);
-	json_object_set_new(d->finding, "severity", json_string(severities[severity].name));
-	json_object_set_new(d->finding, "check", json_string(d->check));
-	set_sentence(d->finding, "found", sentence(format, args));
-	json_array_append_new(d->findings, d->finding);
-	va_end(args);
-}
-
-void doctor_means(struct doctor *d, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	set_sentence(d->finding, "means", sentence(format, args));
-	va_end(args);
-}
-
-void doctor_mend(struct doctor *d, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	set_sentence(d->finding, "mend", sentence(format, args));
-	va_end(args);
-}
-
-void doctor_advise(struct doctor *d, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	set_sentence(d->finding, "advice", sentence(format, args));
-	va_end(args);
-}
-
-static enum doctor_severity severity_of(const json_t *finding)
-{
-	const char *name = client_text(finding, "severity");
-
-	for (int i = DOCTOR_ERROR; i > DOCTOR_OK; i--)
-		if (strcmp(severities[i].name, name) == 0)
-			return (enum doctor_severity)i;
-	return DOCTOR_OK;
-}
-
-/* Worst first; of those alike, in the order in which they were found. */
-static void sort_findings(struct doctor *d)
-{
-	json_t *sorted = json_array(), *finding;
-	size_t i;
-
-	for (int severity = DOCTOR_ERROR; severity >= DOCTOR_OK; severity--) {
-		json_array_foreach (d->findings, i, finding) {
-			if ((int)severity_of(finding) == severity)
-				json_array_append(sorted, finding);
-		}
-	}
-	json_decref(d->findings);
-	d->findings = sorted;
-}
-
-static void run_checks(struct doctor *d)
-{
-	for (size_t i = 0; i < doctor_check_count; i++) {
-		size_t before = json_array_size(d->findings);
-
-		d->check = doctor_checks[i].name;
-		doctor_next_kind(d);
-		doctor_checks[i].run(d);
-		if (json_array_size(d->findings) == before)
-			doctor_find(d, DOCTOR_OK, "nothing wrong");
-	}
-	sort_findings(d);
+	return TEXT_GOOD;
 }
 
 static void print_line(const char *before, const char *text)
 {
-	char line[SENTENCE + 32];
+	char line[LINE_MAX_LEN];
 
 	if (!*text)
 		return;
@@ -163,10 +39,10 @@ static void print_line(const char *before, const char *text)
 
 static void print_finding(const json_t *finding, bool color)
 {
-	enum doctor_severity severity = severity_of(finding);
-	char line[SENTENCE + 32];
+	enum doctor_severity severity = doctor_severity(finding);
+	char line[LINE_MAX_LEN];
 
-	text_print(stdout, color, severities[severity].style, "%s", severities[severity].name);
+	text_print(stdout, color, style_of(severity), "%s", client_text(finding, "severity"));
 	(void)snprintf(line, sizeof(line), ": %s", client_text(finding, "found"));
 	text_print_words(stdout, text_terminal_width(stdout), 4, TEXT_PLAIN, false, line);
 	print_line("", client_text(finding, "means"));
@@ -185,7 +61,7 @@ static void print_text(const struct doctor *d)
 	size_t i;
 
 	json_array_foreach (d->findings, i, finding) {
-		if (severity_of(finding) != DOCTOR_OK) {
+		if (doctor_severity(finding) != DOCTOR_OK) {
 			print_finding(finding, color);
 			continue;
 		}
@@ -227,22 +103,19 @@ int cmd_doctor(int argc, char **argv)
 
 	if (!parse_arguments(argc, argv, &d, &json))
 		return ovlctl_usage(argv[0]);
-	d.findings = json_array();
 	doctor_gather(&d);
 	if (d.several) {
 		complaint_say("%s", d.silence);
 		doctor_forget(&d);
-		json_decref(d.findings);
 		return OVLCTL_USAGE;
 	}
-	run_checks(&d);
-	status = severity_of(json_array_get(d.findings, 0)) >= DOCTOR_WARNING ? OVLCTL_FAILED
-	                                                                      : OVLCTL_OK;
+	doctor_run(&d, NULL);
+	status = doctor_severity(json_array_get(d.findings, 0)) >= DOCTOR_WARNING ? OVLCTL_FAILED
+	                                                                          : OVLCTL_OK;
 	if (json)
 		print_json(&d, status);
 	else
 		print_text(&d);
 	doctor_forget(&d);
-	json_decref(d.findings);
 	return status;
 }

@@ -2,22 +2,16 @@
 /* trace: has the daemon follow a packet's way, and collects what tells why it stops. */
 #include "ctl/ovlctl.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include "ctl/client.h"
 #include "ctl/text.h"
 #include "ctl/trace_tool.h"
-#include "dataplane/endpoint.h"
 
-#define LOOK_MS      50
-#define FULL_WAIT_S  1.5
-#define PORT_WAIT_MS 150
-#define PORT_TRIES   2
+#define LOOK_MS     50
+#define FULL_WAIT_S 1.5
 
 struct options {
 	const char *to, *from, *network;
@@ -103,9 +97,13 @@ static json_t *follow(const json_t *start, int *status)
 	}
 }
 
+/* At both ends, of this host's if it was tried. */
 static bool arrived(const json_t *live)
 {
-	return strcmp(client_text(json_object_get(live, "answer"), "stage"), "answered") == 0;
+	const json_t *here = json_object_get(live, "here");
+
+	return strcmp(client_text(json_object_get(live, "answer"), "stage"), "answered") == 0 &&
+	       (!json_is_object(here) || strcmp(client_text(here, "stage"), "answered") == 0);
 }
 
 /* Once short ones arrive: as long as one message can be, or as was asked for. */
@@ -122,76 +120,6 @@ static int ask_again(const struct options *options, struct trace_result *result)
 	if (status == OVLCTL_OK)
 		result->full_live = follow(result->full, &status);
 	return status;
-}
-
-/* ---- the peer's port ---- */
-
-static enum trace_port meaning_of(int err)
-{
-	switch (err) {
-	case ECONNREFUSED:
-		return TRACE_PORT_REFUSED;
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-	case ENETDOWN:
-	case EHOSTDOWN:
-		return TRACE_PORT_UNREACHABLE;
-	case EPERM:
-	case EACCES:
-		return TRACE_PORT_FORBIDDEN;
-	default:
-		return TRACE_PORT_QUIET;
-	}
-}
-
-/*
- * A byte from a socket of its own: the daemon's sockets do not listen to ICMP errors, which
- * anybody can forge. It means nothing to WireGuard, which drops it without a word.
- */
-static enum trace_port try_port(const char *text)
-{
-	enum trace_port port = TRACE_PORT_QUIET;
-	struct endpoint endpoint;
-	char byte = 0;
-	int fd;
-
-	if (endpoint_parse(&endpoint, text))
-		return TRACE_PORT_UNTRIED;
-	fd = socket(endpoint.remote.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return TRACE_PORT_UNTRIED;
-	if (connect(fd, &endpoint.remote.sa,
-	            endpoint.remote.sa.sa_family == AF_INET ? sizeof(endpoint.remote.in)
-	                                                    : sizeof(endpoint.remote.in6)) < 0)
-		port = meaning_of(errno);
-	for (int i = 0; i < PORT_TRIES && port == TRACE_PORT_QUIET; i++) {
-		struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-
-		if (send(fd, &byte, sizeof(byte), MSG_NOSIGNAL) < 0)
-			port = meaning_of(errno);
-		else if (poll(&poll_fd, 1, PORT_WAIT_MS) > 0 &&
-		         recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) < 0)
-			port = meaning_of(errno);
-	}
-	close(fd);
-	return port;
-}
-
-static bool is_silent(const json_t *live)
-{
-	const char *phase = client_text(live, "phase");
-
-	return strcmp(phase, "no-session") == 0 || strcmp(phase, "silent") == 0;
-}
-
-static void look_for_evidence(struct trace_result *result)
-{
-	const char *endpoint = client_text(json_object_get(result->start, "peer"), "endpoint");
-
-	if (is_silent(result->live) && *endpoint)
-		result->port = try_port(endpoint);
-	if (client_call(json_pack("{s:s}", "do", "drops-last"), &result->last) != OVLCTL_OK)
-		result->last = NULL;
 }
 
 static void forget(struct trace_result *result)
@@ -217,12 +145,16 @@ int cmd_trace(int argc, char **argv)
 		                       .causes = json_array() };
 
 	status = begin(&options, options.from, 0, options.wait_s, &result.start);
+	if (status == OVLCTL_FAILED)
+		fprintf(stderr, "ovlctl: what is wrong with this host %s doctor says\n",
+		        client_command());
 	if (status == OVLCTL_OK)
 		result.live = follow(result.start, &status);
 	if (status == OVLCTL_OK)
 		status = ask_again(&options, &result);
 	if (status == OVLCTL_OK) {
-		look_for_evidence(&result);
+		if (client_call(json_pack("{s:s}", "do", "drops-last"), &result.last) != OVLCTL_OK)
+			result.last = NULL;
 		trace_tell_steps(&result);
 		trace_tell_causes(&result);
 		if (options.json) {

@@ -9,9 +9,10 @@
  *	doctor_means(d, "no frame passes a bridge that is down");
  *	doctor_mend(d, "ip link set %s up", bridge);
  *
- * What mends is a command that can be typed as it stands, and heals; what has to be
- * thought about, or done elsewhere, is advice (doctor_advise). Of findings alike (one
- * format, one check) a few are told and the others counted.
+ * What mends is a command that can be typed as it stands, and heals (names that are not
+ * this program's go through doctor_word()); what has to be thought about, or done
+ * elsewhere, is advice (doctor_advise). Of findings alike (one format, one check) a few
+ * are told and the others counted.
  *
  * One that finds nothing is reported as ok. What it may not see, a note says: no check
  * fails. The table's order is that of causes before effects, and of findings equally bad
@@ -30,6 +31,8 @@
 #define DOCTOR_FOLDER     "/etc/ovltun"
 #define DOCTOR_USUAL_FILE DOCTOR_FOLDER "/peers.conf"
 #define DOCTOR_KINDS      32 /* of findings that one check tells apart, at most */
+/* Of words told; a command may have a path in it. */
+#define DOCTOR_SENTENCE_MAX 8192
 
 enum doctor_severity { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_WARNING, DOCTOR_ERROR };
 
@@ -51,11 +54,17 @@ struct doctor {
 	 * answers, without what only a daemon knows. Never NULL.
 	 */
 	json_t *networks, *peers;
+	json_t *everyone; /* all peers, where @peers was made shorter */
 	int listen_port; /* 0: not known */
-	json_t *rules; /* the packet filter's (doctor_rules.h); NULL: not to be had, as says */
+	json_t *rules; /* of doctor_rules() */
 	const char *rules_why;
 
+	/* What trace knows and asks about; doctor_gather() leaves it. */
+	const char *ends[2]; /* addresses: what concerns neither is let be; NULL: all does */
+	bool silent; /* the peers do not answer, whatever they did a while ago */
+
 	json_t *findings;
+	json_t *words; /* of doctor_word() */
 	const char *check; /* the one that runs */
 	/* What it has found, by the format of the words. */
 	struct {
@@ -83,9 +92,19 @@ void doctor_advise(struct doctor *d, const char *format, ...) __attribute__((for
 /* What is found from now on is like nothing that was found before. */
 void doctor_next_kind(struct doctor *d);
 
-/* doctor_facts.c: fills all but @path and @findings. */
+/* One word of a shell: quoted where it wants to be. Lasts until doctor_forget(). */
+const char *doctor_word(struct doctor *d, const char *text);
+/* Runs the checks of those names, NULL: all, and sorts what they find: the worst first. */
+void doctor_run(struct doctor *d, const char *const *names);
+enum doctor_severity doctor_severity(const json_t *finding);
+
+/* doctor_facts.c: fills all but @path and what trace knows. */
 void doctor_gather(struct doctor *d);
 void doctor_forget(struct doctor *d);
+/* The packet filter's (doctor_rules.h); NULL: not to be had, as @d->rules_why says. */
+const json_t *doctor_rules(struct doctor *d);
+/* Whether the prefix holds one of the ends, if there are such. */
+bool doctor_concerns(const struct doctor *d, const struct prefix *prefix);
 
 /* As "show" has it, without what only a daemon knows. */
 json_t *doctor_peer_of_file(const struct config_peer *peer);

@@ -31,36 +31,64 @@
 struct question {
 	uint8_t address[4];
 	bool own; /* the bridge's: no answer is right */
+	const json_t *peer; /* whose it is: none is but the TAP's; NULL: a container's here */
 	bool answered, told;
 	uint8_t mac[ETH_ALEN];
 };
 
 struct survey {
 	struct doctor *d;
-	const char *bridge;
+	const char *bridge, *router; /* the TAP's MAC, as text */
 	struct question list[QUESTIONS_MAX];
 	size_t count;
 };
 
-static void add_question(struct survey *survey, const char *text, bool own)
+static void add_question(struct survey *survey, const char *text, bool own, const json_t *peer)
 {
-	struct question *question = &survey->list[survey->count];
+	struct question question = { .own = own, .peer = peer };
 	char address[DOCTOR_ADDRESS_MAX];
 
 	(void)snprintf(address, sizeof(address), "%s", text);
 	address[strcspn(address, "/")] = '\0';
-	memset(question, 0, sizeof(*question));
-	question->own = own;
-	if (survey->count < QUESTIONS_MAX && inet_pton(AF_INET, address, question->address) == 1)
-		survey->count++;
+	if (inet_pton(AF_INET, address, question.address) != 1)
+		return;
+	for (size_t i = 0; i < survey->count; i++)
+		if (memcmp(survey->list[i].address, question.address, sizeof(question.address)) ==
+		    0)
+			return;
+	if (survey->count < QUESTIONS_MAX)
+		survey->list[survey->count++] = question;
 }
 
 static void add_own(void *arg, const struct host_address *address)
 {
 	struct survey *survey = arg;
+	char text[sizeof(address->text)];
+	struct prefix prefix;
 
-	if (strcmp(address->device, survey->bridge) == 0)
-		add_question(survey, address->text, true);
+	(void)snprintf(text, sizeof(text), "%s", address->text);
+	text[strcspn(text, "/")] = '\0';
+	if (strcmp(address->device, survey->bridge) == 0 && prefix_parse(&prefix, text) &&
+	    doctor_concerns(survey->d, &prefix))
+		add_question(survey, text, true, NULL);
+}
+
+/* What is asked about, instead of all that is known here. */
+static void add_ends(struct survey *survey)
+{
+	for (size_t i = 0; i < sizeof(survey->d->ends) / sizeof(survey->d->ends[0]); i++) {
+		const char *end = survey->d->ends[i];
+		const json_t *peer, *owner = NULL;
+		struct prefix prefix;
+		size_t j;
+
+		if (!end || !prefix_parse(&prefix, end))
+			continue;
+		json_array_foreach (survey->d->everyone, j, peer)
+			if (doctor_covering(json_object_get(peer, "allowed_ips"), &prefix))
+				owner = peer;
+		add_question(survey, end, false, owner);
+	}
 }
 
 /* A packet socket on the bridge, with @own its MAC; -1: not for this user, or no bridge. */
@@ -116,7 +144,12 @@ static void tell(const struct survey *survey, struct question *question, const u
 
 	question->told = true;
 	inet_ntop(AF_INET, question->address, address, sizeof(address));
-	if (question->own)
+	if (question->peer)
+		doctor_find(survey->d, DOCTOR_ERROR,
+		            "duplicate address: a container here has %s, which belongs to peer %s "
+		            "(MAC %s)",
+		            address, doctor_peer_name(question->peer), format_mac(mac, second));
+	else if (question->own)
 		doctor_find(survey->d, DOCTOR_ERROR,
 		            "duplicate address: a container here has %s, which is the address of "
 		            "the bridge %s (MAC %s)",
@@ -133,11 +166,14 @@ static void take_answer(struct survey *survey, const struct ether_arp *arp)
 {
 	for (size_t i = 0; i < survey->count; i++) {
 		struct question *question = &survey->list[i];
+		char mac[MAC_TEXT];
 
 		if (memcmp(question->address, arp->arp_spa, sizeof(question->address)) != 0)
 			continue;
+		if (question->peer && strcmp(format_mac(arp->arp_sha, mac), survey->router) == 0)
+			return;
 		if (!question->told &&
-		    (question->own ||
+		    (question->own || question->peer ||
 		     (question->answered && memcmp(question->mac, arp->arp_sha, ETH_ALEN) != 0)))
 			tell(survey, question, arp->arp_sha);
 		question->answered = true;
@@ -169,9 +205,12 @@ static void hear(int fd, struct survey *survey)
 	}
 }
 
-static void check_network(struct doctor *d, const char *bridge, const json_t *neighbours)
+static void check_network(struct doctor *d, const json_t *network, const json_t *neighbours)
 {
-	struct survey survey = { .d = d, .bridge = bridge, .count = 0 };
+	const char *bridge = client_text(network, "bridge");
+	struct survey survey = {
+		.d = d, .bridge = bridge, .router = client_text(network, "router_mac"), .count = 0
+	};
 	struct sockaddr_ll link;
 	uint8_t own[ETH_ALEN];
 	json_t *entry;
@@ -179,8 +218,9 @@ static void check_network(struct doctor *d, const char *bridge, const json_t *ne
 	int fd;
 
 	host_each_address(d->host, add_own, &survey);
+	add_ends(&survey);
 	json_array_foreach (neighbours, i, entry)
-		add_question(&survey, client_text(entry, "address"), false);
+		add_question(&survey, client_text(entry, "address"), false, NULL);
 	if (survey.count == 0)
 		return;
 	fd = open_socket(bridge, &link, own);
@@ -197,12 +237,13 @@ static void check_network(struct doctor *d, const char *bridge, const json_t *ne
  */
 void doctor_check_duplicates(struct doctor *d)
 {
+	bool all = !d->ends[0] && !d->ends[1];
 	json_t *reply = NULL, *network, *told;
 	char silence[256];
 	size_t i, j;
 
 	client_hush(silence, sizeof(silence));
-	if (!d->state || client_call(json_pack("{s:s}", "do", "neigh"), &reply))
+	if (!d->state || !all || client_call(json_pack("{s:s}", "do", "neigh"), &reply))
 		reply = NULL;
 	client_hush(NULL, 0);
 	json_array_foreach (d->networks, i, network) {
@@ -213,7 +254,7 @@ void doctor_check_duplicates(struct doctor *d)
 		json_array_foreach (json_object_get(reply, "networks"), j, told)
 			if (strcmp(client_text(told, "name"), client_text(network, "name")) == 0)
 				neighbours = json_object_get(told, "neighbours");
-		check_network(d, client_text(network, "bridge"), neighbours);
+		check_network(d, network, neighbours);
 	}
 	json_decref(reply);
 }

@@ -135,18 +135,30 @@ static void ask_daemon(struct doctor *d)
 
 void doctor_gather(struct doctor *d)
 {
+	d->findings = json_array();
+	d->words = json_array();
 	d->networks = json_array();
 	d->peers = json_array();
 	d->host = host_open();
 	ask_daemon(d);
 	read_file(d);
-	d->rules = rules_read(&d->rules_why);
+	d->everyone = json_incref(d->peers);
+}
+
+const json_t *doctor_rules(struct doctor *d)
+{
+	if (!d->rules && !d->rules_why)
+		d->rules = rules_read(&d->rules_why);
+	return d->rules;
 }
 
 void doctor_forget(struct doctor *d)
 {
+	json_decref(d->findings);
+	json_decref(d->words);
 	json_decref(d->networks);
 	json_decref(d->peers);
+	json_decref(d->everyone);
 	json_decref(d->state);
 	json_decref(d->before);
 	json_decref(d->after);
@@ -187,6 +199,22 @@ const char *doctor_endpoint(const json_t *peer)
 bool doctor_is_bridged(const json_t *network)
 {
 	return strcmp(client_text(network, "mode"), "bridged") == 0;
+}
+
+bool doctor_concerns(const struct doctor *d, const struct prefix *prefix)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < sizeof(d->ends) / sizeof(d->ends[0]); i++) {
+		struct prefix end;
+
+		if (!d->ends[i] || !prefix_parse(&end, d->ends[i]))
+			continue;
+		if (prefix_covers(prefix, &end))
+			return true;
+		all = false;
+	}
+	return all;
 }
 
 const char *doctor_covering(const json_t *prefixes, const struct prefix *inner)

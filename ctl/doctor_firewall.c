@@ -113,39 +113,40 @@ static bool crossing_drops(const struct doctor *d, const json_t *network, const 
 /* Not by the bridge's name, which a rule may ask for only where the kernel has nft_meta_bridge. */
 static void mend_frames(struct doctor *d, const char *tap, const struct rules_verdict *verdict)
 {
+	const char *table = doctor_word(d, verdict->table), *chain = doctor_word(d, verdict->chain);
+
 	if (*tap && strcmp(verdict->hook, "forward") == 0)
 		doctor_mend(d,
 		            "nft insert rule bridge %s %s iifname %s accept && "
 		            "nft insert rule bridge %s %s oifname %s accept",
-		            verdict->table, verdict->chain, tap, verdict->table, verdict->chain,
-		            tap);
+		            table, chain, doctor_word(d, tap), table, chain, doctor_word(d, tap));
 	else if (verdict->handle)
-		doctor_mend(d, "nft delete rule bridge %s %s handle %lld", verdict->table,
-		            verdict->chain, (long long)verdict->handle);
+		doctor_mend(d, "nft delete rule bridge %s %s handle %lld", table, chain,
+		            (long long)verdict->handle);
 	else
-		doctor_mend(d, "nft insert rule bridge %s %s accept", verdict->table,
-		            verdict->chain);
+		doctor_mend(d, "nft insert rule bridge %s %s accept", table, chain);
 }
 
 static void mend_crossing(struct doctor *d, const json_t *network,
                           const struct rules_verdict *verdict, bool frame)
 {
-	const char *bridge = client_text(network, "bridge");
+	const char *bridge = doctor_word(d, client_text(network, "bridge"));
+	const char *before = doctor_word(d, verdict->before);
 
 	if (frame)
 		mend_frames(d, client_text(network, "tap"), verdict);
 	else if (*verdict->tool && strcmp(verdict->chain, "PREROUTING") == 0)
 		doctor_mend(d, "%s -t %s -I %s -i %s -j ACCEPT", verdict->tool, verdict->table,
-		            verdict->before, bridge);
+		            before, bridge);
 	else if (*verdict->tool && strcmp(verdict->table, "filter") == 0)
-		doctor_mend(d, "%s -I %s -i %s -o %s -j ACCEPT", verdict->tool, verdict->before,
-		            bridge, bridge);
+		doctor_mend(d, "%s -I %s -i %s -o %s -j ACCEPT", verdict->tool, before, bridge,
+		            bridge);
 	else if (*verdict->tool)
 		doctor_mend(d, "%s -t %s -I %s -o %s -j ACCEPT", verdict->tool, verdict->table,
-		            verdict->before, bridge);
+		            before, bridge);
 	else
 		doctor_mend(d, "nft insert rule %s %s %s iifname %s accept", verdict->table_family,
-		            verdict->table, verdict->chain, bridge);
+		            doctor_word(d, verdict->table), doctor_word(d, verdict->chain), bridge);
 	doctor_advise(d, "it lasts until the rules are made anew: have what makes them at boot, or "
 	                 "when Docker starts, make this one, too");
 }
@@ -195,7 +196,7 @@ static void each_pair(struct doctor *d, void (*check)(struct doctor *d, const js
 
 void doctor_check_forward(struct doctor *d)
 {
-	if (!d->rules) {
+	if (!doctor_rules(d)) {
 		doctor_find(d, DOCTOR_NOTE, "the packet filter was not looked at: %s",
 		            d->rules_why);
 		doctor_means(d, "rules that drop packets, or rewrite them, would not be found");
@@ -212,6 +213,7 @@ static void check_nat(struct doctor *d, const json_t *network, const struct pair
 		                       .out = client_text(network, "bridge"),
 		                       .source = pair->here[0] ? pair->here : NULL,
 		                       .destination = pair->there[0] ? pair->there : NULL };
+	const char *out = doctor_word(d, packet.out);
 	struct rules_verdict verdict;
 
 	if (!pair->subnet || !rules_masquerade(d->rules, &packet, &verdict))
@@ -225,19 +227,21 @@ static void check_nat(struct doctor *d, const json_t *network, const struct pair
 	             calls_for(pair->family) ? "" : " (not now: br_netfilter is off)");
 	if (*verdict.tool)
 		doctor_mend(d, "%s -t %s -I %s -s %s -d %s -o %s -j ACCEPT", verdict.tool,
-		            verdict.table, verdict.chain, pair->subnet, pair->subnet, packet.out);
+		            verdict.table, doctor_word(d, verdict.chain), pair->subnet,
+		            pair->subnet, out);
 	else
 		doctor_mend(d, "nft insert rule %s %s %s %s saddr %s %s daddr %s oifname %s accept",
-		            verdict.table_family, verdict.table, verdict.chain, pair->family,
-		            pair->subnet, pair->family, pair->subnet, packet.out);
+		            verdict.table_family, doctor_word(d, verdict.table),
+		            doctor_word(d, verdict.chain), pair->family, pair->subnet, pair->family,
+		            pair->subnet, out);
 	doctor_advise(d,
 	              "better have the rule itself leave the bridge out, as Docker's does: ! -o %s",
-	              packet.out);
+	              out);
 }
 
 void doctor_check_nat(struct doctor *d)
 {
-	if (d->rules)
+	if (doctor_rules(d))
 		each_pair(d, check_nat);
 }
 
@@ -247,14 +251,16 @@ static void tell_udp(struct doctor *d, bool in, int port, const struct rules_ver
 	            "blocked UDP: the packet filter drops the tunnel's %s "
 	            "datagrams, port %d (%s)",
 	            in ? "incoming" : "outgoing", port, verdict->text);
+	const char *table = doctor_word(d, verdict->table), *chain = doctor_word(d, verdict->chain);
+
 	doctor_means(d, in ? "no handshake comes about, or none that this host does not begin"
 	                   : "no handshake comes about: nothing of the tunnel leaves this host");
 	if (*verdict->tool)
-		doctor_mend(d, "%s -t %s -I %s -p udp --dport %d -j ACCEPT", verdict->tool,
-		            verdict->table, verdict->chain, port);
+		doctor_mend(d, "%s -t %s -I %s -p udp --dport %d -j ACCEPT", verdict->tool, table,
+		            chain, port);
 	else
 		doctor_mend(d, "nft insert rule %s %s %s udp dport %d accept",
-		            verdict->table_family, verdict->table, verdict->chain, port);
+		            verdict->table_family, table, chain, port);
 	doctor_advise(d,
 	              "it lasts until the rules are made anew: have what makes them at boot make "
 	              "this one, too");
@@ -299,7 +305,7 @@ void doctor_check_firewall(struct doctor *d)
 		char address[DOCTOR_ADDRESS_MAX];
 		int port;
 
-		if (!d->rules || i == PEERS_MAX)
+		if (!doctor_rules(d) || i == PEERS_MAX)
 			return;
 		if (!doctor_split(doctor_endpoint(peer), address, &port))
 			continue;

@@ -48,7 +48,7 @@ static void check_key_folder(struct doctor *d, const char *path)
 	doctor_find(d, DOCTOR_WARNING, "%s holds a key, and others than its owner can change it",
 	            folder);
 	doctor_means(d, "they can put another file in the place of the key's");
-	doctor_mend(d, "chmod go-w %s", folder);
+	doctor_mend(d, "chmod go-w %s", doctor_word(d, folder));
 }
 
 static void check_key_file(struct doctor *d, const char *path)
@@ -66,12 +66,12 @@ static void check_key_file(struct doctor *d, const char *path)
 		            path);
 		doctor_means(d,
 		             "ovltund does not take such a file; the key may be known to others");
-		doctor_mend(d, "chmod 600 %s", path);
+		doctor_mend(d, "chmod 600 %s", doctor_word(d, path));
 	} else if (st.st_uid != 0 && st.st_uid != geteuid()) {
 		doctor_find(d, DOCTOR_WARNING, "%s holds a key, and belongs to user %u", path,
 		            (unsigned int)st.st_uid);
 		doctor_means(d, "ovltund runs as root when it reads it, and that user can, too");
-		doctor_mend(d, "chown root %s", path);
+		doctor_mend(d, "chown root %s", doctor_word(d, path));
 	}
 	check_key_folder(d, path);
 }
@@ -250,7 +250,8 @@ void doctor_check_config(struct doctor *d)
 	config_error_format(&d->config_error, text, sizeof(text));
 	doctor_find(d, DOCTOR_ERROR, "%s", text);
 	doctor_means(d, "ovltund does not start with this file, nor take it by a reload");
-	doctor_advise(d, "correct the line; ovlctl check %s says whether it is right", d->path);
+	doctor_advise(d, "correct the line; ovlctl check %s says whether it is right",
+	              doctor_word(d, d->path));
 }
 
 /*
@@ -486,5 +487,5 @@ void doctor_check_daemon(struct doctor *d)
 	    (!d->path || strcmp(d->path, DOCTOR_USUAL_FILE) == 0))
 		doctor_mend(d, "systemctl start ovltund");
 	else
-		doctor_advise(d, "ovltund -c %s", d->path ? d->path : "FILE");
+		doctor_advise(d, "ovltund -c %s", d->path ? doctor_word(d, d->path) : "FILE");
 }

@@ -13,6 +13,7 @@
 
 static void check_tap(struct doctor *d, const char *bridge, const char *tap)
 {
+	const char *word = doctor_word(d, tap);
 	struct host_link link;
 
 	if (!host_find_link(d->host, tap, &link)) {
@@ -20,22 +21,22 @@ static void check_tap(struct doctor *d, const char *bridge, const char *tap)
 		doctor_means(d, "ovltund runs in another one, or somebody removed its device");
 		doctor_advise(d,
 		              "ip -all netns exec ip link show %s finds it; or start ovltund again",
-		              tap);
+		              word);
 	} else if (strcmp(link.master, bridge) != 0) {
 		doctor_find(d, DOCTOR_ERROR, "the TAP %s is no port of the bridge %s", tap, bridge);
 		doctor_means(d, "frames of the containers do not come to the tunnel");
-		doctor_mend(d, "ip link set %s master %s", tap, bridge);
+		doctor_mend(d, "ip link set %s master %s", word, doctor_word(d, bridge));
 	} else if (!link.up) {
 		doctor_find(d, DOCTOR_ERROR, "the TAP %s is down", tap);
 		doctor_means(d, "frames of the containers do not come to the tunnel");
-		doctor_mend(d, "ip link set %s up", tap);
+		doctor_mend(d, "ip link set %s up", word);
 	}
 }
 
 /* The command that makes the bridge: Docker's, where that is known to be what makes it. */
 static void mend_missing(struct doctor *d, const json_t *network)
 {
-	const char *bridge = client_text(network, "bridge");
+	const char *bridge = doctor_word(d, client_text(network, "bridge"));
 	const json_t *subnets = json_object_get(network, "subnets");
 	const json_t *ranges = json_object_get(network, "ranges");
 	struct host_link link;
@@ -73,7 +74,7 @@ static void check_bridge(struct doctor *d, const json_t *network)
 	} else if (!link.up) {
 		doctor_find(d, DOCTOR_ERROR, "network %s: the bridge %s is down", name, bridge);
 		doctor_means(d, "no frame passes a bridge that is down");
-		doctor_mend(d, "ip link set %s up", bridge);
+		doctor_mend(d, "ip link set %s up", doctor_word(d, bridge));
 	} else if (d->state) {
 		check_tap(d, bridge, client_text(network, "tap"));
 	}
@@ -119,14 +120,15 @@ static void check_route(void *arg, const struct host_route *route)
 
 	if (strcmp(route->device, bridge) == 0 || (!*route->device && !route->refuses) ||
 	    !prefix_parse(&prefix, route->prefix) || prefix.family != o->prefix.family ||
-	    !prefix_covers(&o->prefix, &prefix))
+	    !prefix_covers(&o->prefix, &prefix) || !doctor_concerns(o->d, &prefix))
 		return;
 	doctor_find(o->d, DOCTOR_ERROR, "the range %s of %s overlaps network %s, Subnet %s",
 	            route->prefix, route->refuses ? "a route that refuses" : route->device,
 	            client_text(o->network, "name"), o->subnet);
 	doctor_means(o->d, "this host sends packets for these addresses there, past the overlay");
 	if (route->refuses)
-		doctor_mend(o->d, "ip route replace %s dev %s", route->prefix, bridge);
+		doctor_mend(o->d, "ip route replace %s dev %s", route->prefix,
+		            doctor_word(o->d, bridge));
 	else if (is_dockers(route->device))
 		doctor_advise(o->d,
 		              "give that Docker network another range (docker network inspect, "
@@ -139,7 +141,8 @@ static void check_route(void *arg, const struct host_route *route)
 		              "range for the network",
 		              route->device);
 	else
-		doctor_mend(o->d, "ip route del %s dev %s", route->prefix, route->device);
+		doctor_mend(o->d, "ip route del %s dev %s", route->prefix,
+		            doctor_word(o->d, route->device));
 	if (!route->connected && !is_dockers(route->device))
 		doctor_advise(o->d, "if that way is wanted, choose another Subnet");
 }
@@ -166,6 +169,54 @@ struct owner {
 	const json_t *network;
 };
 
+/* The addresses that the bridge has of the same subnet. */
+struct siblings {
+	const char *device;
+	struct prefix subnet;
+	size_t count, secondary;
+};
+
+static void count_sibling(void *arg, const struct host_address *address)
+{
+	struct siblings *siblings = arg;
+	struct prefix subnet;
+
+	if (strcmp(address->device, siblings->device) != 0 ||
+	    !prefix_parse(&subnet, address->text) || subnet.family != siblings->subnet.family ||
+	    subnet.len != siblings->subnet.len || !prefix_covers(&subnet, &siblings->subnet))
+		return;
+	siblings->count++;
+	siblings->secondary += address->secondary;
+}
+
+/*
+ * The kernel takes an IPv4 address's secondary ones away with it, unless it is told not to,
+ * and the last one takes the subnet: then there is another one to be given first.
+ */
+static void mend_address(struct doctor *d, const struct host_address *address)
+{
+	const char *device = doctor_word(d, address->device);
+	struct siblings siblings = { .device = address->device };
+
+	if (!prefix_parse(&siblings.subnet, address->text))
+		return;
+	host_each_address(d->host, count_sibling, &siblings);
+	if (siblings.count > 1 && siblings.secondary && !address->secondary)
+		doctor_mend(d,
+		            "sysctl -w net/ipv4/conf/%s/promote_secondaries=1 && "
+		            "ip addr del %s dev %s",
+		            device, address->text, device);
+	else if (siblings.count > 1)
+		doctor_mend(d, "ip addr del %s dev %s", address->text, device);
+	doctor_advise(d,
+	              "if Docker gave it, make the network anew with a --gateway of this host's "
+	              "Range; if it is right here, correct AllowedIPs%s",
+	              siblings.count > 1
+	                      ? ""
+	                      : "; it is the bridge's only one of that subnet, so another has to "
+	                        "be there before it goes");
+}
+
 static void check_address(void *arg, const struct host_address *address)
 {
 	const struct owner *o = arg;
@@ -178,7 +229,8 @@ static void check_address(void *arg, const struct host_address *address)
 	text[strcspn(text, "/")] = '\0';
 	if (strcmp(address->device, client_text(o->network, "bridge")) != 0 ||
 	    address->link_local || !prefix_parse(&prefix, text) ||
-	    doctor_covering(json_object_get(o->network, "ranges"), &prefix))
+	    doctor_covering(json_object_get(o->network, "ranges"), &prefix) ||
+	    !doctor_concerns(o->d, &prefix))
 		return;
 	json_array_foreach (o->d->peers, i, peer) {
 		const char *claim = doctor_covering(json_object_get(peer, "allowed_ips"), &prefix);
@@ -190,9 +242,7 @@ static void check_address(void *arg, const struct host_address *address)
 		            address->device, text, doctor_peer_name(peer), claim);
 		doctor_means(o->d, "two hosts have one address: what is meant for the peer's stays "
 		                   "here, and what the peer's says is dropped");
-		doctor_mend(o->d, "ip addr del %s dev %s", address->text, address->device);
-		doctor_advise(o->d, "if Docker gave it, make the network anew with a --gateway of "
-		                    "this host's Range; if it is right here, correct AllowedIPs");
+		mend_address(o->d, address);
 	}
 }
 
@@ -247,7 +297,7 @@ static void check_port_mtu(void *arg, const struct host_link *link)
 	            link->name, client_text(p->network, "bridge"), link->mtu, p->largest);
 	doctor_means(p->d, "the bridge drops what is longer than a port takes, and tells nobody: "
 	                   "small packets pass, large ones vanish");
-	doctor_mend(p->d, "ip link set %s mtu %u", link->name, p->largest);
+	doctor_mend(p->d, "ip link set %s mtu %u", doctor_word(p->d, link->name), p->largest);
 	if (strcmp(link->name, client_text(p->network, "tap")) != 0)
 		doctor_advise(p->d,
 		              "and the container's end of it too; Docker's option for a whole "
@@ -272,7 +322,7 @@ static void check_bridge_mtu(struct doctor *d, const json_t *network)
 	doctor_means(d, "containers reach each other and other hosts as ever, but this host sends "
 	                "to them in packets of that size at most, and what it routes to them "
 	                "(published ports) is cut or refused");
-	doctor_mend(d, "ip link set %s mtu %u", name, ports.largest);
+	doctor_mend(d, "ip link set %s mtu %u", doctor_word(d, name), ports.largest);
 }
 
 static bool has_ipv6(const json_t *network)

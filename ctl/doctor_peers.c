@@ -198,11 +198,11 @@ void doctor_check_endpoints(struct doctor *d)
 
 /* Handshakes */
 
-static bool is_silent(const json_t *peer)
+static bool is_silent(const struct doctor *d, const json_t *peer)
 {
 	const json_t *age = json_object_get(peer, "latest_handshake_age_s");
 
-	return !json_is_integer(age) || json_integer_value(age) > SILENT_S ||
+	return d->silent || !json_is_integer(age) || json_integer_value(age) > SILENT_S ||
 	       client_number(peer, "attempts") > 1;
 }
 
@@ -240,11 +240,12 @@ static void probe(const struct doctor *d, const json_t *const *peers, int *error
 			close(fds[i].fd);
 }
 
-static bool has_tried(const json_t *peer)
+static bool has_tried(const struct doctor *d, const json_t *peer)
 {
 	const json_t *drops = json_object_get(peer, "drops");
 
-	return client_number(peer, "attempts") > 0 || client_number(drops, "out-stage-expired") > 0;
+	return d->silent || client_number(peer, "attempts") > 0 ||
+	       client_number(drops, "out-stage-expired") > 0;
 }
 
 static bool is_at(const json_t *peer, const char *address)
@@ -274,7 +275,7 @@ static bool came_from(const struct doctor *d, const json_t *peer, const char *re
 		return false;
 	if (is_at(peer, from))
 		return true;
-	json_array_foreach (d->peers, i, other)
+	json_array_foreach (d->everyone, i, other)
 		if (is_at(other, from))
 			return false;
 	return strangers;
@@ -339,13 +340,13 @@ static void tell_silence(struct doctor *d, const json_t *peer)
 	if (client_number(json_object_get(peer, "drops"), "handshake-stale") > 0 ||
 	    tell_wrong_key(d, peer))
 		return;
-	if (has_tried(peer) && *endpoint) {
+	if (has_tried(d, peer) && *endpoint) {
 		doctor_find(d, DOCTOR_ERROR,
 		            "blocked UDP: peer %s was called at %s, and nothing came back", name,
 		            endpoint);
 		doctor_means(d, "a firewall on the way or at the other host drops UDP, the address "
-		                "is another's, or the other host takes no handshake of this one: "
-		                "it does not know its key, or clocks went back");
+		                "is another's, the other host is down, or it takes no handshake of "
+		                "this one: it does not know its key, or clocks went back");
 		doctor_advise(d,
 		              "at the other host: ovlctl doctor, and tcpdump -ni any udp port %s "
 		              "shows whether anything arrives",
@@ -371,7 +372,7 @@ static void judge(struct doctor *d, const json_t *peer, int err)
 		doctor_means(d, "no host answers at that address, or a router knows no way");
 		doctor_advise(d, "check Endpoint; ip neigh; traceroute");
 	} else if (!json_is_integer(json_object_get(peer, "latest_handshake_age_s")) ||
-	           has_tried(peer)) {
+	           has_tried(d, peer)) {
 		tell_silence(d, peer);
 	} /* else nothing was to be said for a while */
 }
@@ -384,7 +385,7 @@ void doctor_check_handshakes(struct doctor *d)
 	json_t *peer;
 
 	json_array_foreach (d->peers, i, peer) {
-		if (!d->state || !is_silent(peer))
+		if (!d->state || !is_silent(d, peer))
 			continue;
 		if (count < PROBES_MAX)
 			silent[count++] = peer;
@@ -527,7 +528,7 @@ static void check_prefix(struct doctor *d, const json_t *peer, const char *text)
 	if (!prefix_parse(&prefix, text) || prefix.len == 0)
 		return;
 	network = network_of(d, &prefix);
-	if (!network && subnets_unknown(d))
+	if (!doctor_concerns(d, &prefix) || (!network && subnets_unknown(d)))
 		return;
 	if (!network) {
 		doctor_find(d, DOCTOR_WARNING, "AllowedIPs %s of peer %s is in no network's Subnet",
@@ -547,7 +548,8 @@ static void check_prefix(struct doctor *d, const json_t *peer, const char *text)
 	doctor_find(d, DOCTOR_WARNING, "missing route: this host sends to %s of peer %s by %s",
 	            text, doctor_peer_name(peer), found ? route.device : "no way");
 	doctor_means(d, "containers get there, this host itself does not");
-	doctor_mend(d, "ip route replace %s dev %s", text, client_text(network, "bridge"));
+	doctor_mend(d, "ip route replace %s dev %s", text,
+	            doctor_word(d, client_text(network, "bridge")));
 }
 
 void doctor_check_allowed(struct doctor *d)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/host.h"
 
+#include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
@@ -192,10 +193,20 @@ void host_each_address(struct host *host,
 		struct rtnl_addr *item = (struct rtnl_addr *)object;
 		struct host_address address = { .link_local = rtnl_addr_get_scope(item) ==
 			                                      RT_SCOPE_LINK };
+		struct nl_addr *local = rtnl_addr_get_local(item);
 
-		if (!rtnl_addr_get_local(item))
+		if (!local)
 			continue;
-		nl_addr2str(rtnl_addr_get_local(item), address.text, sizeof(address.text));
+		address.secondary = nl_addr_get_family(local) == AF_INET &&
+		                    rtnl_addr_get_flags(item) & IFA_F_SECONDARY;
+		nl_addr2str(local, address.text, sizeof(address.text));
+		/* Of one that is all there is of its subnet it leaves that out. */
+		if (!strchr(address.text, '/')) {
+			size_t len = strlen(address.text);
+
+			(void)snprintf(address.text + len, sizeof(address.text) - len, "/%u",
+			               nl_addr_get_prefixlen(local));
+		}
 		if (host->links)
 			(void)rtnl_link_i2name(host->links, rtnl_addr_get_ifindex(item),
 			                       address.device, sizeof(address.device));

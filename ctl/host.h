@@ -45,6 +45,7 @@ struct host_address {
 	char text[64]; /* with "/len" */
 	char device[IFNAMSIZ];
 	bool link_local;
+	bool secondary; /* the kernel's word for IPv4: it goes with the first one of its subnet */
 };
 void host_each_link(struct host *host, void (*each)(void *arg, const struct host_link *link),
                     void *arg);

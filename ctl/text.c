@@ -16,6 +16,35 @@
 #define INDENT     2
 #define LAST_MIN   20 /* a last column narrower than that goes on below the others */
 
+/* --- words of a shell --- */
+
+static bool is_plain(const char *word)
+{
+	for (const char *at = word; *at; at++)
+		if (!isalnum((unsigned char)*at) && !strchr("_-+=:,./@%", *at))
+			return false;
+	return *word;
+}
+
+char *text_quote(const char *word)
+{
+	/* Each byte may be a quote, which is written '\''. */
+	char *out = malloc(4 * strlen(word) + 3), *to = out;
+
+	if (!out)
+		return NULL;
+	if (is_plain(word))
+		return strcpy(out, word);
+	*to++ = '\'';
+	for (; *word; word++) {
+		if (*word == '\'')
+			to = stpcpy(to, "'\\'");
+		*to++ = *word;
+	}
+	strcpy(to, "'");
+	return out;
+}
+
 /* --- near words --- */
 
 static bool same_letter(char a, char b)

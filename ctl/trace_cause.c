@@ -8,12 +8,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include "ctl/client.h"
-#include "ctl/host.h"
 
 #define EVIDENCE_S 300.0 /* a drop longer ago says little about now */
-#define SANE_TIME  1735689600 /* 2025: no clock is right that says less */
 
 __attribute__((format(printf, 2, 3))) static void cause(struct trace_result *result,
                                                         const char *format, ...)
@@ -69,15 +66,6 @@ static const char *from_of(const struct trace_result *result)
 	return client_text(result->start, "from");
 }
 
-/* Address and port of "192.0.2.1:12345" or "[fd00::1]:12345". */
-static bool same_host(const char *a, const char *b)
-{
-	const char *end = strrchr(a, ':');
-	size_t len = end ? (size_t)(end - a) : strlen(a);
-
-	return strncmp(a, b, len) == 0 && b[len] == ':';
-}
-
 /* The last drop for @reason, if it is not long ago; NULL. */
 static const json_t *find_drop(const struct trace_result *result, const char *reason)
 {
@@ -94,149 +82,13 @@ static const json_t *find_drop(const struct trace_result *result, const char *re
 	return NULL;
 }
 
-/* The same of a handshake message from the peer's address; 0: none, else its type. */
-static json_int_t find_handshake(const struct trace_result *result, const char *reason)
+/* ---- no session, and no answer ---- */
+
+static void tell_silence(struct trace_result *result)
 {
-	const json_t *item = find_drop(result, reason);
-	const char *endpoint = client_text(peer_of(result), "endpoint");
-
-	if (!item || !*endpoint || !same_host(endpoint, client_text(item, "from")))
-		return 0;
-	return client_number(json_object_get(item, "header"), "message");
-}
-
-/* ---- no session ---- */
-
-static void tell_clock(struct trace_result *result)
-{
-	if (time(NULL) >= SANE_TIME)
-		return;
-	cause(result, "the clock of this host is wrong: a peer takes no handshake that is older "
-	              "than the last one that it had from here");
-	mend(result, "set it: timedatectl set-ntp true");
-}
-
-static bool tell_host_route(struct trace_result *result, const char *endpoint)
-{
-	char address[80];
-	struct host_route route;
-	struct host *host = host_open();
-	bool found;
-
-	(void)snprintf(address, sizeof(address), "%s", endpoint + (*endpoint == '['));
-	address[strcspn(address, *endpoint == '[' ? "]%" : ":")] = '\0';
-	found = host_find_route(host, address, &route);
-	host_close(host);
-	if (found || result->port == TRACE_PORT_QUIET)
-		return false;
-	cause(result, "this host has no route to %s", address);
-	mend(result, "ip route get %s", address);
-	return true;
-}
-
-static void tell_port(struct trace_result *result, const char *endpoint)
-{
-	switch (result->port) {
-	case TRACE_PORT_REFUSED:
-		cause(result,
-		      "nothing listens on %s: that host says so (ICMP port unreachable). The port "
-		      "is "
-		      "wrong, or no daemon runs there",
-		      endpoint);
-		mend(result, "on %s: ovlctl show has its UDP port; here: [Peer] Endpoint",
-		     name_of(result));
-		break;
-	case TRACE_PORT_UNREACHABLE:
-		cause(result, "there is no way to %s: no route, or the host is down", endpoint);
-		break;
-	case TRACE_PORT_FORBIDDEN:
-		cause(result, "this host's own packet filter lets no UDP out to %s", endpoint);
-		mend(result, "nft list ruleset, iptables -S OUTPUT: let UDP to that port pass");
-		break;
-	case TRACE_PORT_UNTRIED:
-	case TRACE_PORT_QUIET:
-		break;
-	}
-}
-
-/* Messages of the peer's that came and were dropped say what is wrong. */
-static void tell_handshakes(struct trace_result *result)
-{
-	const char *name = name_of(result);
-	json_int_t invalid = find_handshake(result, "handshake-invalid");
-
-	if (find_handshake(result, "handshake-mac1")) {
-		cause(result,
-		      "%s sends handshakes that are for another public key than this host's "
-		      "(handshake-mac1)",
-		      name);
-		mend(result, "on %s: PublicKey of this host's [Peer] is what ovlctl show says here",
-		     name);
-	}
-	if (invalid == 2) {
-		cause(result,
-		      "%s answers, but the answer does not decrypt (handshake-invalid): the two "
-		      "have "
-		      "not the same PresharedKey",
-		      name);
-		mend(result, "make PresharedKey the same on both hosts");
-	} else if (invalid == 1) {
-		cause(result,
-		      "a host at %s's address has a key that is no peer's here "
-		      "(handshake-invalid): "
-		      "PublicKey of [Peer] %s is wrong",
-		      name, name);
-		mend(result, "on %s: ovlctl show has its public key; here: [Peer] PublicKey", name);
-	}
-	if (find_handshake(result, "handshake-stale")) {
-		cause(result,
-		      "%s sends handshakes older than its last one (handshake-stale): its clock "
-		      "went "
-		      "back",
-		      name);
-		mend(result, "set the clock of %s, and restart the daemon here", name);
-	}
-}
-
-static void tell_silence(struct trace_result *result, const char *endpoint)
-{
-	const json_t *peer = peer_of(result);
-	const char *name = name_of(result);
-
-	if (client_number(peer, "rx_packets") > 0) {
-		cause(result,
-		      "%s was heard before, and is not now: it is down, it has moved, or UDP to "
-		      "%s is blocked since",
-		      name, endpoint);
-		mend(result, "on %s: is ovltund up? tcpdump -ni any udp port %s", name,
-		     strrchr(endpoint, ':') ? strrchr(endpoint, ':') + 1 : "");
-		return;
-	}
-	cause(result,
-	      "nothing has ever come from %s. From here it cannot be told apart whether UDP to %s "
-	      "is "
-	      "blocked, a wrong port is closed without a word, or one of the two has a wrong "
-	      "public "
-	      "key",
-	      name, endpoint);
-	mend(result,
-	     "on %s: ovlctl show drops. If handshake-mac1 rises, PublicKey of [Peer] %s is wrong "
-	     "here; if handshake-invalid does, this host's is wrong there; if none does, UDP is "
-	     "blocked on the way",
-	     name, name);
-}
-
-static void tell_no_session(struct trace_result *result)
-{
-	const char *endpoint = client_text(peer_of(result), "endpoint");
-
-	tell_clock(result);
-	tell_handshakes(result);
-	trace_tell_host(result);
-	if (!tell_host_route(result, endpoint))
-		tell_port(result, endpoint);
-	if (json_array_size(result->causes) == 0)
-		tell_silence(result, endpoint);
+	cause(result, "%s does not answer at %s: it is down, it has moved, or UDP is blocked",
+	      name_of(result), client_text(peer_of(result), "endpoint"));
+	mend(result, "on %s: is ovltund up? ovlctl doctor", name_of(result));
 }
 
 /* ---- where the peer says that it stops ---- */
@@ -328,12 +180,22 @@ static const struct explanation explanations[] = {
 	{ "in-unresolved", tell_in_unresolved }, { "in-host-routing", tell_in_host_routing },
 };
 
+static bool is_contested(const struct trace_result *result, const char *end)
+{
+	return json_is_true(json_object_get(json_object_get(result->live, end), "contested"));
+}
+
 static void tell_contested(struct trace_result *result)
 {
-	if (!json_is_true(json_object_get(json_object_get(result->live, "answer"), "contested")))
-		return;
-	cause(result, "two containers on %s have %s", name_of(result), to_of(result));
-	mend(result, "on %s: ovlctl show neigh; give one of them another address", name_of(result));
+	if (is_contested(result, "here")) {
+		cause(result, "two containers of this host have %s", from_of(result));
+		mend(result, "ovlctl show neigh; give one of them another address");
+	}
+	if (is_contested(result, "answer")) {
+		cause(result, "two containers on %s have %s", name_of(result), to_of(result));
+		mend(result, "on %s: ovlctl show neigh; give one of them another address",
+		     name_of(result));
+	}
 }
 
 static void tell_no_ping(struct trace_result *result)
@@ -373,7 +235,6 @@ static void tell_peer(struct trace_result *result, const json_t *stop)
 {
 	const char *step = client_text(stop, "step"), *reason = client_text(stop, "reason");
 
-	tell_contested(result);
 	if (strcmp(step, "ping") == 0)
 		tell_no_ping(result);
 	else if (strcmp(step, "size") == 0)
@@ -405,7 +266,6 @@ static void tell_source(struct trace_result *result, const json_t *stop)
 		      from_of(result));
 		return;
 	}
-	trace_tell_host(result);
 	cause(result,
 	      "the container has %s and does not answer %s: this host's packet filter drops "
 	      "bridged "
@@ -445,6 +305,8 @@ static void tell_here(struct trace_result *result, const json_t *stop)
 		else
 			cause(result, "%s: bridged networks need an ovltun there",
 			      client_text(stop, "text"));
+	} else if (strcmp(step, "arrived") == 0 || strcmp(reason, "out-stage-expired") == 0) {
+		tell_silence(result);
 	} else if (strcmp(reason, "out-no-endpoint") == 0) {
 		cause(result, "[Peer] %s has no Endpoint that is known, and has not been heard yet",
 		      name_of(result));
@@ -461,31 +323,36 @@ static void tell_here(struct trace_result *result, const json_t *stop)
 	}
 }
 
-static void tell_silent(struct trace_result *result, const json_t *stop, const char *phase)
+/* It arrives, but would have not a moment ago. */
+static void tell_renewed(struct trace_result *result)
 {
-	if (strcmp(phase, "no-session") == 0 || strcmp(phase, "silent") == 0)
-		tell_no_session(result);
-	else
-		tell_here(result, stop);
+	if (!json_is_true(json_object_get(result->live, "renewed")))
+		return;
+	cause(result,
+	      "%s did not answer in the session that there was, and does in the new one that was "
+	      "made for this: its daemon was started anew, and its own handshakes did not arrive "
+	      "here, or were not taken",
+	      name_of(result));
+	mend(result,
+	     "ovlctl show drops --last: handshake-stale, say, is of a clock that went back");
 }
 
 void trace_tell_causes(struct trace_result *result)
 {
 	const json_t *stop = trace_stop(result);
-	const char *phase = client_text(result->live, "phase");
+	const char *at = client_text(stop, "at"), *step = client_text(stop, "step");
+	bool told = trace_tell_doctors(result);
 
-	tell_taken(result);
-	if (!stop) {
+	if (!told) {
+		tell_taken(result);
 		tell_contested(result);
-		return;
 	}
-	if (result->verdict == TRACE_UNKNOWN)
+	if (!stop)
+		tell_renewed(result);
+	if (!stop || result->verdict == TRACE_UNKNOWN)
 		return;
-	if (strcmp(client_text(stop, "step"), "session") == 0 ||
-	    strcmp(client_text(stop, "step"), "arrived") == 0)
-		tell_silent(result, stop, phase);
-	else if (strcmp(client_text(stop, "at"), "here") == 0)
-		tell_here(result, stop);
-	else
+	if (strcmp(at, "here") != 0 && strcmp(step, "arrived") != 0)
 		tell_peer(result, stop);
+	else if (strcmp(step, "container") == 0 || !told)
+		tell_here(result, stop);
 }

@@ -13,15 +13,6 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* What an ordinary datagram to the peer's endpoint came to. */
-enum trace_port {
-	TRACE_PORT_UNTRIED,
-	TRACE_PORT_QUIET, /* nothing came back: someone listens, or it is blocked */
-	TRACE_PORT_REFUSED, /* ICMP: nobody listens there */
-	TRACE_PORT_UNREACHABLE, /* ICMP or the kernel: no way there */
-	TRACE_PORT_FORBIDDEN, /* this host's own packet filter */
-};
-
 enum trace_verdict { TRACE_REACHES, TRACE_STOPS, TRACE_UNKNOWN };
 
 struct trace_result {
@@ -29,7 +20,6 @@ struct trace_result {
 	json_t *live; /* of the last "trace-look"; NULL: nothing was asked */
 	json_t *full, *full_live; /* the same of the longer probe; NULL: there was none */
 	json_t *last; /* the reply to "drops-last"; NULL */
-	enum trace_port port;
 	long long wanted; /* --size; 0: not given */
 
 	json_t *steps; /* at, step, verdict (ok, stop, unknown), reason, text */
@@ -45,8 +35,11 @@ const json_t *trace_stop(const struct trace_result *result);
 /* trace_cause.c: behind the steps. */
 void trace_tell_causes(struct trace_result *result);
 
-/* trace_doctor.c: what is wrong with this host that such a stop may come from. */
-void trace_tell_host(struct trace_result *result);
+/*
+ * trace_doctor.c: what doctor finds that such a stop may come from; where there is none,
+ * what is wrong with the ends all the same. False: nothing.
+ */
+bool trace_tell_doctors(struct trace_result *result);
 
 /* trace_text.c */
 int trace_print_text(const struct trace_result *result);

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """ovlctl doctor: each broken set-up (lab/broken.py) is found, its cause named first, and mended by the command
-that it says; a healthy one is let be, Docker's too.
+that it says; ovlctl trace names it first, too, where it stops a packet. A healthy one is let be, Docker's too.
 
 One laboratory for all: each test leaves it well.
 """
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 
@@ -17,6 +18,7 @@ from lab import Daemon, Lab, keypair, wait_for
 from lab.broken import BROKEN, Ward, clock_shim
 from lab.daemon import build_folder
 from lab.docker import available
+from test_trace import ask, told_wrong
 
 OVLCTL = build_folder() / "ctl" / "ovlctl"
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
@@ -71,10 +73,36 @@ def healed(ward, first):
     return not [f for f in found if f["severity"] == "error" or f["found"] == first["found"]]
 
 
+def found_by(ward, check):
+    return next(f for f in bad(findings(ward.daemon)) if f["check"] == check)
+
+
 def test_healthy(ward):
     assert bad(findings(ward.daemon)) == []
     status, text = doctor(ward.daemon)
     assert status == 0 and "ok: " in text and "error" not in text and "warning" not in text
+
+
+def addresses(ward):
+    return [w for line in ward.here.run("ip -4 -o addr show ovl0").splitlines() for w in line.split() if "/16" in w]
+
+
+def test_no_command_takes_the_right_address_with_the_wrong_one(ward):
+    """Of one subnet the first address of a device takes the others along when it goes."""
+    wrong, right = "172.20.102.1/16", "172.20.101.1/16"
+    ward.here.sysctl("net.ipv4.conf.ovl0.promote_secondaries", 0)
+    ward.here.run(f"ip addr del {right} dev ovl0")
+    ward.here.run(f"ip addr add {wrong} dev ovl0")
+    try:
+        first = found_by(ward, "addresses")
+        assert "mend" not in first and "only one" in first["advice"]
+        ward.here.run(f"ip addr add {right} dev ovl0")
+        ward.type(found_by(ward, "addresses")["mend"])
+        assert addresses(ward) == [right]
+    finally:
+        ward.here.run("ip -4 addr flush dev ovl0")
+        ward.here.run(f"ip addr add {right} dev ovl0")
+        ward.talk()
 
 
 def test_usage(ward):
@@ -89,6 +117,8 @@ def test_help_tells_the_exit_status():
 
 
 def test_key_file(ward, tmp_path):
+    tmp_path = tmp_path / "it's a folder; its $HOME"
+    tmp_path.mkdir()
     tmp_path.chmod(0o777)
     (tmp_path / "private.key").write_text(ward.overlay.keys[0][0])
     (tmp_path / "private.key").chmod(0o640)
@@ -96,18 +126,21 @@ def test_key_file(ward, tmp_path):
     path.write_text(ward.text_here(f"PrivateKey = {ward.overlay.keys[0][0]}", "PrivateKeyFile = private.key"))
     path.chmod(0o600)
     first, *_ = found = findings(ward.daemon, config=path)
-    assert first["check"] == "keys" and first["mend"] == f"chmod 600 {tmp_path}/private.key"
+    assert first["check"] == "keys" and shlex.split(first["mend"]) == ["chmod", "600", f"{tmp_path}/private.key"]
     ward.type(first["mend"])
     # Not the key, but its folder.
-    mends = [f.get("mend") for f in found if f["severity"] == "warning"]
-    assert f"chmod go-w {tmp_path}" in mends
-    ward.type(f"chmod go-w {tmp_path}")
+    mends = [f["mend"] for f in found if f["severity"] == "warning"]
+    assert ["chmod", "go-w", str(tmp_path)] in map(shlex.split, mends)
+    for mend in mends:
+        ward.type(mend)
     assert bad(findings(ward.daemon, config=path)) == []
 
 
 def test_no_such_file(ward, tmp_path):
     first = findings(ward.daemon, config=tmp_path / "none.conf")[0]
     assert first["check"] == "configuration" and "No such file" in first["found"]
+    status, text = doctor(ward.daemon, config=tmp_path / "none.conf")
+    assert status == 1 and text.startswith(f"error: {first['found']}\n    {first['means']}\n    advice: "), text
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
@@ -164,22 +197,17 @@ def test_broken(ward, name):
     if fault.lacks():
         pytest.skip(f"no {fault.lacks()}")
     with fault.on(ward):
+        tracing = ask(ward.daemon, *fault.trace.argv, wait=fault.trace.wait)
         found = findings(ward.daemon)
         first = found[0]
         assert first["check"] == fault.check and fault.words in first["found"], bad(found)
         assert first["severity"] == fault.severity
-        status, text = doctor(ward.daemon) if not fault.mends else (1, first["found"])
-        assert status == 1 and fault.words.split()[0] in text
+        assert not told_wrong(tracing, fault.trace)
         if not fault.mends:
             return
         ward.type(first["mend"])
         wait_for(lambda: healed(ward, first), 5, f"{first['mend']} to mend it")
-        if fault.stops:
-            wait_for(lambda: ward.near.ping(ward.far.address, timeout=1), what="a container to be reached")
-
-
-def found_by(ward, check):
-    return next(f for f in bad(findings(ward.daemon)) if f["check"] == check)
+        wait_for(lambda: ward.near.ping(ward.far.address, timeout=1), what="a container to be reached")
 
 
 def test_no_command_cuts_this_host_off(ward):

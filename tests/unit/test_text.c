@@ -314,6 +314,33 @@ static void test_color(void **state)
 	close(master);
 }
 
+/* What a shell makes of it is the word again. */
+static void words_of_a_shell(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "/etc/ovltun/peers.conf", "/etc/ovltun/peers.conf" },
+		{ "ovl0", "ovl0" },
+		{ "fd20::1/64", "fd20::1/64" },
+		{ "", "''" },
+		{ "two words", "'two words'" },
+		{ "it's", "'it'\\''s'" },
+		{ "'", "''\\'''" },
+		{ "$HOME;`id`", "'$HOME;`id`'" },
+		{ "a*b", "'a*b'" },
+		{ "~root", "'~root'" },
+		{ "\xc3\xa4", "'\xc3\xa4'" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *word = text_quote(rows[i][0]);
+
+		assert_non_null(word);
+		assert_string_equal(word, rows[i][1]);
+		free(word);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +354,7 @@ int main(void)
 		cmocka_unit_test(test_table_fits),
 		cmocka_unit_test(test_table_grows),
 		cmocka_unit_test(test_color),
+		cmocka_unit_test(words_of_a_shell),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,7 +107,8 @@ class Ward:
         for daemon, changed in zip(self.daemons, (here, there)):
             daemon.stop()
             daemon.write(changed or self.text(daemon.host))
-        for daemon in self.daemons:
+        # Who can be called only comes first: a call that nobody hears is repeated seconds later.
+        for daemon in sorted(self.daemons, key=lambda daemon: "Endpoint" in daemon.config.read_text()):
             daemon.start()
         self.attached()
         try:
@@ -168,6 +169,17 @@ class Ward:
             self.here.run(f"ip {undo}", check=False)
 
     @contextlib.contextmanager
+    def container(self, name, number):
+        container = self.overlay.container(self.here, name, number)
+        try:
+            yield
+        finally:
+            # A namespace goes later than it is told to, and its container would answer until then.
+            self.here.run(f"ip link del {container.port}")
+            container.close()
+            self.talk()
+
+    @contextlib.contextmanager
     def pinging(self, container, address):
         process = container.popen(["ping", "-i", "0.05", address], stdout=subprocess.DEVNULL)
         try:
@@ -176,14 +188,43 @@ class Ward:
             container.stop(process)
 
 
+class Traced:
+    """What trace has to say: verdict, the step where it stops, and words of the first cause."""
+
+    def __init__(self, verdict, step, words, argv):
+        self.verdict, self.step, self.words = verdict, step, words
+        self.argv = argv or (FAR,)
+        # Where a peer says nothing there is nothing to wait for.
+        self.wait = 0.6 if step in ("session", "arrived") else 4
+
+
+FAR = "172.20.102.2"  # ward.far, asked for from ward.near
+FROM_HOST = (FAR, "--from", "172.20.101.1")  # by what this host sends itself
+SWITCHED = ("10.7.2.1", "--network", "ovl7")
+
+
+def stops(step, words, *argv):
+    return Traced("stops", step, words, argv)
+
+
+def reaches(words=None, *argv):
+    """It keeps no packet from its way; @words: and is seen all the same."""
+    return Traced("reaches", None, words, argv)
+
+
+def silent(words):
+    """There is no daemon to ask."""
+    return Traced(None, None, words, ())
+
+
 class Broken:
-    def __init__(self, function, check, words, mends, stops, severity, needs):
+    def __init__(self, function, check, words, trace, mends, severity, needs):
         self.name = function.__name__
         self.on = contextlib.contextmanager(function)
         self.check, self.words = check, words  # doctor's, of its first finding
+        self.trace = trace
         self.severity = severity
         self.mends = mends  # doctor's command heals it
-        self.stops = stops  # no packet gets from ward.near to ward.far
         self.needs = needs  # programs
 
     def lacks(self):
@@ -193,16 +234,17 @@ class Broken:
 BROKEN = {}
 
 
-def broken(check, words, mends=False, stops=True, severity="error", needs=()):
+def broken(check, words, trace, mends=False, severity="error", needs=()):
+    """@check, @words: what doctor has to find first. @trace: what trace has to say."""
     def register(function):
-        BROKEN[function.__name__] = Broken(function, check, words, mends, stops, severity, needs)
+        BROKEN[function.__name__] = Broken(function, check, words, trace, mends, severity, needs)
         return function
     return register
 
 
 # --- this host: keys, file, port, daemon ---
 
-@broken("keys", "others than its owner can use it", mends=True, stops=False)
+@broken("keys", "others than its owner can use it", reaches(), mends=True)
 def key_that_others_can_read(ward):
     ward.daemon.config.chmod(0o644)
     try:
@@ -211,7 +253,7 @@ def key_that_others_can_read(ward):
         ward.daemon.config.chmod(0o600)
 
 
-@broken("configuration", 'did you mean "AllowedIPs"', stops=False)
+@broken("configuration", 'did you mean "AllowedIPs"', reaches())
 def misspelt_key(ward):
     ward.daemon.write(ward.text_here("AllowedIPs", "AllowedIP"))
     try:
@@ -220,13 +262,13 @@ def misspelt_key(ward):
         ward.daemon.write(ward.text(ward.here))
 
 
-@broken("daemon", "no ovltund listens")
+@broken("daemon", "no ovltund listens", silent("no ovltund listens"))
 def daemon_stopped(ward):
     with ward.stopped():
         yield
 
 
-@broken("port", "UDP port 12345 is taken")
+@broken("port", "UDP port 12345 is taken", silent("no ovltund listens"))
 def port_taken(ward):
     with ward.stopped():
         thief = ward.here.popen(["/usr/bin/python3", "-c", "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); "
@@ -240,7 +282,8 @@ def port_taken(ward):
 
 # --- links, routes, addresses ---
 
-@broken("bridges", "there is no bridge ovl7", mends=True, stops=False)
+@broken("bridges", "there is no bridge ovl7",
+        stops("bridge", "there is no bridge ovl7", *SWITCHED), mends=True)
 def bridge_deleted(ward):
     ward.here.run("ip link del ovl7")
     try:
@@ -251,7 +294,8 @@ def bridge_deleted(ward):
         ward.attached()
 
 
-@broken("bridges", "the bridge ovl0 is down", mends=True)
+@broken("bridges", "the bridge ovl0 is down",
+        stops("container", "the bridge ovl0 is down"), mends=True)
 def bridge_down(ward):
     with ward.ip("link set ovl0 down", "link set ovl0 up"):
         try:
@@ -262,24 +306,27 @@ def bridge_down(ward):
             ward.here.run("ip addr replace fd20:101::1/16 dev ovl0 nodad")
 
 
-@broken("mtu", "the port", mends=True, stops=False)
+@broken("mtu", "the port", stops("container", "MTU: the port"), mends=True)
 def port_of_smaller_mtu(ward):
-    """Another container's: what is for it and longer is lost."""
-    ward.here.run("ip link add small type veth peer name small-c")
-    ward.here.run("ip link set small mtu 1300 master ovl0 up")
+    """What is for its container and longer is lost."""
+    ward.here.run("ip link add usual type veth peer name usual-c")
+    ward.here.run("ip link set usual master ovl0 up")
+    ward.here.run(f"ip link set {ward.near.port} mtu 1300")
     try:
         yield
     finally:
-        ward.here.run("ip link del small")
+        ward.here.run("ip link del usual")
+        ward.here.run(f"ip link set {ward.near.port} mtu 1500")
 
 
-@broken("mtu", "the bridge ovl0 has one of 1400", mends=True, stops=False, severity="warning")
+@broken("mtu", "the bridge ovl0 has one of 1400", reaches(), mends=True, severity="warning")
 def bridge_of_smaller_mtu(ward):
     with ward.ip("link set ovl0 mtu 1400", "link set ovl0 mtu 1500"):
         yield
 
 
-@broken("overlaps", "172.20.96.0/20 of br-0123456789ab", stops=False)
+@broken("overlaps", "172.20.96.0/20 of br-0123456789ab",
+        stops("container", "172.20.96.0/20 of br-0123456789ab", *FROM_HOST))
 def overlapping_docker_range(ward):
     ward.here.run("ip link add br-0123456789ab type bridge")
     ward.here.run("ip addr add 172.20.96.1/20 dev br-0123456789ab")
@@ -290,19 +337,22 @@ def overlapping_docker_range(ward):
         ward.here.run("ip link del br-0123456789ab")
 
 
-@broken("overlaps", "172.20.102.0/24 of eth0", mends=True, stops=False)
+@broken("overlaps", "172.20.102.0/24 of eth0",
+        stops("container", "172.20.102.0/24 of eth0", *FROM_HOST), mends=True)
 def overlapping_route(ward):
     with ward.ip("route add 172.20.102.0/24 via 10.10.10.1", "route del 172.20.102.0/24"):
         yield
 
 
-@broken("overlaps", "172.20.102.0/24 of a route that refuses", mends=True, stops=False)
+@broken("overlaps", "172.20.102.0/24 of a route that refuses",
+        stops("container", "172.20.102.0/24 of a route that refuses", *FROM_HOST), mends=True)
 def blackhole(ward):
     with ward.ip("route add blackhole 172.20.102.0/24", "route del 172.20.102.0/24"):
         yield
 
 
-@broken("allowed-ips", "missing route", mends=True, stops=False, severity="warning")
+@broken("allowed-ips", "missing route",
+        stops("container", "missing route", *FROM_HOST), mends=True, severity="warning")
 def missing_route(ward):
     with ward.ip("route del 172.20.0.0/16 dev ovl0", "route del 172.20.102.0/24 dev ovl0"):
         try:
@@ -311,43 +361,40 @@ def missing_route(ward):
             ward.here.run("ip route replace 172.20.0.0/16 dev ovl0 src 172.20.101.1")
 
 
-@broken("addresses", "172.20.102.1, which belongs to peer barge2", mends=True, stops=False)
+@broken("addresses", "172.20.102.1, which belongs to peer barge2",
+        stops("route", "172.20.102.1, which belongs to peer barge2", "172.20.102.1"), mends=True)
 def duplicate_gateway(ward):
     with ward.ip("addr add 172.20.102.1/16 dev ovl0", "addr del 172.20.102.1/16 dev ovl0"):
         yield
 
 
-@broken("addresses", "two containers here have 172.20.101.2", stops=False)
+@broken("addresses", "two containers here have 172.20.101.2",
+        reaches("two containers here have 172.20.101.2"))
 def duplicate_address(ward):
-    double = ward.overlay.container(ward.here, "double", 2)
-    try:
+    with ward.container("double", 2):
         yield
-    finally:
-        double.close()
-        ward.talk()
 
 
-@broken("addresses", "a container here has 172.20.101.1, which is the address of the bridge ovl0", stops=False)
+@broken("addresses", "a container here has 172.20.101.1, which is the address of the bridge ovl0",
+        reaches("a container here has 172.20.101.1", *FROM_HOST))
 def gateway_taken(ward):
     """A container with the gateway's address."""
-    taker = ward.overlay.container(ward.here, "taker", 1)
-    try:
+    with ward.container("taker", 1):
         yield
-    finally:
-        taker.close()
-        ward.talk()
 
 
 # --- packet filter ---
 
-@broken("forward", "policy drop", mends=True, needs=["iptables", "nft"])
+@broken("forward", "policy drop",
+        stops("container", "policy drop"), mends=True, needs=["iptables", "nft"])
 def forward_policy(ward):
     with ward.iptables("-P FORWARD DROP", "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
                        "-A FORWARD -i ovl7 -o ovl7 -j ACCEPT", bridged=True):
         yield
 
 
-@broken("forward", "table ip filter: policy drop", mends=True, needs=["iptables-legacy"])
+@broken("forward", "table ip filter: policy drop",
+        stops("container", "table ip filter: policy drop"), mends=True, needs=["iptables-legacy"])
 def older_iptables(ward):
     """Of the kind that nft does not show."""
     ward.here.sysctl("net.bridge.bridge-nf-call-iptables", 1)
@@ -360,7 +407,8 @@ def older_iptables(ward):
         ward.here.run("iptables-legacy -P FORWARD ACCEPT")
 
 
-@broken("forward", "-i ovl0 -o ovl0 -j DROP", mends=True, needs=["iptables", "nft"])
+@broken("forward", "-i ovl0 -o ovl0 -j DROP",
+        stops("container", "-i ovl0 -o ovl0 -j DROP"), mends=True, needs=["iptables", "nft"])
 def docker_without_icc(ward):
     """The rules that Docker makes for a network with enable_icc=false."""
     with ward.iptables("-N DOCKER-USER", "-A FORWARD -j DOCKER-USER", "-A DOCKER-USER -j RETURN",
@@ -369,38 +417,42 @@ def docker_without_icc(ward):
         yield
 
 
-@broken("forward", "table ip raw", mends=True, needs=["iptables", "nft"])
+@broken("forward", "table ip raw",
+        stops("container", "table ip raw"), mends=True, needs=["iptables", "nft"])
 def raw_table(ward):
     with ward.iptables("-t raw -A PREROUTING -s 172.20.102.0/24 -j DROP", bridged=True):
         yield
 
 
-@broken("forward", "table bridge doc", mends=True, needs=["nft"])
+@broken("forward", "table bridge doc",
+        stops("container", "table bridge doc"), mends=True, needs=["nft"])
 def frames_dropped(ward):
     with ward.nft(ward.here, "bridge", "forward", "ip daddr 172.20.102.0/24 drop"):
         yield
 
 
-@broken("nat", "MASQUERADE", mends=True, stops=False, needs=["iptables", "nft"])
+@broken("nat", "MASQUERADE", stops("container", "MASQUERADE"), mends=True, needs=["iptables", "nft"])
 def masquerade(ward):
     with ward.iptables("-t nat -A POSTROUTING -s 172.20.0.0/16 -j MASQUERADE", bridged=True):
         yield
 
 
-@broken("firewall", "incoming datagrams, port 12345", mends=True, stops=False, needs=["nft"])
+@broken("firewall", "incoming datagrams, port 12345", reaches(), mends=True, needs=["nft"])
 def udp_in_blocked(ward):
     with ward.nft(ward.here, "inet", "input", "ct state vmap { established : accept, related : accept, invalid : drop }\n"
                   "iifname lo accept\nmeta l4proto { icmp, icmpv6 } accept\ntcp dport 22 accept", policy="drop"):
         yield
 
 
-@broken("firewall", "outgoing datagrams, port 12345", mends=True, needs=["nft"])
+@broken("firewall", "outgoing datagrams, port 12345",
+        stops("arrived", "outgoing datagrams, port 12345"), mends=True, needs=["nft"])
 def udp_out_blocked(ward):
     with ward.nft(ward.here, "inet", "output", "udp dport { 53, 12345 } drop"):
         yield
 
 
-@broken("firewall", "chain WALL of table ip filter: -p udp", mends=True, needs=["iptables", "nft"])
+@broken("firewall", "chain WALL of table ip filter: -p udp",
+        stops("arrived", "chain WALL of table ip filter: -p udp"), mends=True, needs=["iptables", "nft"])
 def udp_blocked_by_iptables(ward):
     with ward.iptables("-N WALL", "-A WALL -p udp --dport 12000:12999 -j REJECT", "-A INPUT -j WALL"):
         yield
@@ -408,21 +460,22 @@ def udp_blocked_by_iptables(ward):
 
 # --- peers ---
 
-@broken("endpoints", "no-such-host.invalid", stops=False)
+@broken("endpoints", "no-such-host.invalid", reaches())
 def name_does_not_resolve(ward):
     with ward.reloaded(ward.text_here(ward.overlay.endpoint(ward.there), "no-such-host.invalid:12345")):
         yield
 
 
-@broken("endpoints", "no route to the endpoint of peer barge2", stops=False)
+@broken("endpoints", "no route to the endpoint of peer barge2",
+        stops("session", "no route to the endpoint of peer barge2"))
 def no_route_to_endpoint(ward):
-    with ward.reloaded(ward.text_here(ward.overlay.endpoint(ward.there), "192.0.2.9:12345")):
+    with ward.restarted(ward.text_here(ward.overlay.endpoint(ward.there), "192.0.2.9:12345"), mute(ward, ward.there)):
         yield
 
 
-@broken("endpoints", "is network ovl0 itself", stops=False)
+@broken("endpoints", "is network ovl0 itself", stops("session", "is network ovl0 itself"))
 def endpoint_in_the_overlay(ward):
-    with ward.reloaded(ward.text_here(ward.overlay.endpoint(ward.there), "172.20.102.9:12345")):
+    with ward.restarted(ward.text_here(ward.overlay.endpoint(ward.there), "172.20.102.9:12345"), mute(ward, ward.there)):
         yield
 
 
@@ -432,7 +485,7 @@ def mute(ward, host):
     return ward.text(host).replace(f"Endpoint = {ward.overlay.endpoint(other)}\n", "")
 
 
-@broken("handshakes", "wrong port")
+@broken("handshakes", "wrong port", stops("session", "wrong port"))
 def wrong_port(ward):
     text = ward.text_here(ward.overlay.endpoint(ward.there), f"{ward.there.underlay}:12346")
     with ward.restarted(text, mute(ward, ward.there)):
@@ -440,16 +493,21 @@ def wrong_port(ward):
         yield
 
 
-@broken("handshakes", "blocked UDP", needs=["nft"])
+@broken("handshakes", "blocked UDP",
+        stops("session", "blocked UDP: peer barge2 was called"), needs=["nft"])
 def udp_blocked_elsewhere(ward):
-    with ward.restarted(None, mute(ward, ward.there)), \
-         ward.nft(ward.there, "inet", "input", "udp dport 12345 drop"):
+    wall = contextlib.ExitStack()  # up before there are daemons, and down before there are healthy ones
+    wall.enter_context(ward.nft(ward.there, "inet", "input", "udp dport 12345 drop"))
+    with wall, ward.restarted(None, mute(ward, ward.there)):
         ward.call()
         wait_for(lambda: ward.daemon.show()["peers"][0]["attempts"] > 0, what="a handshake to be tried")
-        yield
+        try:
+            yield
+        finally:
+            wall.close()
 
 
-@broken("handshakes", "no peer's here")
+@broken("handshakes", "no peer's here", stops("session", "no peer's here"))
 def wrong_key_here(ward):
     with ward.restarted(ward.text_here(ward.overlay.keys[1][1], keypair()[1])):
         ward.call()
@@ -458,7 +516,8 @@ def wrong_key_here(ward):
         yield
 
 
-@broken("handshakes", "which calls this host by another public key")
+@broken("handshakes", "which calls this host by another public key",
+        stops("session", "which calls this host by another public key"))
 def wrong_key_there(ward):
     with ward.restarted(None, ward.text(ward.there).replace(ward.overlay.keys[0][1], keypair()[1])):
         ward.call()
@@ -467,7 +526,7 @@ def wrong_key_there(ward):
         yield
 
 
-@broken("handshakes", "another PresharedKey")
+@broken("handshakes", "another PresharedKey", stops("session", "another PresharedKey"))
 def wrong_preshared_key(ward):
     line = f"PublicKey = {ward.overlay.keys[1][1]}\n"
     with ward.restarted(ward.text_here(line, f"{line}PresharedKey = {keypair()[0]}\n"), mute(ward, ward.there)):
@@ -476,7 +535,8 @@ def wrong_preshared_key(ward):
         yield
 
 
-@broken("clock", "older than its last one", mends=True, needs=["cc"])
+@broken("clock", "older than its last one",
+        stops("arrived", "older than its last one"), mends=True, needs=["cc"])
 def clock_went_back(ward):
     """The other host's, by an hour, and its daemon was started again."""
     popen = ward.there.popen
@@ -496,7 +556,8 @@ def clock_went_back(ward):
         yield
 
 
-@broken("members", "barge2 carries VNI 7", mends=True, stops=False)
+@broken("members", "barge2 carries VNI 7",
+        stops("station", "barge2 carries VNI 7", *SWITCHED), mends=True)
 def peer_without_vni(ward):
     ward.daemon.ctl("peer", "set", "barge2", "vnis", "")
     try:
@@ -505,7 +566,8 @@ def peer_without_vni(ward):
         ward.daemon.ctl("reload")
 
 
-@broken("members", "barge2 does not grant VNI 7", stops=False)
+@broken("members", "barge2 does not grant VNI 7",
+        stops("hello", "barge2 does not grant VNI 7", *SWITCHED))
 def vni_not_granted(ward):
     ward.other.ctl("peer", "set", "barge1", "vnis", "")
     wait_for(lambda: ward.daemon.show()["peers"][0]["hello"]["vnis"] == [], what="the other host's hello")
@@ -518,7 +580,7 @@ def vni_not_granted(ward):
 
 # --- what only counters tell; these rise, and doctor takes a second to see that they do ---
 
-@broken("drops", "missing AllowedIPs: containers send")
+@broken("drops", "missing AllowedIPs: containers send", stops("route", "in no peer's AllowedIPs"))
 def missing_allowed_ips(ward):
     ward.daemon.ctl("peer", "set", "barge2", "allowed-ips", "172.20.103.0/24")
     try:
@@ -529,7 +591,8 @@ def missing_allowed_ips(ward):
         ward.daemon.ctl("reload")
 
 
-@broken("drops", "missing AllowedIPs: a peer sends", mends=True)
+@broken("drops", "missing AllowedIPs: a peer sends",
+        stops("route", "in no peer's AllowedIPs"), mends=True)
 def missing_allowed_ips_of_sender(ward):
     ward.daemon.ctl("peer", "set", "barge2", "allowed-ips", "172.20.103.0/24")
     try:
@@ -540,7 +603,8 @@ def missing_allowed_ips_of_sender(ward):
         ward.daemon.ctl("reload")
 
 
-@broken("drops", "containers send from addresses outside of Range", stops=False)
+@broken("drops", "containers send from addresses outside of Range",
+        stops("source", "172.20.102.77", FAR, "--from", "172.20.102.77"))
 def address_of_another_host(ward):
     """A container here with an address of the other host's Range."""
     ward.near.run("ip addr add 172.20.102.77/16 dev eth0")
