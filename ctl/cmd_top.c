@@ -30,6 +30,7 @@
 struct top_peer {
 	const char *key, *name; /* of the look's reply */
 	double rx_bytes, tx_bytes, rx_packets, tx_packets, lost;
+	double round_trip_s; /* of now; negative: not known */
 	json_int_t handshake_age_s; /* -1: never */
 };
 
@@ -90,6 +91,7 @@ static void end_look(struct top_look *look)
 static void read_peer(struct top_peer *peer, const json_t *item)
 {
 	const json_t *age = json_object_get(item, "latest_handshake_age_s");
+	const json_t *trip = json_object_get(item, "round_trip_s");
 
 	*peer = (struct top_peer){
 		.key = client_text(item, "public_key"),
@@ -99,6 +101,7 @@ static void read_peer(struct top_peer *peer, const json_t *item)
 		.rx_packets = (double)client_number(item, "rx_packets"),
 		.tx_packets = (double)client_number(item, "tx_packets"),
 		.lost = (double)client_number(item, "lost"),
+		.round_trip_s = json_is_real(trip) ? json_real_value(trip) : -1,
 		.handshake_age_s = json_is_integer(age) ? json_integer_value(age) : -1,
 	};
 }
@@ -140,6 +143,7 @@ static void rate_of(struct top_peer *rate, const struct top_peer *now,
 
 	*rate = (struct top_peer){ .key = now->key,
 		                   .name = now->name,
+		                   .round_trip_s = now->round_trip_s,
 		                   .handshake_age_s = now->handshake_age_s };
 	if (before->count)
 		old = bsearch(now, before->peers, before->count, sizeof(*now), compare_keys);
@@ -213,6 +217,18 @@ static void format_handshake(json_int_t age_s, char out[TEXT_MAX])
 		(void)text_format_age(1, (uint64_t)age_s + 1, out);
 }
 
+/* In seven characters, up to where a session would have ended: "0.24 ms", "1234 ms". */
+static const char *format_round_trip(double seconds, char out[TEXT_MAX])
+{
+	double ms = seconds * 1e3;
+
+	if (seconds < 0)
+		(void)snprintf(out, TEXT_MAX, "-");
+	else
+		(void)snprintf(out, TEXT_MAX, "%.*f ms", ms < 10 ? 2 : ms < 100 ? 1 : 0, ms);
+	return out;
+}
+
 static void format_peer(const struct top_peer *peer, char line[TOP_LINE])
 {
 	double sent = peer->rx_packets + peer->lost;
@@ -222,10 +238,10 @@ static void format_peer(const struct top_peer *peer, char line[TOP_LINE])
 	format_handshake(peer->handshake_age_s, age);
 	(void)text_format_share((uint64_t)(peer->lost * 1000 + 0.5), (uint64_t)(sent * 1000 + 0.5),
 	                        loss);
-	(void)snprintf(line, TOP_LINE, "%-*s %8s %8s %8s %8s %7s  %s", NAME_SHOWN, name,
+	(void)snprintf(line, TOP_LINE, "%-*s %8s %8s %8s %8s %5s %7s  %s", NAME_SHOWN, name,
 	               format_rate(peer->rx_bytes, text[0]), format_rate(peer->rx_packets, text[1]),
 	               format_rate(peer->tx_bytes, text[2]), format_rate(peer->tx_packets, text[3]),
-	               loss, age);
+	               loss, format_round_trip(peer->round_trip_s, text[4]), age);
 }
 
 /* @lines: HEAD_LINES of them. */
@@ -254,8 +270,8 @@ static void format_head(const struct top *top, char lines[HEAD_LINES][TOP_LINE])
 	               format_rate(sum.rx_bytes, text[0]), format_rate(sum.rx_packets, text[1]),
 	               format_rate(sum.tx_bytes, text[2]), format_rate(sum.tx_packets, text[3]));
 	lines[2][0] = '\0';
-	(void)snprintf(lines[3], TOP_LINE, "%-*s %8s %8s %8s %8s %7s  %s", NAME_SHOWN, "PEER",
-	               "IN B/s", "IN pkt/s", "OUT B/s", "OUTpkt/s", "LOSS", "HANDSHAKE");
+	(void)snprintf(lines[3], TOP_LINE, "%-*s %8s %8s %8s %8s %5s %7s  %s", NAME_SHOWN, "PEER",
+	               "IN B/s", "IN pkt/s", "OUT B/s", "OUTpkt/s", "LOSS", "RTT", "HANDSHAKE");
 }
 
 static int print_lines(const struct top *top, long round)

@@ -20,8 +20,8 @@
  *	                tunnel_mtu, features, vnis (null: a stock peer, or no
  *	                session), drops: counters that are not zero
  *	traffic  version: 1; device: name, uptime_s; peers: name, public_key,
- *	        latest_handshake_age_s, rx_bytes, tx_bytes, rx_packets, tx_packets: as
- *	        above; lost: messages of the peer's that never came
+ *	        latest_handshake_age_s, rx_bytes, tx_bytes, rx_packets, tx_packets,
+ *	        round_trip_s: as above; lost: messages of the peer's that never came
  *	stations  networks, bridged ones: name, vni, stations: station (a MAC or an
  *	        address), mac, at (a peer, or "here"), public_key (null: here), how
  *	        (learned, announced, static), age_s, moves, contested
@@ -355,13 +355,14 @@ static json_t *traffic_item(const struct state *state, size_t i)
 	const struct environment *env = state->device->env;
 	struct peer_info info;
 
-	peer_get_info(state->peers[i].peer, 0, &info);
-	return json_pack("[{s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I}]", "name", text(config->name),
-	                 "public_key", base64(config->public_key), "latest_handshake_age_s",
+	peer_get_info(state->peers[i].peer, device_now(state->device), &info);
+	return json_pack("[{s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o}]", "name",
+	                 text(config->name), "public_key", base64(config->public_key),
+	                 "latest_handshake_age_s",
 	                 age(info.handshake_wall_ns, env->wall_ns(env->arg)), "rx_bytes",
 	                 number(info.rx_bytes), "tx_bytes", number(info.tx_bytes), "rx_packets",
 	                 number(info.rx_packets), "tx_packets", number(info.tx_packets), "lost",
-	                 number(info.lost));
+	                 number(info.lost), "round_trip_s", seconds(info.round_trip_ns));
 }
 
 bool show_put_traffic(struct state *state, struct buffer *out)

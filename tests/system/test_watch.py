@@ -172,6 +172,7 @@ def test_top_tells_who_sends_how_much_the_busiest_first(overlay):
     assert a.ping(b.address)
     pings = a.popen(["ping", "-n", "-q", "-i", "0.01", "-s", "1000", b.address])
     try:
+        wait_for(lambda: daemon.peer(name)["round_trip_s"], 5, "a round trip to be measured")
         text = daemon.ctl("top", "--batch", "-n", "1", "-d", "1")
     finally:
         a.stop(pings)
@@ -182,6 +183,7 @@ def test_top_tells_who_sends_how_much_the_busiest_first(overlay):
         assert 10 <= int(packets) <= 150 and size.endswith("k")
         assert 900 < float(size.removesuffix("k")) * 1000 / int(packets) < 1250
     assert seen["alpha"][:4] == ["0", "0", "0", "0"] and seen["alpha"][-1] == "never"
+    assert 0 < float(seen[name][seen[name].index("ms") - 1]) < 1000 and "ms" not in seen["alpha"]
     assert "1 of 3 peers with a session" in text
     assert max(len(line) for line in text.splitlines()) <= 79
 
