@@ -181,15 +181,11 @@ static int print_json(const char *path, const struct config *config, json_t *war
 /* False: misused. */
 static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
-	static const char option[] = "--bridge";
-
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			arguments->json = true;
-		else if (strcmp(argv[i], option) == 0 && i + 1 < argc && !arguments->bridge)
+		else if (strcmp(argv[i], "--bridge") == 0 && i + 1 < argc && !arguments->bridge)
 			arguments->bridge = argv[++i];
-		else if (strncmp(argv[i], "--bridge=", sizeof(option)) == 0 && !arguments->bridge)
-			arguments->bridge = argv[i] + sizeof(option);
 		else if (argv[i][0] == '-' || arguments->path)
 			return false;
 		else

@@ -69,13 +69,10 @@ static bool parse_arguments(int argc, char **argv, struct options *options)
 			continue;
 		}
 		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
-			size_t len = strlen(known[k].name);
-
-			if (strncmp(argv[i], known[k].name, len) != 0 ||
-			    (argv[i][len] != '\0' && argv[i][len] != '='))
+			if (strcmp(argv[i], known[k].name) != 0)
 				continue;
 			value = known[k].value;
-			text = argv[i][len] ? argv[i] + len + 1 : argv[++i];
+			text = argv[++i];
 			break;
 		}
 		if (!text || *value || (value == &options->list && text[0] == '-'))

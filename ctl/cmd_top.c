@@ -295,10 +295,12 @@ static json_t *make_peer(const struct top_peer *peer)
 	double sent = peer->rx_packets + peer->lost;
 
 	return json_pack(
-		"{s:s, s:s, s:f, s:f, s:f, s:f, s:o, s:o}", "name", peer->name, "public_key",
+		"{s:s, s:s, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "name", peer->name, "public_key",
 		peer->key, "rx_byte_rate", peer->rx_bytes, "tx_byte_rate", peer->tx_bytes,
 		"rx_packet_rate", peer->rx_packets, "tx_packet_rate", peer->tx_packets, "loss",
-		sent > 0 ? json_real(peer->lost / sent) : json_null(), "latest_handshake_age_s",
+		sent > 0 ? json_real(peer->lost / sent) : json_null(), "round_trip_s",
+		peer->round_trip_s < 0 ? json_null() : json_real(peer->round_trip_s),
+		"latest_handshake_age_s",
 		peer->handshake_age_s < 0 ? json_null() : json_integer(peer->handshake_age_s));
 }
 
@@ -462,44 +464,43 @@ static bool parse_delay(struct top *top, const char *text)
 {
 	char *end;
 
-	if (!text)
-		return false;
 	top->delay_s = strtod(text, &end);
-	return *text && !*end && top->delay_s >= DELAY_MIN_S && top->delay_s <= DELAY_MAX_S;
+	if (*text && !*end && top->delay_s >= DELAY_MIN_S && top->delay_s <= DELAY_MAX_S)
+		return true;
+	complaint_say("-d \"%s\": expected seconds, 0.1 to 3600", text);
+	return false;
 }
 
 static bool parse_rounds(struct top *top, const char *text)
 {
 	char *end;
 
-	if (!text)
-		return false;
 	top->rounds = strtol(text, &end, 10);
-	return *text && !*end && top->rounds > 0;
+	if (*text && !*end && top->rounds > 0)
+		return true;
+	complaint_say("-n \"%s\": expected a number of looks", text);
+	return false;
 }
 
 int cmd_top(int argc, char **argv)
 {
 	struct top top = { .delay_s = DELAY_DEFAULT_S };
-	bool good = true;
 	int status;
 
-	for (int i = 1; i < argc && good; i++) {
+	for (int i = 1; i < argc; i++) {
 		const char *word = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
 
 		if (strcmp(word, "--batch") == 0 || strcmp(word, "-b") == 0)
 			top.batch = true;
 		else if (strcmp(word, "--json") == 0)
 			top.batch = top.json = true;
-		else if (strcmp(word, "-d") == 0)
-			good = parse_delay(&top, value), i++;
-		else if (strcmp(word, "-n") == 0)
-			good = parse_rounds(&top, value), i++;
+		else if (!value || (strcmp(word, "-d") != 0 && strcmp(word, "-n") != 0))
+			return ovlctl_usage("top");
+		else if (word[1] == 'd' ? !parse_delay(&top, value) : !parse_rounds(&top, value))
+			return OVLCTL_USAGE;
 		else
-			good = false;
+			i++;
 	}
-	if (!good)
-		return ovlctl_usage("top");
 	if (!top.batch && (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))) {
 		complaint_say("top wants a terminal; ovlctl top --batch prints lines");
 		return OVLCTL_USAGE;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctl/client.h"
+#include "ctl/complaint.h"
 #include "ctl/text.h"
 #include "ctl/trace_tool.h"
 
@@ -28,7 +29,13 @@ static bool parse_number(const char *text, double least, double most, double *ou
 	return *text && !*end && *out >= least && *out <= most;
 }
 
-static bool parse(int argc, char **argv, struct options *options)
+static int fail(const char *option, const char *value, const char *expected)
+{
+	complaint_say("%s \"%s\": expected %s", option, value, expected);
+	return OVLCTL_USAGE;
+}
+
+static int parse(int argc, char **argv, struct options *options)
 {
 	for (int i = 1; i < argc; i++) {
 		const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -40,29 +47,29 @@ static bool parse(int argc, char **argv, struct options *options)
 		}
 		if (argv[i][0] != '-') {
 			if (options->to)
-				return false;
+				return ovlctl_usage("trace");
 			options->to = argv[i];
 			continue;
 		}
 		if (!value)
-			return false;
+			return ovlctl_usage("trace");
 		if (strcmp(argv[i], "--from") == 0) {
 			options->from = value;
 		} else if (strcmp(argv[i], "--network") == 0) {
 			options->network = value;
 		} else if (strcmp(argv[i], "--size") == 0) {
 			if (!parse_number(value, 28, 65535, &number))
-				return false;
+				return fail("--size", value, "28 to 65535 bytes");
 			options->size = (long long)number;
 		} else if (strcmp(argv[i], "--wait") == 0) {
 			if (!parse_number(value, 0.1, 60, &options->wait_s))
-				return false;
+				return fail("--wait", value, "0.1 to 60 seconds");
 		} else {
-			return false;
+			return ovlctl_usage("trace");
 		}
 		i++;
 	}
-	return options->to;
+	return options->to ? OVLCTL_OK : ovlctl_usage("trace");
 }
 
 /* ---- asking ---- */
@@ -136,10 +143,10 @@ static void forget(struct trace_result *result)
 int cmd_trace(int argc, char **argv)
 {
 	struct options options = { .to = NULL };
-	int status;
+	int status = parse(argc, argv, &options);
 
-	if (!parse(argc, argv, &options))
-		return ovlctl_usage(argv[0]);
+	if (status != OVLCTL_OK)
+		return status;
 	struct trace_result result = { .wanted = options.size,
 		                       .steps = json_array(),
 		                       .causes = json_array() };

@@ -3,12 +3,14 @@
 #include "ctl/ovlctl.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "crypto/secret.h"
 #include "ctl/client.h"
 #include "ctl/complaint.h"
 #include "ctl/json_memory.h"
 #include "ctl/text.h"
+#include "ctl/usage.h"
 
 static const struct command commands[] = {
 	{ "capture", "[PEER|NETWORK] [-w FILE] [--inner] [--outer] [--keys] [-s BYTES] [-c N]",
@@ -28,7 +30,8 @@ static const struct command commands[] = {
 	  "  --bridge NAME  for a file of wg's, which has no [Network]\n",
 	  cmd_check },
 	{ "doctor", "[-c FILE] [--json]", "find what is wrong with this host, and what mends it",
-	  "Looks at keys, file, clock, kernel, bridges, routes, packet filter, endpoints, peers and\n"
+	  "Looks at keys, file, clock, kernel, bridges, routes, packet filter, endpoints, peers "
+	  "and\n"
 	  "counters, and changes nothing. The likeliest cause comes first, with what it means and\n"
 	  "the command that mends it. Works without a daemon, too: by the file.\n"
 	  "Exit status 0: nothing wrong, 1: an error or a warning, 2: wrong use.\n"
@@ -37,7 +40,7 @@ static const struct command commands[] = {
 	{ "events", "[--follow] [--json]", "what happened lately, and what happens now",
 	  "Handshakes, peers that do not answer or roam, peers and networks that come and go,\n"
 	  "reloads, and drops of one reason that rise over 100 a second. The last 512 are kept.\n"
-	  "  --follow  goes on with what happens; --json then prints one object a line\n",
+	  "  --follow, -f  goes on with what happens; --json then prints one object a line\n",
 	  cmd_events },
 	{ "fdb",
 	  "list [NETWORK] [--json] | add NETWORK STATION PEER|local [--json] | "
@@ -125,13 +128,14 @@ static const struct command commands[] = {
 	  cmd_sync },
 	{ "top", "[-d SECONDS] [-n LOOKS] [--batch|--json]", "what goes to and from each peer now",
 	  "The busiest first; keys: q ends it, arrows, Page and Home move.\n"
-	  "  -d SECONDS  between two looks, 0.1 to 3600; 1 if not given\n"
-	  "  -n LOOKS    ends after so many\n"
-	  "  --batch, -b prints lines, for scripts\n"
-	  "  --json      prints an object a line and look, for programs\n",
+	  "  -d SECONDS   between two looks, 0.1 to 3600; 1 if not given\n"
+	  "  -n LOOKS     ends after so many\n"
+	  "  --batch, -b  prints lines, for scripts\n"
+	  "  --json       prints an object a line and look, for programs\n",
 	  cmd_top },
 	{ "trace",
-	  "ADDRESS|MAC [--from ADDRESS] [--size BYTES] [--network NETWORK] [--wait SECONDS] [--json]",
+	  "ADDRESS|MAC [--from ADDRESS] [--size BYTES] [--network NETWORK] [--wait SECONDS] "
+	  "[--json]",
 	  "how far a packet gets, and what stops it",
 	  "Each step on this host, then on the peer's: a probe goes the packet's way, through\n"
 	  "both daemons, to the container by ARP or neighbour discovery and by a ping there.\n"
@@ -161,11 +165,18 @@ static const char *format_usage(const struct command *command, char out[USAGE_SI
 	return out;
 }
 
+/* What was typed, from the command on; run_command()'s. */
+static int typed_count;
+static char **typed;
+
 int ovlctl_usage(const char *name)
 {
+	const struct command *command = find_command(name);
 	char usage[USAGE_SIZE];
 
-	complaint_keep(format_usage(find_command(name), usage));
+	if (usage_explain(command, typed_count, typed))
+		return OVLCTL_USAGE;
+	complaint_keep(format_usage(command, usage));
 	fprintf(stderr, "%s\n", usage);
 	return OVLCTL_USAGE;
 }
@@ -224,6 +235,15 @@ static bool is_help(const char *word)
 	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
 }
 
+/* After a command: "-h" alone, "--help" anywhere, as in `ovlctl peer add --help`. */
+static bool asks_for_help(int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++)
+		if (strcmp(argv[i], "--help") == 0)
+			return true;
+	return argc == 1 && strcmp(argv[0], "-h") == 0;
+}
+
 /* What was printed has to have arrived: `ovlctl genkey > file` on a full disk fails. */
 static int finish(int status)
 {
@@ -257,6 +277,29 @@ static int parse_options(int argc, char **argv)
 	return i - 1;
 }
 
+/* "--size=100" is "--size 100", for all commands alike. */
+static int run_command(const struct command *command, int argc, char **argv)
+{
+	int status = OVLCTL_FAILED;
+
+	typed = calloc((size_t)argc * 2 + 1, sizeof(*typed));
+	if (!typed)
+		return status;
+	for (int i = 0; i < argc; i++) {
+		char *value = strncmp(argv[i], "--", 2) == 0 ? strchr(argv[i], '=') : NULL;
+
+		if (value && usage_has_value(command, argv[i], (size_t)(value - argv[i]))) {
+			*value = '\0';
+			typed[typed_count++] = argv[i];
+			argv[i] = value + 1;
+		}
+		typed[typed_count++] = argv[i];
+	}
+	status = command->run(typed_count, typed);
+	free(typed);
+	return status;
+}
+
 /* Wherever it stands: who misuses a command is told so as asked for. */
 static bool wants_json(int argc, char **argv)
 {
@@ -288,9 +331,9 @@ static int run(int argc, char **argv)
 	command = find_command(argv[1]);
 	if (!command)
 		return fail_unknown(argv[1]);
-	if (argc == 3 && is_help(argv[2]) && strcmp(argv[2], "help") != 0)
+	if (asks_for_help(argc - 2, argv + 2))
 		return help_command(argv[1]);
-	return command->run(argc - 1, argv + 1);
+	return run_command(command, argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv)

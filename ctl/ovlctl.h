@@ -24,7 +24,7 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
-/* Says how command @name is used, on stderr. Returns OVLCTL_USAGE. */
+/* Says in a line what is wrong with what was typed, or how command @name is used. OVLCTL_USAGE. */
 int ovlctl_usage(const char *name);
 
 /* cmd_key.c: as wg's, so they return OVLCTL_FAILED for any misuse */

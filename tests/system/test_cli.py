@@ -129,6 +129,7 @@ def test_help_lists_every_command():
         assert one.returncode == 0
         assert one.stdout.decode().startswith(f"usage: ovlctl {name}")
         assert one.stdout == ovlctl(name, "--help").stdout
+    assert ovlctl("peer", "add", "--help").stdout == ovlctl("help", "peer").stdout
 
 
 def test_no_command_is_misuse():
@@ -139,6 +140,7 @@ def test_no_command_is_misuse():
 
 FDB_USAGE = ("usage: ovlctl fdb list [NETWORK] [--json] | add NETWORK STATION PEER|local [--json] | "
              "del NETWORK STATION [--json]")
+CHECK_USAGE = "usage: ovlctl check FILE [--bridge NAME] [--json]"
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -148,16 +150,26 @@ FDB_USAGE = ("usage: ovlctl fdb list [NETWORK] [--json] | add NETWORK STATION PE
     (["help", "chek"], 'ovlctl: unknown command "chek"; did you mean "check"?'),
     (["peer", "set", "a", "nme", "b"], 'ovlctl: unknown setting "nme"; did you mean "name"?'),
     (["peer", "set", "a", "frobnicate", "b"], 'ovlctl: unknown setting "frobnicate"; see ovlctl help peer'),
-    (["check"], "usage: ovlctl check FILE [--bridge NAME] [--json]"),
-    (["check", "a", "b"], "usage: ovlctl check FILE [--bridge NAME] [--json]"),
-    (["check", "a", "--bridge"], "usage: ovlctl check FILE [--bridge NAME] [--json]"),
-    (["check", "--brdige", "a"], "usage: ovlctl check FILE [--bridge NAME] [--json]"),
+    (["check"], "ovlctl: check: FILE is missing; see ovlctl help check"),
+    (["check", "a", "b"], CHECK_USAGE),
+    (["check", "a", "--bridge"], "ovlctl: check: NAME is missing after --bridge; see ovlctl help check"),
+    (["check", "--brdige", "a"], 'ovlctl: check: unknown option "--brdige"; did you mean "--bridge"?'),
     (["peer", "set", "a", "vni", "7"], 'ovlctl: unknown setting "vni"; did you mean "vnis"?'),
-    (["fdb", "lsit"], FDB_USAGE),
+    (["fdb", "lsit"], 'ovlctl: fdb: unknown word "lsit"; did you mean "list"?'),
     (["fdb", "list", "a", "b"], FDB_USAGE),
-    (["fdb", "list", "--jsno"], FDB_USAGE),
-    (["fdb", "add", "a", "02:00:00:00:00:01"], FDB_USAGE),
-    (["fdb", "del", "a"], FDB_USAGE),
+    (["fdb", "list", "--jsno"], 'ovlctl: fdb: unknown option "--jsno"; did you mean "--json"?'),
+    (["fdb", "add", "a", "02:00:00:00:00:01"], "ovlctl: fdb: PEER is missing; see ovlctl help fdb"),
+    (["fdb", "del", "a"], "ovlctl: fdb: STATION is missing; see ovlctl help fdb"),
+    (["show", "drps"], 'ovlctl: show: unknown word "drps"; did you mean "drops"?'),
+    (["show", "drops", "--lst"], 'ovlctl: show: unknown option "--lst"; did you mean "--last"?'),
+    (["peer", "ad", "key"], 'ovlctl: peer: unknown word "ad"; did you mean "add"?'),
+    (["events", "-f", "now"], 'ovlctl: events: unknown word "now"; see ovlctl help events'),
+    (["plan", "hosts.txt"], "ovlctl: plan: --subnet SUBNET is missing; see ovlctl help plan"),
+    (["trace"], "ovlctl: trace: ADDRESS is missing; see ovlctl help trace"),
+    (["trace", "a", "--size=20"], 'ovlctl: --size "20": expected 28 to 65535 bytes'),
+    (["trace", "a", "--wait", "long"], 'ovlctl: --wait "long": expected 0.1 to 60 seconds'),
+    (["top", "-d", "0"], 'ovlctl: -d "0": expected seconds, 0.1 to 3600'),
+    (["top", "-n"], "ovlctl: top: LOOKS is missing after -n; see ovlctl help top"),
 ])
 def test_misuse(arguments, message):
     result = ovlctl(*arguments)

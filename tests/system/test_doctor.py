@@ -108,7 +108,7 @@ def test_no_command_takes_the_right_address_with_the_wrong_one(ward):
 def test_usage(ward):
     for options in (("--what",), ("x",), ("-c",)):
         done = subprocess.run([OVLCTL, "doctor", *options], stderr=subprocess.PIPE, text=True, check=False)
-        assert done.returncode == 2 and "usage: ovlctl doctor" in done.stderr
+        assert done.returncode == 2 and "ovlctl: doctor: " in done.stderr and options[0] in done.stderr
 
 
 def test_help_tells_the_exit_status():

@@ -251,9 +251,10 @@ def test_another_key_than_the_one_that_lies_there(tmp_path):
     (("--subnet", SUBNET, "--bridged", "0"), "ovlctl: --bridged \"0\": expected a VNI"),
     (("--subnet", "10.20.101.0/24"), "hosts.txt:1: range 172.20.101.0/24 is not within the subnet, 10.20.101.0/24"),
     (("--subnet", "172.20.101.0/24", "--prefix=25"), "hosts.txt:2: no /25 of 172.20.101.0/24 is left for \"barge2\""),
-    ((), "usage: ovlctl plan"),
-    (("--subnet",), "usage: ovlctl plan"),
-    (("--subnet", SUBNET, "--frob", "1"), "usage: ovlctl plan"),
+    ((), "ovlctl: plan: --subnet SUBNET is missing"),
+    (("--subnet",), "ovlctl: plan: SUBNET is missing after --subnet"),
+    (("--subnet", SUBNET, "--subent", "1"), "ovlctl: plan: unknown option \"--subent\"; did you mean \"--subnet\"?"),
+    (("--subnet", SUBNET, "--subnet", SUBNET), "usage: ovlctl plan"),
 ])
 def test_wrong_options(tmp_path, options, message):
     (tmp_path / "hosts.txt").write_text(HOSTS, encoding="utf-8")

@@ -155,7 +155,10 @@ def shell(tmp_path_factory):
 
 def is_mentioned(command, said):
     """A command without its arguments: the tool says how it goes on."""
-    return said.startswith("usage: " + " ".join(command.split()[:2])) and command.split()[-1] in said.split()
+    verb, last = command.split()[1], command.split()[-1]
+    if said.startswith(f"ovlctl: {verb}: "):
+        return " is missing" in said
+    return said.startswith(f"usage: ovlctl {verb}") and last in said.split()
 
 
 def type_bench(command):

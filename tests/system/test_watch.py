@@ -252,4 +252,4 @@ def test_top_of_a_daemon_that_ends_says_so(overlay):
 def test_top_without_a_terminal_says_what_to_do(overlay):
     daemon = overlay.daemons[0]
     assert "--batch" in daemon.ctl("top", check=False)
-    assert "usage: ovlctl top" in daemon.ctl("top", "-d", "nonsense", check=False)
+    assert "expected seconds" in daemon.ctl("top", "-d", "nonsense", check=False)
