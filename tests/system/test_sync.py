@@ -160,10 +160,7 @@ def check_undisturbed(overlay, syncs, record_property):
                     f"{syncs} syncs, which changed {changes} peers and {networks} networks")
     assert changes > 20 * syncs and networks > syncs / 4
     assert sent > 500 and sent_back > 500
-    # Where no processor is to spare, or a sanitizer slows all down, the kernel drops what daemons and containers do not take in
-    # time. It is told apart by the host on which nothing is synced: it has to know of it as well.
-    assert lost == 0 or (full[1] and full[0] <= 5 * full[1] + 50)
-    assert lost_back == 0 or full[1]
+    assert (lost, lost_back) == (0, 0), f"the TAPs' queues were too full for {full}"
     assert size > 0 and stalls == 0
     # The same session, or as many as such a time needs.
     assert after["latest_handshake"] > 0
