@@ -331,8 +331,7 @@ int client_do(json_t *request, bool json)
 	return status;
 }
 
-/* What is on stdout so far. */
-static enum { NOTHING, LINES, WHOLE } printed;
+static bool told; /* all that there was to tell, on stdout */
 
 static int print(const json_t *value, size_t flags)
 {
@@ -344,22 +343,21 @@ static int print(const json_t *value, size_t flags)
 
 int client_print_json(const json_t *value)
 {
-	printed = WHOLE;
+	told = true;
 	return print(value, JSON_INDENT(2));
 }
 
 int client_print_json_line(const json_t *value)
 {
-	printed = LINES;
 	return print(value, JSON_COMPACT);
 }
 
 void client_print_failure(int status)
 {
-	json_t *failure = printed == WHOLE ? NULL : complaint_make_json(status);
+	json_t *failure = told ? NULL : complaint_make_json(status);
 
 	if (failure)
-		(void)print(failure, printed == LINES ? JSON_COMPACT : JSON_INDENT(2));
+		(void)client_print_json_line(failure);
 	json_decref(failure);
 }
 

@@ -33,8 +33,9 @@ int client_print_json(const json_t *value);
 /* The same on one line of several. */
 int client_print_json_line(const json_t *value);
 /*
- * What complaint.h has kept, on stdout; nothing, if all was told there already: who finds
- * something wrong ends with OVLCTL_FAILED, too.
+ * What complaint.h has kept, on one line of stdout, as what was printed before may be lines;
+ * nothing, if all was told there already: who finds something wrong ends with OVLCTL_FAILED,
+ * too.
  */
 void client_print_failure(int status);
 

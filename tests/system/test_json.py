@@ -149,12 +149,24 @@ def test_what_changes_the_daemon(overlay):
 def test_lines_until_the_daemon_ends(overlay):
     """events --follow and top: an object a line, the last one tells why there are no more."""
     daemon, host = overlay.daemons[0], overlay.lab[0]
-    lines = daemon.ctl("top", "--json", "-n", "2", "-d", "0.1").splitlines()
+    a, b = overlay.containers
+    daemon.ctl("peer", "add", keypair()[1], "name", "alpha")
+    assert a.ping(b.address, timeout=5)
+    pings = a.popen(["ping", "-n", "-q", "-i", "0.01", "-s", "1000", b.address])
+    try:
+        lines = daemon.ctl("top", "--json", "-n", "2", "-d", "0.5").splitlines()
+    finally:
+        a.stop(pings)
     assert len(lines) == 2
     for line in lines:
         value = good("top", line)
-        assert value["device"]["name"] == "peers" and [p["public_key"] for p in value["peers"]] == [overlay.keys[1][1]]
-        assert 0.1 <= value["interval_s"] < 10
+        busy, idle = value["peers"]
+        assert value["device"]["name"] == "peers" and 0.5 <= value["interval_s"] < 10
+        assert (busy["public_key"], idle["name"]) == (overlay.keys[1][1], "alpha")
+        assert busy["latest_handshake_age_s"] < 20 and idle["latest_handshake_age_s"] is None
+        assert (busy["loss"], idle["loss"], idle["tx_byte_rate"]) == (0, None, 0)
+        for way in ("rx", "tx"):
+            assert 1000 < busy[f"{way}_byte_rate"] / busy[f"{way}_packet_rate"] < 1200
     processes = [host.popen(ovlctl(daemon, *command, "--json"), stderr=subprocess.DEVNULL)
                  for command in (("events", "--follow"), ("top", "-d", "0.1"))]
     said = [process.stdout.readline() for process in processes]
@@ -289,16 +301,30 @@ def test_every_command_fails_in_json(tmp_path):
         assert subprocess.run([OVLCTL, "check", "peers.conf", "--json"], cwd=tmp_path, stdout=full, check=False).returncode == 1
 
 
-def test_every_field_is_in_the_text():
-    text = (DOCS / "json.md").read_text()
+def kind_of(schema):
+    if "const" in schema:
+        return f"`{json.dumps(schema['const'])}`"
+    if "enum" in schema:
+        return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
+    kinds = schema.get("type", ["object", "null"])  # null, or what stands elsewhere
+    return kinds if isinstance(kinds, str) else " or ".join(kinds)
 
-    def names(schema):
-        for name, part in schema.get("properties", {}).items():
-            yield name
-            yield from names(part)
-        if isinstance(schema.get("items"), dict):
-            yield from names(schema["items"])
 
-    for definition in json.loads((DOCS / "ovlctl.schema.json").read_text())["definitions"].values():
-        for name in names(definition):
-            assert f"{name}`" in text, name
+def rows_of(schema, path=""):
+    """A definition as a table of the text has it: a line a field; what is the same as another object is not told again."""
+    for name, part in schema.get("properties", {}).items():
+        told = part.get("description", "")
+        yield f"| `{path}{name}` | {kind_of(part)} | {told} |"
+        if not re.match("the (same|answer to that)", told):
+            yield from rows_of(part, f"{path}{name}.")
+    if isinstance(schema.get("items"), dict):
+        yield from rows_of(schema["items"], f"{path.removesuffix('.')}[].")
+
+
+def test_the_text_has_what_the_schema_has():
+    tables = [re.findall(r"^\| `.*$", part, re.MULTILINE) for part in (DOCS / "json.md").read_text().split("\n## ")]
+    definitions = json.loads((DOCS / "ovlctl.schema.json").read_text())["definitions"]
+    for name, definition in definitions.items():
+        # An event is one of those that events prints.
+        assert name == "event" or list(rows_of(definition)) in tables, name
+    assert len(list(filter(None, tables))) == len(definitions) - 1
