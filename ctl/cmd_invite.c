@@ -139,8 +139,10 @@ static json_t *list_endpoints(const struct options *options)
 	char text[ENDPOINT_TEXT_MAX];
 	uint16_t port;
 
-	if (!ask_port(&port))
+	if (!ask_port(&port)) {
+		json_decref(list);
 		return NULL;
+	}
 	for (unsigned int i = 0; i < options->endpoint_count; i++) {
 		const char *given = options->endpoints[i];
 
