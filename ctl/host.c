@@ -11,12 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "dataplane/route.h"
+
+#define ASKED_TABLES 3
 
 struct host {
 	struct nl_sock *sock;
 	struct nl_cache *links;
 	struct nl_cache *routes; /* both families; this and what follows: when first asked for */
 	struct nl_cache *addresses;
+	/* Of @routes: who asks for one asks for ten thousand peers'. NULL: not made yet. */
+	struct route_table *index[ASKED_TABLES];
 };
 
 struct host *host_open(void)
@@ -53,6 +58,8 @@ void host_close(struct host *host)
 {
 	if (!host)
 		return;
+	for (size_t i = 0; i < ASKED_TABLES; i++)
+		route_table_free(host->index[i]);
 	if (host->links)
 		nl_cache_free(host->links);
 	if (host->routes)
@@ -90,36 +97,72 @@ bool host_find_link(struct host *host, const char *name, struct host_link *out)
 	return true;
 }
 
-/* The kernel's rules ask the local table first, then the main one; the longest prefix wins in each. */
-struct search {
-	const struct nl_addr *address;
-	uint32_t table;
-	struct rtnl_route *best;
-	int best_len;
-	uint32_t best_metric;
+/* The kernel's rules ask them in this order; the longest prefix wins in each. */
+static const uint32_t asked_tables[] = { RT_TABLE_LOCAL, RT_TABLE_MAIN, RT_TABLE_DEFAULT };
+
+_Static_assert(sizeof(asked_tables) / sizeof(asked_tables[0]) == ASKED_TABLES, "one index each");
+
+struct candidate {
+	struct route route;
+	uint32_t metric;
+	size_t place; /* in the cache */
 };
 
-static void consider(struct nl_object *object, void *arg)
+/* Of equal prefixes an index keeps the last: that of the least metric, and of these the first. */
+static int compare_candidates(const void *a, const void *b)
 {
-	struct search *search = arg;
-	struct rtnl_route *route = (struct rtnl_route *)object;
-	struct nl_addr *prefix = rtnl_route_get_dst(route);
-	uint32_t metric = rtnl_route_get_priority(route);
+	const struct candidate *x = a, *y = b;
 
-	if (rtnl_route_get_table(route) != search->table || !prefix ||
-	    nl_addr_get_family(prefix) != nl_addr_get_family(search->address))
-		return;
-	int len = (int)nl_addr_get_prefixlen(prefix);
+	if (x->metric != y->metric)
+		return x->metric > y->metric ? -1 : 1;
+	return (x->place < y->place) - (x->place > y->place);
+}
 
-	/* Compares as many bits as the prefix has; none for the default route. */
-	if (len > 0 && nl_addr_cmp_prefix(prefix, search->address) != 0)
-		return;
-	if (search->best &&
-	    (len < search->best_len || (len == search->best_len && metric >= search->best_metric)))
-		return;
-	search->best = route;
-	search->best_len = len;
-	search->best_metric = metric;
+/* False: not of @table, or of a family that is not looked for. */
+static bool read_route(struct rtnl_route *route, uint32_t table, struct candidate *out)
+{
+	struct nl_addr *to = rtnl_route_get_dst(route);
+	int family = to ? nl_addr_get_family(to) : AF_UNSPEC;
+	struct prefix *prefix = &out->route.prefix;
+
+	if (rtnl_route_get_table(route) != table || (family != AF_INET && family != AF_INET6))
+		return false;
+	memset(out, 0, sizeof(*out));
+	prefix->family = family == AF_INET ? 4 : 6;
+	prefix->len = (uint8_t)nl_addr_get_prefixlen(to);
+	/* The default route's has none. */
+	if (prefix->len && nl_addr_get_len(to) <= sizeof(prefix->addr))
+		memcpy(prefix->addr, nl_addr_get_binary_addr(to), nl_addr_get_len(to));
+	out->route.target = route;
+	out->metric = rtnl_route_get_priority(route);
+	return true;
+}
+
+/* NULL: out of memory. */
+static struct route_table *make_index(struct nl_cache *routes, uint32_t table)
+{
+	size_t room = (size_t)nl_cache_nitems(routes) + 1, count = 0;
+	struct candidate *list = calloc(room, sizeof(*list));
+	struct route *sorted = calloc(room, sizeof(*sorted));
+	struct route_table *index = NULL;
+
+	if (!list || !sorted)
+		goto out;
+	for (struct nl_object *object = nl_cache_get_first(routes); object && count < room;
+	     object = nl_cache_get_next(object)) {
+		if (read_route((struct rtnl_route *)object, table, &list[count])) {
+			list[count].place = count;
+			count++;
+		}
+	}
+	qsort(list, count, sizeof(*list), compare_candidates);
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = list[i].route;
+	index = route_table_build(sorted, count);
+out:
+	free(list);
+	free(sorted);
+	return index;
 }
 
 static void describe(const struct host *host, struct rtnl_route *route, struct host_route *out)
@@ -129,7 +172,10 @@ static void describe(const struct host *host, struct rtnl_route *route, struct h
 	struct nl_addr *gateway = hop ? rtnl_route_nh_get_gateway(hop) : NULL;
 
 	memset(out, 0, sizeof(*out));
-	nl_addr2str(rtnl_route_get_dst(route), out->prefix, sizeof(out->prefix));
+	if (nl_addr_get_prefixlen(rtnl_route_get_dst(route)) == 0)
+		(void)strcpy(out->prefix, "default"); /* the library's word is "none" */
+	else
+		nl_addr2str(rtnl_route_get_dst(route), out->prefix, sizeof(out->prefix));
 	if (rtnl_route_get_type(route) == RTN_LOCAL) {
 		out->own = true;
 		return;
@@ -146,25 +192,31 @@ static void describe(const struct host *host, struct rtnl_route *route, struct h
 		nl_addr2str(gateway, out->gateway, sizeof(out->gateway));
 }
 
+static bool parse_address(const char *text, struct prefix *address)
+{
+	return prefix_parse(address, text) && address->len == (address->family == 4 ? 32 : 128);
+}
+
 bool host_find_route(struct host *host, const char *text, struct host_route *out)
 {
-	static const uint32_t tables[] = { RT_TABLE_LOCAL, RT_TABLE_MAIN, RT_TABLE_DEFAULT };
 	struct nl_cache *routes = routes_of(host);
-	struct nl_addr *address;
-	bool found = false;
+	struct prefix address;
 
-	if (!routes || nl_addr_parse(text, AF_UNSPEC, &address) < 0)
+	if (!routes || !parse_address(text, &address))
 		return false;
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && !found; i++) {
-		struct search search = { .address = address, .table = tables[i] };
+	for (size_t i = 0; i < ASKED_TABLES; i++) {
+		struct rtnl_route *best;
 
-		nl_cache_foreach(routes, consider, &search);
-		found = search.best != NULL;
-		if (found)
-			describe(host, search.best, out);
+		if (!host->index[i])
+			host->index[i] = make_index(routes, asked_tables[i]);
+		best = host->index[i] ? route_lookup(host->index[i], address.family, address.addr)
+		                      : NULL;
+		if (!best)
+			continue;
+		describe(host, best, out);
+		return true;
 	}
-	nl_addr_put(address);
-	return found;
+	return false;
 }
 
 void host_each_link(struct host *host, void (*each)(void *arg, const struct host_link *link),
