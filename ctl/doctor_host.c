@@ -76,7 +76,7 @@ static void check_key_file(struct doctor *d, const char *path)
 	check_key_folder(d, path);
 }
 
-/* "Key = value" → value, its end cut; NULL: another line. */
+/* "Key = value" → value, its end cut as config.c does; NULL: another line. */
 static char *value_of(char *line, const char *key)
 {
 	size_t len = strlen(key);
@@ -88,7 +88,10 @@ static char *value_of(char *line, const char *key)
 	if (*line != '=')
 		return NULL;
 	line += 1 + strspn(line + 1, " \t");
-	line[strcspn(line, " \t\r\n#")] = '\0';
+	len = strcspn(line, "\r\n#");
+	while (len && (line[len - 1] == ' ' || line[len - 1] == '\t'))
+		len--;
+	line[len] = '\0';
 	return line;
 }
 

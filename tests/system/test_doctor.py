@@ -136,6 +136,21 @@ def test_key_file(ward, tmp_path):
     assert bad(findings(ward.daemon, config=path)) == []
 
 
+def test_key_file_of_any_name(ward, tmp_path):
+    """What the daemon takes as a path doctor looks at, and what mends is one command still."""
+    folder = tmp_path / "host's keys; all"
+    folder.mkdir(mode=0o700)
+    key, path = folder / "private $(id) key", tmp_path / "peers.conf"
+    key.write_text(ward.overlay.keys[0][0])
+    key.chmod(0o640)
+    path.write_text(ward.text_here(f"PrivateKey = {ward.overlay.keys[0][0]}", f"PrivateKeyFile = {key}  # here"))
+    path.chmod(0o600)
+    first = findings(ward.daemon, config=path)[0]
+    assert first["check"] == "keys" and first["found"].startswith(f"{key} holds a key")
+    ward.type(first["mend"])
+    assert bad(findings(ward.daemon, config=path)) == []
+
+
 def test_no_such_file(ward, tmp_path):
     first = findings(ward.daemon, config=tmp_path / "none.conf")[0]
     assert first["check"] == "configuration" and "No such file" in first["found"]
