@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "ctl/json_memory.h"
 
 #define SILENT_ATTEMPTS 3 /* initiations in a row that nobody answered */
 #define CALM_TICKS      10 /* below the rate for so long: the next time is told again */
@@ -198,14 +199,6 @@ void events_tick(struct state *state)
 	events->tick_ns = now_ns;
 }
 
-/* Names may hold any bytes; JSON may not. */
-static json_t *text(const char *bytes)
-{
-	json_t *string = json_string(bytes);
-
-	return string ? string : json_string("?");
-}
-
 static json_t *show_entry(const struct event_entry *entry, uint64_t number)
 {
 	char key[KEY_BASE64_LEN + 1];
@@ -213,10 +206,10 @@ static json_t *show_entry(const struct event_entry *entry, uint64_t number)
 	secret_to_base64(key, entry->key);
 	return json_pack("{s:I, s:f, s:s, s:o, s:o, s:o, s:o}", "number", (json_int_t)number,
 	                 "time", (double)entry->wall_ns / 1e9, "kind", kinds[entry->kind], "text",
-	                 text(entry->text), "peer",
-	                 entry->has_peer ? text(entry->peer) : json_null(), "public_key",
-	                 entry->has_peer ? json_string(key) : json_null(), "network",
-	                 entry->network[0] ? text(entry->network) : json_null());
+	                 json_memory_text(entry->text), "peer",
+	                 entry->has_peer ? json_memory_text(entry->peer) : json_null(),
+	                 "public_key", entry->has_peer ? json_string(key) : json_null(), "network",
+	                 entry->network[0] ? json_memory_text(entry->network) : json_null());
 }
 
 json_t *events_show(const struct state *state, uint64_t after)

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include "crypto/secret.h"
 
 /* Set by each that was not to be had: of a value that a list has no room for nothing else tells. */
@@ -74,8 +75,22 @@ void json_memory_init(void)
 json_t *json_memory_text(const char *bytes)
 {
 	json_t *string = json_string(bytes);
+	char *copy;
 
-	return string ? string : json_string("(not UTF-8 text)");
+	if (string)
+		return string;
+	copy = strdup(bytes);
+	if (!copy) {
+		json_memory_fail();
+		return NULL;
+	}
+	/* One that is cut in the middle of a character is still read but for that. */
+	for (char *byte = copy; *byte; byte++)
+		if (*byte & 0x80)
+			*byte = '?';
+	string = json_string(copy);
+	free(copy);
+	return string;
 }
 
 size_t json_memory_count(const char *text, size_t len)

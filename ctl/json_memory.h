@@ -20,7 +20,7 @@ bool json_memory_put(const json_t *object, struct buffer *out);
 /* What is in @object, an object or array, without its brackets and the line's end. */
 bool json_memory_put_inner(const json_t *object, struct buffer *out);
 
-/* A string of @bytes, which may be any; where they are not UTF-8, it says that in their place. */
+/* A string of @bytes, which may be any: of such as are not UTF-8 none beyond ASCII is kept. */
 json_t *json_memory_text(const char *bytes);
 
 /* How many values @text has at the most, whatever it is. */

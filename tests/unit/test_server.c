@@ -334,6 +334,12 @@ static void test_events(void **state)
 	assert_int_equal(number(event(reply, 0), "number"), 3 + EVENTS_KEPT + 1);
 	assert_string_equal(text(event(reply, 0), "network"), "?");
 	json_decref(reply);
+	/* What is cut in the middle of a character is told but for that. */
+	events_add(&running, EVENTS_RELOAD_FAILED, NULL, NULL, "%0*u…", EVENTS_TEXT - 2, 7);
+	reply = ask("{\"do\":\"events\"}\n");
+	assert_int_equal(strlen(text(event(reply, EVENTS_KEPT - 1), "text")), EVENTS_TEXT - 1);
+	assert_string_equal(text(event(reply, EVENTS_KEPT - 1), "text") + EVENTS_TEXT - 3, "7?");
+	json_decref(reply);
 	/* Of another life of the daemon. */
 	reply = ask("{\"do\":\"events\",\"after\":1000000}\n");
 	assert_int_equal(json_array_size(json_object_get(reply, "events")), EVENTS_KEPT);
