@@ -15,9 +15,11 @@ static void print_summary(const json_t *reply)
 	json_t *line;
 
 	printf("reloaded: peers %" JSON_INTEGER_FORMAT " added, %" JSON_INTEGER_FORMAT
-	       " removed, %" JSON_INTEGER_FORMAT " changed\n",
+	       " removed, %" JSON_INTEGER_FORMAT " changed; networks %" JSON_INTEGER_FORMAT
+	       " added, %" JSON_INTEGER_FORMAT " removed\n",
 	       client_number(reply, "peers_added"), client_number(reply, "peers_removed"),
-	       client_number(reply, "peers_changed"));
+	       client_number(reply, "peers_changed"), client_number(reply, "networks_added"),
+	       client_number(reply, "networks_removed"));
 	if (client_number(reply, "workers_next") > 0)
 		printf("Workers = %" JSON_INTEGER_FORMAT " is for the next start of the daemon\n",
 		       client_number(reply, "workers_next"));

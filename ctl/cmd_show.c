@@ -132,11 +132,15 @@ static void put_members(struct text_table *table, const json_t *network)
 
 static void put_routed(struct text_table *table, const json_t *network)
 {
+	const json_t *ranges = json_object_get(network, "ranges");
 	char text[256];
 
 	text_table_put(table, TEXT_PLAIN, "%s",
 	               list_texts(json_object_get(network, "subnets"), text, sizeof(text)));
-	text_table_put(table, TEXT_DIM, "%s", client_text(network, "router_mac"));
+	if (json_array_size(ranges) > 0)
+		text_table_put(table, TEXT_PLAIN, "%s", list_texts(ranges, text, sizeof(text)));
+	else
+		text_table_put(table, TEXT_DIM, "no peer's");
 }
 
 static void put_bridged(struct text_table *table, const json_t *network)
@@ -161,7 +165,7 @@ struct mode {
 
 static const struct text_column routed_columns[] = {
 	{ "NETWORK", false },      { "BRIDGE", false },         { "STATE", false },
-	{ "MTU", true },           { "SUBNET", false },         { "ROUTER MAC", false },
+	{ "MTU", true },           { "SUBNET", false },         { "RANGE", false },
 	{ "TO CONTAINERS", true }, { "FROM CONTAINERS", true },
 };
 static const struct text_column bridged_columns[] = {
@@ -318,8 +322,8 @@ static void put_hello(struct text_table *table, const json_t *peer)
 static int print_peers(const json_t *peers, bool color)
 {
 	static const struct text_column columns[] = {
-		{ "PEER", false },      { "ENDPOINT", false }, { "ALLOWED IPS", false },
-		{ "HANDSHAKE", false }, { "RECEIVED", true },  { "SENT", true },
+		{ "PEER", false },      { "ENDPOINT", false },  { "ALLOWED IPS", false },
+		{ "HANDSHAKE", false }, { "RECEIVED", true },   { "SENT", true },
 		{ "LOSS", true },       { "ROUND TRIP", true }, { "HELLO", false },
 	};
 	struct text_table *table = text_table_new(columns, sizeof(columns) / sizeof(columns[0]));

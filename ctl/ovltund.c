@@ -517,7 +517,7 @@ static int check(const struct daemon *daemon)
 
 	if (ret >= 0)
 		return ret;
-	printf("%s: good, %zu peers, %zu networks\n", daemon->options.path, config->peer_count,
+	printf("%s: valid, peers: %zu, networks: %zu\n", daemon->options.path, config->peer_count,
 	       config->network_count);
 	config_free(config);
 	return EXIT_SUCCESS;
