@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Fixtures: a laboratory for a test, and the configurations most tests want."""
+import os
 import pathlib
 import sys
 
@@ -7,6 +8,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from lab import Daemon, Lab, LabError, keypair  # noqa: E402
+from lab.net import sh  # noqa: E402
+from lab.package import build_package, missing_tools  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -76,6 +79,19 @@ def lab3():
         yield three
 
 
+@pytest.fixture(scope="session")
+def package(tmp_path_factory):
+    """The .deb, and where it was unpacked. Processes of one run share what takes long, building it."""
+    missing = missing_tools()
+    if missing:
+        pytest.skip(f"not here, and needed to build the package: {', '.join(missing)}")
+    base = tmp_path_factory.getbasetemp()
+    deb = build_package(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+    root = tmp_path_factory.mktemp("deb") / "root"
+    sh(["dpkg-deb", "-x", deb, root])
+    return deb, root
+
+
 class Overlay:
     """Daemons on every host of a lab, one network each, one container each.
 
@@ -125,7 +141,6 @@ class Overlay:
 
 
 def sharedkey():
-    from lab.net import sh
     return sh("wg genpsk").strip()
 
 

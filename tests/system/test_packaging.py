@@ -5,7 +5,6 @@ That Debian is this machine's, under an overlay that takes all that is written.
 """
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -14,10 +13,10 @@ import subprocess
 
 import pytest
 from lab import keypair
+from lab.daemon import build_folder
+from lab.package import TOP
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("OVLTUN_BUILD", TOP / "build"))
-TOOLS = ("dpkg-buildpackage", "dh", "meson", "ninja")
+BUILD = build_folder()
 
 
 def run(*command, **options):
@@ -25,22 +24,6 @@ def run(*command, **options):
                           check=False, timeout=60, **options)
     assert done.returncode == 0, f"{' '.join(map(str, command))}: exit status {done.returncode}\n{done.stdout}"
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    """The .deb, and where it was unpacked."""
-    missing = [tool for tool in TOOLS if not shutil.which(tool)]
-    if missing:
-        pytest.skip(f"not here, and needed to build the package: {', '.join(missing)}")
-    folder = tmp_path_factory.mktemp("deb")
-    git = ("git", "-C", TOP, "status", "--porcelain") if shutil.which("git") and (TOP / ".git").exists() else ("true",)
-    before = run(*git)
-    run(TOP / "packaging" / "build-deb", folder, env=dict(os.environ, DEB_BUILD_OPTIONS="noautodbgsym parallel=2"))
-    assert run(*git) == before, "the build left something in the tree"
-    [deb] = folder.glob("*.deb")
-    run("dpkg-deb", "-x", deb, folder / "root")
-    return deb, folder / "root"
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A restart that keeps sessions, and whatever keeps one from being that."""
-import collections
 import json
 import re
 import signal
-import struct
 import subprocess
 
 import pytest
@@ -14,43 +12,7 @@ from lab import keypair, wait_for
 from lab.daemon import build_folder
 from lab.manager import Managed
 from lab.segments import Segments
-
-# One datagram a millisecond, its number in it.
-SAY = """
-import socket, struct, sys, time
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-end, next, n = time.monotonic() + float(sys.argv[2]), time.monotonic(), 0
-while time.monotonic() < end:
-    try:
-        s.sendto(struct.pack(">I", n), (sys.argv[1], 7))
-    except OSError:
-        pass
-    n, next = n + 1, next + 0.001
-    time.sleep(max(0, next - time.monotonic()))
-print(n, flush=True)
-"""
-# When each came.
-HEAR = """
-import socket, struct, sys, time
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-s.bind(("", 7))
-s.settimeout(1.5)
-print("up", flush=True)
-came, last, stall, seen = 0, None, 0, set()
-while True:
-    try:
-        data = s.recv(64)
-    except TimeoutError:
-        if last is None:
-            continue
-        break
-    now = time.monotonic()
-    stall = max(stall, now - last) if last else 0
-    last, came = now, came + 1
-    seen.add(struct.unpack(">I", data)[0])
-print(came, len(seen), stall, flush=True)
-"""
+from lab.stream import Capture, Stream
 
 
 @pytest.fixture(autouse=True)
@@ -65,41 +27,6 @@ class Restarted(Overlay):
 
     def daemon(self, host, **kwargs):
         return Managed(host, self.config(host), io=self.io, **kwargs)
-
-
-class Capture:
-    """Outer datagrams at a host's underlay: types, receivers, counters."""
-
-    def __init__(self, host, path):
-        self.path = path
-        self.host = host
-        self.process = host.popen(["tcpdump", "-i", "eth0", "-n", "-s", "64", "-B", "16384", "-U", "--immediate-mode",
-                                   "-w", str(path), "udp port 12345"])
-        wait_for(lambda: path.exists() and path.stat().st_size > 0, 10, "tcpdump")
-
-    def read(self):
-        """Of each datagram: its source address, type, receiver and counter (of type 4)."""
-        self.host.stop(self.process, 2)
-        data, at = self.path.read_bytes(), 24
-        while at + 16 <= len(data):
-            size = struct.unpack("<I", data[at + 8:at + 12])[0]
-            frame = data[at + 16:at + 16 + size]
-            at += 16 + size
-            body = frame[14 + 20 + 8:]
-            if len(body) < 16 or frame[12:14] != b"\x08\x00":
-                continue
-            kind, receiver, counter = struct.unpack("<IIQ", body[:16])
-            yield frame[26:30], kind, receiver, counter if kind == 4 else None
-
-    def check(self):
-        """How many there were of each type; and no counter of a receiver twice."""
-        kinds, seen = collections.Counter(), set()
-        for source, kind, receiver, counter in self.read():
-            kinds[kind] += 1
-            if kind == 4:
-                assert (source, receiver, counter) not in seen, f"counter {counter} of {receiver:08x} again"
-                seen.add((source, receiver, counter))
-        return kinds
 
 
 def handshakes(daemon):
@@ -136,11 +63,9 @@ def restart_under_load(lab, io, tmp_path, record_property, seconds, times=1):
     connect(overlay)
     before, log = tap_index(lab[0]), lab[0].popen("ip monitor link")
     capture = Capture(lab[0], tmp_path / "outer.pcap")
-    ear = b.popen(["/usr/bin/python3", "-c", HEAR])
-    assert ear.stdout.readline() == "up\n"
     server = b.popen("iperf3 -s -1")
     wait_for(lambda: "5201" in b.run("ss -Hltn"), 5, "iperf3 to listen")
-    mouth = a.popen(["/usr/bin/python3", "-c", SAY, b.address, str(seconds)])
+    stream = Stream(a, b, seconds)
     load = a.popen(["iperf3", "-J", "-t", str(seconds), "-i", "0.1", "-b", "300M", "-c", b.address])
     for daemon in overlay.daemons * times:
         wait_for(lambda d=daemon: d.show()["peers"][0]["tx_packets"] > 300, 5, "packets")
@@ -148,22 +73,21 @@ def restart_under_load(lab, io, tmp_path, record_property, seconds, times=1):
     for daemon in overlay.daemons:
         assert daemon.log.count(
             "went on from the last daemon: 1 of 1 peers with their session, 1 of 1 TAPs, its UDP port") == times
-    said = int(mouth.stdout.read())
-    came, unique, stall = ear.stdout.read().split()
+    said, came, unique, stall = stream.result()
     result = json.loads(load.stdout.read())
     assert "error" not in result, result.get("error")
     intervals = [i["sum"]["bytes"] for i in result["intervals"]]
     silent = max(len(run) for run in re.findall("0*", "".join("0" if n == 0 else "1" for n in intervals)))
     kinds = capture.check()
-    lost = said - int(unique)
-    text = (f"stall {float(stall) * 1000:.0f} ms, {lost} of {said} datagrams lost in {2 * times} restarts; iperf3: "
+    lost = said - unique
+    text = (f"stall {stall * 1000:.0f} ms, {lost} of {said} datagrams lost in {2 * times} restarts; iperf3: "
             f"{sum(intervals) * 8 / seconds / 1e6:.0f} Mbit/s, silent {silent * 100} ms at the most; "
             f"{kinds[4]} outer datagrams, each counter once")
     record_property("measured", f"{io}: {text}")
     assert kinds[4] > 2000 and set(kinds) == {4}, kinds
-    assert int(came) == int(unique)  # nothing twice
+    assert came == unique  # nothing twice
     # 200 ms is what it is to be on a machine that has time for it; others are at work here.
-    assert lost < 400 * times and float(stall) < 3, text
+    assert lost < 400 * times and stall < 3, text
     assert [handshakes(daemon) for daemon in overlay.daemons] == [0, 0]
     # Containers were known, so nothing waited for an answer of theirs.
     assert [daemon.drops("in-unresolved") for daemon in overlay.daemons] == [0, 0]

@@ -28,7 +28,7 @@ PROGRAM = re.compile(r"(?:\w+=\S+ )?(?:\((?:umask \d+); )?(ovlctl|ovltund|wg|mkd
 ELSEWHERE = {
     r"docker ": ("tests/system/test_docker.py", "lines_of"),
     r"systemctl ": ("tests/system/test_packaging.py", "ExecStart"),
-    r"apt-get |packaging/build-deb": ("tests/system/test_packaging.py", "build-deb"),
+    r"apt-get |packaging/build-deb": ("tests/system/lab/package.py", "build-deb"),
     r"\./quickstart (demo|packages)": ("tests/system/demo.py", "serf"),
     r"\./quickstart test": (".ci/run", "quickstart test"),
     r"meson (setup|test|install)": ("tests/run.py", "meson"),
