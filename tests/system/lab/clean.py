@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Removes what lab runs left whose process is gone: processes, namespaces, mounts, folders.
+"""Removes what lab runs left whose process is gone: processes, namespaces, mounts, cgroups, folders.
 
     cd tests/system && python3 -m lab.clean
 """
@@ -11,6 +11,7 @@ import signal
 import tempfile
 
 from lab.net import PREFIX, sh, wait_for
+from lab.real_systemd import cgroup_roots
 
 
 def dead(name):
@@ -55,6 +56,13 @@ def remove_namespace(name):
     print(f"removed {name}")
 
 
+def remove_cgroup(cgroup):
+    """Empty, as its host's processes are gone."""
+    for folder, _, _ in os.walk(cgroup, topdown=False):
+        os.rmdir(folder)
+    print(f"removed {cgroup}")
+
+
 def remove_folder(folder):
     for line in reversed(pathlib.Path("/proc/self/mounts").read_text().splitlines()):
         if line.split()[1].startswith(f"{folder}/"):
@@ -67,6 +75,9 @@ def main():
     for line in sh("ip netns list").splitlines():
         if dead(line.split()[0]):
             remove_namespace(line.split()[0])
+    for cgroup in (place for root in cgroup_roots() for place in root.glob(f"{PREFIX}*")):
+        if dead(cgroup.name):
+            remove_cgroup(cgroup)
     for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{PREFIX}-*"):
         if dead(folder.name):
             remove_folder(folder)
