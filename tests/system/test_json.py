@@ -164,9 +164,9 @@ def test_lines_until_the_daemon_ends(overlay):
         assert value["device"]["name"] == "peers" and 0.5 <= value["interval_s"] < 10
         assert (busy["public_key"], idle["name"]) == (overlay.keys[1][1], "alpha")
         assert busy["latest_handshake_age_s"] < 20 and idle["latest_handshake_age_s"] is None
-        assert (busy["loss"], idle["loss"], idle["tx_byte_rate"]) == (0, None, 0)
+        assert busy["loss"] is not None and (idle["loss"], idle["tx_byte_rate"]) == (None, 0)
         for way in ("rx", "tx"):
-            assert 1000 < busy[f"{way}_byte_rate"] / busy[f"{way}_packet_rate"] < 1200
+            assert 300 < busy[f"{way}_byte_rate"] / busy[f"{way}_packet_rate"] < 1250  # probes are shorter
     processes = [host.popen(ovlctl(daemon, *command, "--json"), stderr=subprocess.DEVNULL)
                  for command in (("events", "--follow"), ("top", "-d", "0.1"))]
     said = [process.stdout.readline() for process in processes]
