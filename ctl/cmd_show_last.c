@@ -16,7 +16,7 @@ static void describe(const json_t *item, char *out, size_t size)
 	size_t used = 0;
 	int n = snprintf(out, size, "  %s", client_text(item, "direction"));
 
-	for (size_t i = 0; n > 0 && i < sizeof(parts) / sizeof(parts[0]); i++) {
+	for (size_t i = 0; n >= 0 && i < sizeof(parts) / sizeof(parts[0]); i++) {
 		const char *value = client_text(item, parts[i].key);
 
 		used += (size_t)n;

@@ -108,6 +108,32 @@ static json_t *ask(const char *what)
 	return client_call(json_pack("{s:s}", "do", what), &reply) == OVLCTL_OK ? reply : NULL;
 }
 
+/* A peer in name alone: it has nothing and is to have nothing but the word of who joins. */
+static bool is_invitation(const struct doctor *d, const json_t *peer)
+{
+	const json_t *item;
+	size_t i;
+
+	if (json_array_size(json_object_get(peer, "allowed_ips")) > 0)
+		return false;
+	json_array_foreach (json_object_get(d->roll, "invitations"), i, item)
+		if (strcmp(client_text(item, "id"), client_text(peer, "name")) == 0)
+			return true;
+	return false;
+}
+
+static void leave_out_invitations(struct doctor *d)
+{
+	json_t *peers = json_array(), *peer;
+	size_t i;
+
+	json_array_foreach (d->peers, i, peer)
+		if (!is_invitation(d, peer))
+			json_array_append(peers, peer);
+	json_decref(d->peers);
+	d->peers = peers;
+}
+
 static void ask_daemon(struct doctor *d)
 {
 	client_hush(d->silence, sizeof(d->silence));
@@ -128,6 +154,7 @@ static void ask_daemon(struct doctor *d)
 		}
 		d->last = ask("drops-last");
 		d->roll = ask("invite-list");
+		leave_out_invitations(d);
 	}
 	d->several = strstr(d->silence, "several daemons run") != NULL;
 	client_hush(NULL, 0);

@@ -181,7 +181,7 @@ static bool find_difference(const struct doctor *d, char *name, size_t size)
 	return differs;
 }
 
-/* Peers that are in no file: invitations, and hosts that came by an introduction. */
+/* Peers that are in no file: hosts that came by an introduction. */
 static size_t count_of_roll(const struct doctor *d)
 {
 	json_t *known = json_object();
@@ -191,14 +191,10 @@ static size_t count_of_roll(const struct doctor *d)
 
 	json_array_foreach (json_object_get(d->roll, "introduced"), i, item)
 		json_object_set_new(known, client_text(item, "public_key"), json_true());
-	json_array_foreach (json_object_get(d->roll, "invitations"), i, item)
-		json_object_set_new(known, client_text(item, "id"), json_true());
 	json_array_foreach (d->peers, i, item) {
 		const char *text = client_text(item, "public_key");
 
-		if ((json_object_get(known, text) ||
-		     json_object_get(known, client_text(item, "name"))) &&
-		    secret_from_base64(key, text, strlen(text)) &&
+		if (json_object_get(known, text) && secret_from_base64(key, text, strlen(text)) &&
 		    !config_find_peer(d->config, key))
 			count++;
 	}

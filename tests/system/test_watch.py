@@ -52,6 +52,7 @@ def test_the_last_drop_is_told_with_its_headers_alone(overlay):
     assert bytes.fromhex(header["bytes"]) == frame[:42] and MARK not in bytes.fromhex(header["bytes"])
     text = daemon.ctl("show", "drops", "--last")
     assert f"192.0.2.77:7 > {b.address}:7 UDP" in text and "out-source" in text
+    assert f"  out, network {item['network']}, {len(frame)} bytes\n" in text
 
 
 def stranger_sends(stranger, host, daemon):
