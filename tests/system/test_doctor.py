@@ -15,10 +15,10 @@ import pytest
 
 from conftest import Overlay
 from lab import Daemon, Lab, keypair, wait_for
-from lab.broken import BROKEN, Ward, clock_shim
+from lab.broken import BROKEN, FAR, FROM_HOST, Ward, clock_shim
 from lab.daemon import build_folder
 from lab.docker import available
-from test_trace import ask, told_wrong
+from test_trace import answer, ask, told_wrong
 
 OVLCTL = build_folder() / "ctl" / "ovlctl"
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
@@ -103,6 +103,23 @@ def test_no_command_takes_the_right_address_with_the_wrong_one(ward):
         ward.here.run("ip -4 addr flush dev ovl0")
         ward.here.run(f"ip addr add {right} dev ovl0")
         ward.talk()
+
+
+def test_trace_tells_what_concerns_it_alone(ward):
+    """Not of another network, nor of another's address: those are doctor's."""
+    with ward.ip("link set ovl7 down", "link set ovl7 up"), \
+         ward.nft(ward.here, "bridge", "forward", "ip daddr 172.20.102.0/24 drop"):
+        tracing = ask(ward.daemon, FAR)
+        assert [f["check"] for f in bad(findings(ward.daemon))] == ["bridges", "forward"]
+        assert answer(tracing)["causes"][0]["text"].startswith("FORWARD")
+    routes = ("route add 172.20.64.0/20 via 10.10.10.1", "route del 172.20.64.0/20"), \
+             ("route add 172.20.102.0/24 via 10.10.10.1", "route del 172.20.102.0/24")
+    with ward.container("double", 2), ward.ip(*routes[0]), ward.ip(*routes[1]):
+        tracing = ask(ward.daemon, *FROM_HOST)
+        found = [f["check"] for f in bad(findings(ward.daemon))]
+        told = answer(tracing)
+    assert found == ["overlaps", "overlaps", "addresses", "allowed-ips"] and told["verdict"] == "stops"
+    assert not [c for c in told["causes"] if "172.20.64.0" in c["text"] or "duplicate" in c["text"]]
 
 
 def test_usage(ward):

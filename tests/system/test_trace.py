@@ -138,6 +138,12 @@ def unblock(b):
         host.run("nft flush ruleset")
 
 
+def blocked_there(b):
+    """In the middle of a session."""
+    assert b.a.ping(b.b.address)
+    b.nft(b.hosts[1], "table ip lab {\nchain in { type filter hook input priority 0; udp dport 12345 drop\n}\n}\n")
+
+
 def no_endpoint(b):
     b.change(0, f"Endpoint = {b.overlay.endpoint(b.hosts[1])}\n", "")
     b.forget_session()
@@ -212,6 +218,7 @@ SETUPS = [
     (no_way_out, way_out, ("here", "container", None), "the container has no route to there"),
     (no_way_back, way_back, ("peer", "ping", None), "no route back"),
     (bridge_gone_there, bridge_back_there, ("peer", "checks", "in-network"), "its bridge is not there"),
+    (blocked_there, unblock, ("peer", "arrived", None), "blocked UDP: peer barge2 was called"),
     (no_endpoint, lambda b: b.mend(0), ("here", "session", "out-no-endpoint"), "no Endpoint"),
 ]
 
@@ -224,7 +231,7 @@ def test_each_broken_set_up_is_named(overlay):
     for make, mend, where, cause in SETUPS:
         make(broken)
         # Where no session is to be had there is nothing to wait for.
-        wait = 0.6 if where[1] == "session" else 4
+        wait = 0.6 if where[1] in ("session", "arrived") else 4
         said = wrong(trace(broken.here, broken.b.address, wait=wait), *where, cause)
         if said:
             missed[make.__name__] = said
