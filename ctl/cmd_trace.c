@@ -152,7 +152,7 @@ int cmd_trace(int argc, char **argv)
 		                       .causes = json_array() };
 
 	status = begin(&options, options.from, 0, options.wait_s, &result.start);
-	if (status == OVLCTL_FAILED)
+	if (status == OVLCTL_FAILED && !options.json) /* a line for people */
 		fprintf(stderr, "ovlctl: what is wrong with this host %s doctor says\n",
 		        client_command());
 	if (status == OVLCTL_OK)
