@@ -120,7 +120,9 @@ struct state {
 	bool paths_changed; /* the host's links or addresses did */
 	bool view_is_old; /* the bridges changed since, and there was no memory for another */
 	struct trouble no_view;
-	size_t next_path; /* upkeep's place in @peers */
+	size_t next_path, next_name; /* upkeep's places in @peers */
+	unsigned int names_lost,
+		names_found; /* that there was a line for, or one to come, this tick */
 	size_t next_told; /* introduce.h's */
 	uint64_t generation; /* grows with every configuration that is put in force */
 	struct metrics *metrics; /* NULL: nobody is to see them */

@@ -15,6 +15,8 @@
 #define SILENT_ATTEMPTS 3 /* handshakes in a row that nobody answered */
 #define SILENT_AGAIN_NS (30 * STATE_SECOND_NS)
 #define PATHS_A_TICK    2048 /* questions to the kernel */
+#define NAMES_NS        (STATE_SECOND_NS / 10) /* of a tick; a question may read all of /etc/hosts */
+#define NAMES_SAID      8 /* lines of a tick: an outage of DNS is one event for thousands */
 
 /* What an outer datagram adds to an inner packet: IP, UDP, data header and tag. */
 #define OVERHEAD_IPV4  (20 + 8 + 32)
@@ -31,8 +33,24 @@ struct upkeep_question {
 	uint16_t port;
 };
 
-static void answered(struct run_peer *run, const struct config_peer *config, int status,
-                     const struct endpoint *result, uint64_t now_ns)
+static bool may_say(unsigned int *said)
+{
+	return (*said)++ < NAMES_SAID;
+}
+
+/* What there were too many of for a line each. */
+static void tell_rest(struct state *state)
+{
+	if (state->names_lost > NAMES_SAID)
+		log_line("%u more names have no address yet; asking again",
+		         state->names_lost - NAMES_SAID);
+	if (state->names_found > NAMES_SAID)
+		log_line("%u more names have an address now", state->names_found - NAMES_SAID);
+	state->names_lost = state->names_found = 0;
+}
+
+static void answered(struct state *state, struct run_peer *run, const struct config_peer *config,
+                     int status, const struct endpoint *result)
 {
 	char label[STATE_LABEL_MAX];
 	struct endpoint current;
@@ -40,13 +58,13 @@ static void answered(struct run_peer *run, const struct config_peer *config, int
 	run->asking = false;
 	if (status) {
 		state_label_peer(config, label);
-		if (!run->backoff_s)
+		if (!run->backoff_s && may_say(&state->names_lost))
 			log_line("peer %s: the name %s has no address yet (%s); asking again",
 			         label, config->endpoint.host, strerror(-status));
 		run->backoff_s = run->backoff_s ? 2 * run->backoff_s : 1;
 		if (run->backoff_s > BACKOFF_MAX_S)
 			run->backoff_s = BACKOFF_MAX_S;
-		run->resolve_at_ns = now_ns + run->backoff_s * STATE_SECOND_NS;
+		run->resolve_at_ns = device_now(state->device) + run->backoff_s * STATE_SECOND_NS;
 		return;
 	}
 	bool first = !endpoint_is_set(&run->resolved);
@@ -54,7 +72,7 @@ static void answered(struct run_peer *run, const struct config_peer *config, int
 	bool silent = atomic_load_explicit(&run->peer->timers.attempts, memory_order_relaxed) >=
 	              SILENT_ATTEMPTS;
 
-	if (run->backoff_s) {
+	if (run->backoff_s && may_say(&state->names_found)) {
 		char text[ENDPOINT_TEXT_MAX];
 
 		state_label_peer(config, label);
@@ -89,7 +107,7 @@ static void resolved(void *arg, int status, const struct endpoint *result)
 
 		if (config->endpoint.port == question->port &&
 		    strcmp(config->endpoint.host, question->host) == 0)
-			answered(run, config, status, result, device_now(state->device));
+			answered(state, run, config, status, result);
 		else
 			run->asking = false; /* for the old name; the new one is due already */
 	}
@@ -119,22 +137,38 @@ static void ask(struct state *state, struct run_peer *run, const struct config_p
 	                question);
 }
 
+static bool is_name_due(const struct run_peer *run, const struct config_peer *config,
+                        uint64_t now_ns)
+{
+	bool silent = atomic_load_explicit(&run->peer->timers.attempts, memory_order_relaxed) >=
+	              SILENT_ATTEMPTS;
+
+	if (!config->endpoint.host[0] || config->endpoint.numeric || run->asking)
+		return false;
+	if (run->resolve_at_ns)
+		return now_ns >= run->resolve_at_ns;
+	return silent && now_ns - run->asked_ns >= SILENT_AGAIN_NS;
+}
+
+/* In turn, as long as there is time for it: ten thousand names do not hold the thread up. */
 static void resolve_names(struct state *state, uint64_t now_ns)
 {
-	for (size_t i = 0; state->resolve && i < state->config->peer_count; i++) {
-		const struct config_peer *config = &state->config->peers[i];
-		struct run_peer *run = &state->peers[i];
+	size_t count = state->resolve ? state->config->peer_count : 0, i;
+	uint64_t end_ns = device_now(state->device) + NAMES_NS;
 
-		if (!config->endpoint.host[0] || config->endpoint.numeric || run->asking)
+	for (i = 0; i < count; i++) {
+		size_t at = (state->next_name + i) % count;
+
+		if (!is_name_due(&state->peers[at], &state->config->peers[at], now_ns))
 			continue;
-		bool silent = atomic_load_explicit(&run->peer->timers.attempts,
-		                                   memory_order_relaxed) >= SILENT_ATTEMPTS;
-		bool due = run->resolve_at_ns && now_ns >= run->resolve_at_ns;
-
-		if (due ||
-		    (!run->resolve_at_ns && silent && now_ns - run->asked_ns >= SILENT_AGAIN_NS))
-			ask(state, run, config, now_ns);
+		ask(state, &state->peers[at], &state->config->peers[at], now_ns);
+		if (device_now(state->device) >= end_ns) {
+			i++;
+			break;
+		}
 	}
+	if (count)
+		state->next_name = (state->next_name + i) % count;
 }
 
 void upkeep_resolve_again(struct state *state)
@@ -324,6 +358,7 @@ void upkeep_tick(struct state *state)
 
 	upkeep_networks(state);
 	resolve_names(state, now_ns);
+	tell_rest(state);
 	follow_paths(state);
 	events_tick(state);
 	(void)quiesce_collect(&state->device->quiesce);

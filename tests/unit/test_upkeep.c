@@ -14,8 +14,20 @@ struct resolve {
 	void *arg;
 	char host[CONFIG_HOST_MAX];
 	unsigned int questions;
+	bool refuses; /* each is answered at once: there is no such name */
+	uint64_t takes_ns;
 };
 static struct resolve resolver;
+static unsigned int lines; /* of the log */
+
+static uint64_t now_ns = 1000 * STATE_SECOND_NS;
+
+void __wrap_log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void __wrap_log_line(const char *format, ...)
+{
+	(void)format;
+	lines++;
+}
 
 void __wrap_resolve_request(struct resolve *resolve, const char *host, uint16_t port,
                             resolve_done_fn *done, void *arg);
@@ -25,14 +37,17 @@ void __wrap_resolve_request(struct resolve *resolve, const char *host, uint16_t 
 {
 	assert_ptr_equal(resolve, &resolver);
 	assert_int_equal(port, 7);
+	resolver.questions++;
+	now_ns += resolver.takes_ns;
+	if (resolver.refuses) {
+		done(arg, -ENOENT, NULL);
+		return;
+	}
 	assert_null(resolver.done); /* one at a time */
 	resolver.done = done;
 	resolver.arg = arg;
 	(void)snprintf(resolver.host, sizeof(resolver.host), "%s", host);
-	resolver.questions++;
 }
-
-static uint64_t now_ns = 1000 * STATE_SECOND_NS;
 
 static uint64_t read_now(void *arg)
 {
@@ -219,6 +234,56 @@ static void test_late(void **state)
 	assert_null(running.questions);
 }
 
+/* Names that take long to ask for wait for the next ticks, each for its turn. */
+static void test_slow(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		running_apply(HEAD NAMED_A PEER_B "Endpoint = other.example.org:7\n", NULL), 0);
+	resolver.takes_ns = STATE_SECOND_NS / 2;
+	tick(0);
+	assert_int_equal(resolver.questions, 1);
+	answer(0, "192.0.2.1:7");
+	upkeep_resolve_again(&running);
+	tick(1);
+	assert_int_equal(resolver.questions, 2);
+	assert_string_equal(resolver.host, "other.example.org");
+	answer(0, "192.0.2.2:7");
+	tick(1);
+	assert_int_equal(resolver.questions, 3);
+	assert_string_equal(resolver.host, "vpn.example.org");
+	answer(0, "192.0.2.1:7");
+}
+
+/* DNS is down for many peers: that is a few lines and one, not one for each. */
+static void test_many(void **state)
+{
+	static char text[1 << 16];
+	size_t len = (size_t)snprintf(text, sizeof(text), HEAD);
+
+	(void)state;
+	for (unsigned int i = 0; i < 100; i++) {
+		uint8_t key[KEY_SIZE] = { 9, (uint8_t)i };
+		char base64[KEY_BASE64_LEN + 1];
+
+		secret_to_base64(base64, key);
+		len += (size_t)snprintf(
+			text + len, sizeof(text) - len,
+			"[Peer]\nPublicKey = %s\nEndpoint = host-%u.example.org:7\n", base64, i);
+	}
+	assert_int_equal(running_apply(text, NULL), 0);
+	resolver.refuses = true;
+	lines = 0;
+	tick(0);
+	assert_int_equal(resolver.questions, 100);
+	assert_in_range(lines, 2, 20);
+	/* Those that are told of are told of once. */
+	lines = 0;
+	tick(1);
+	assert_int_equal(resolver.questions, 200);
+	assert_int_equal(lines, 0);
+}
+
 /* A name leads behind the tunnel: said once, and again after it led elsewhere. */
 static void test_loop(void **state)
 {
@@ -296,9 +361,9 @@ static void test_left_routes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RUNNING(test_backoff),    RUNNING(test_silent), RUNNING(test_left_routes),
-		RUNNING(test_again),      RUNNING(test_late),   RUNNING(test_loop),
-		RUNNING(test_unanswered),
+		RUNNING(test_backoff), RUNNING(test_silent), RUNNING(test_left_routes),
+		RUNNING(test_again),   RUNNING(test_late),   RUNNING(test_slow),
+		RUNNING(test_many),    RUNNING(test_loop),   RUNNING(test_unanswered),
 	};
 
 	if (secret_init() || aead_init())
