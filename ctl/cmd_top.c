@@ -9,6 +9,7 @@
 
 #include <curses.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -409,6 +410,14 @@ static bool take_key(const struct top *top, int key, size_t *first)
 	return true;
 }
 
+/* Its end is read at once, and again and again, by who is not ended by SIGHUP. */
+static bool terminal_is_gone(void)
+{
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+
+	return poll(&in, 1, 0) > 0 && in.revents & (POLLHUP | POLLERR | POLLNVAL);
+}
+
 /* Until the time is over, or a key says so. False: time to leave. */
 static bool wait_and_draw(const struct top *top, double until_s, size_t *first)
 {
@@ -421,7 +430,7 @@ static bool wait_and_draw(const struct top *top, double until_s, size_t *first)
 			return true;
 		timeout((int)(left_s * 1000) + 1);
 		key = getch();
-		if (key != ERR && !take_key(top, key, first))
+		if (key == ERR ? terminal_is_gone() : !take_key(top, key, first))
 			return false;
 	}
 }

@@ -237,6 +237,19 @@ def test_top_has_a_screen_that_resizes_and_ends(overlay):
         os.close(screen.fd)
 
 
+def test_top_ends_with_its_terminal(overlay):
+    """This one is told so by no SIGHUP: the terminal does not control it."""
+    daemon = overlay.daemons[0]
+    screen = Screen(daemon)
+    try:
+        wait_for(lambda: screen.shows("HANDSHAKE"), 10)
+        os.close(screen.fd)
+        wait_for(lambda: screen.process.poll() is not None, 10)
+        assert screen.process.returncode == 0
+    finally:
+        daemon.host.stop(screen.process)
+
+
 def test_top_of_a_daemon_that_ends_says_so(overlay):
     daemon = overlay.daemons[0]
     screen = Screen(daemon)
