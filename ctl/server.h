@@ -36,6 +36,8 @@ json_t *server_sync(struct state *state, const json_t *request);
 
 json_t *server_error(int exit_status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* To a request that cannot be right. */
+json_t *server_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* @ret: -EINVAL when the configuration itself is wrong. */
 json_t *server_config_error(int ret, const struct config_error *error);
 

@@ -37,3 +37,14 @@ json_t *server_config_error(int ret, const struct config_error *error)
 	json_object_set_new(reply, "text", json_string(error->text));
 	return reply;
 }
+
+json_t *server_usage(const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return server_error(SERVER_EXIT_USAGE, "%s", text);
+}
