@@ -368,7 +368,7 @@ static void tell_cost(const char *what, uint64_t since_us)
 	print_message("%u members: %s: %" PRIu64 " us\n", members, what, spent_us() - since_us);
 }
 
-/* The n-th has 10.x.y.0/24, so that the first that is free is behind them all. */
+/* Each has a 10.x.y.0/24, in no order, and the first that is free is behind them all. */
 static char *make_members(void)
 {
 	size_t size = 256 + members * 160ul, len;
@@ -378,12 +378,14 @@ static char *make_members(void)
 	assert_non_null(text);
 	len = (size_t)sprintf(text, ROUTED);
 	for (unsigned int i = 0; i < members; i++) {
+		unsigned int place = members - 1 - i;
+
 		number_key(key, i);
 		secret_to_base64(base64, key);
 		len += (size_t)snprintf(text + len, size - len,
 		                        "[Peer]\nName = m%u\nPublicKey = %s\nAllowedIPs = "
 		                        "10.%u.%u.0/24\n",
-		                        i, base64, i / 256, i % 256);
+		                        i, base64, place / 256, place % 256);
 	}
 	return text;
 }

@@ -140,6 +140,16 @@ static void put_file(const char *text, size_t len)
 	close(fd);
 }
 
+static size_t read_file(char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, size);
+
+	close(fd);
+	assert_true(n > 0 && (size_t)n < size);
+	return (size_t)n;
+}
+
 /* An invitation, and that the host of KEY_A used it; the file's text. */
 static size_t make_used(char *text, size_t size)
 {
@@ -147,8 +157,6 @@ static size_t make_used(char *text, size_t size)
 	struct roll_host host = host_of(KEY_A, "172.20.104.0/24", 77);
 	char key[KEY_BASE64_LEN + 1], line[ROLL_LINE_MAX];
 	struct roll *roll = open_roll();
-	int fd;
-	ssize_t n;
 
 	keep_invite(roll, 1, FAR);
 	secret_to_base64(key, invite.key);
@@ -156,11 +164,7 @@ static size_t make_used(char *text, size_t size)
 	assert_int_equal(roll_write(roll, "spent %s " KEY_A "; %s; told " KEY_A " 77", key, line),
 	                 0);
 	roll_close(roll);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = read(fd, text, size);
-	close(fd);
-	assert_true(n > 0 && (size_t)n < size);
-	return (size_t)n;
+	return read_file(text, size);
 }
 
 /* A journal that reads as @text does, as far as it goes. @line: the one that is damaged, or 0. */
@@ -214,18 +218,22 @@ static void test_every_bit_matters(void **state)
 {
 	char text[2048];
 	size_t len = make_used(text, sizeof(text));
+	struct roll *roll = open_roll();
 	unsigned int line;
-	struct roll *roll;
 	bool cut;
 
 	(void)state;
+	assert_int_equal(roll->host_count, 1);
+	assert_int_equal(roll_write(roll, "gone " KEY_A), 0);
+	roll_close(roll);
+	len = read_file(text, sizeof(text));
 	for (size_t i = 0; i < len * 8; i++) {
 		text[i / 8] = (char)(text[i / 8] ^ 1 << i % 8);
 		roll = read_text(text, len, &line, &cut);
 		if (!line)
 			fail_msg("bit %zu of byte %zu: \"%s\"", i % 8, i / 8, text);
 		roll_close(roll);
-		if (i / 8 == len - 40 && i % 8 == 0) {
+		if (i / 8 == len - 40 && i % 8 == 0) { /* of the host that is gone */
 			put_file(text, len);
 			roll = open_roll();
 			assert_non_null(roll->unkept);
