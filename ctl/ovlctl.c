@@ -78,7 +78,9 @@ static const struct command commands[] = {
 	  "                      one from which the introducer sees it come\n"
 	  "  --bridge NAME       the Docker network's; without it the introducer's\n",
 	  cmd_join },
-	{ "peer", "add KEY | set PEER | remove PEER  [SETTING VALUE]… [--json]",
+	{ "peer",
+	  "add KEY [SETTING VALUE]… [--json] | set PEER SETTING VALUE… [--json] | "
+	  "remove PEER [--json]",
 	  "add, change or remove a peer until the next reload",
 	  "PEER is a name, a public key, or the beginning of a key. Settings:\n"
 	  "  name TEXT\n"
