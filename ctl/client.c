@@ -102,19 +102,6 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-static int connect_named(const char *path)
-{
-	int fd = connect_to(path);
-
-	if (fd == -ENOENT || fd == -ECONNREFUSED)
-		complain("no ovltund listens on %s", path);
-	else if (fd == -EACCES || fd == -EPERM)
-		complain("%s: permission denied: it is for root and members of group ovltun", path);
-	else if (fd < 0)
-		complain("%s: %s", path, strerror(-fd));
-	return fd;
-}
-
 /* "/run/ovltun/NAME.ctl" → NAME; @path is cut. */
 static const char *name_of(char *path)
 {
@@ -122,6 +109,41 @@ static const char *name_of(char *path)
 
 	name[strlen(name) - strlen(".ctl")] = '\0';
 	return name;
+}
+
+/* -i with a typing error, if it is that. */
+static void complain_of_silence(const char *path)
+{
+	const char *nearest = NULL, *name;
+	glob_t found;
+
+	if (selection.socket_path || glob(RUN_DIR "/*.ctl", 0, NULL, &found) != 0) {
+		complain("no ovltund listens on %s", path);
+		return;
+	}
+	for (size_t i = 0; i < found.gl_pathc && !nearest; i++) {
+		name = name_of(found.gl_pathv[i]);
+		if (strcmp(name, selection.name) != 0)
+			nearest = text_nearest(selection.name, &name, 1);
+	}
+	if (nearest)
+		complain("no ovltund listens on %s; did you mean \"%s\"?", path, nearest);
+	else
+		complain("no ovltund listens on %s", path);
+	globfree(&found);
+}
+
+static int connect_named(const char *path)
+{
+	int fd = connect_to(path);
+
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		complain_of_silence(path);
+	else if (fd == -EACCES || fd == -EPERM)
+		complain("%s: permission denied: it is for root and members of group ovltun", path);
+	else if (fd < 0)
+		complain("%s: %s", path, strerror(-fd));
+	return fd;
 }
 
 /* The only daemon that runs. Sockets that nobody listens on do not count. */

@@ -153,7 +153,7 @@ int cmd_trace(int argc, char **argv)
 
 	status = begin(&options, options.from, 0, options.wait_s, &result.start);
 	if (status == OVLCTL_FAILED && !options.json) /* a line for people */
-		fprintf(stderr, "ovlctl: what is wrong with this host %s doctor says\n",
+		fprintf(stderr, "ovlctl: %s doctor says what is wrong with this host\n",
 		        client_command());
 	if (status == OVLCTL_OK)
 		result.live = follow(result.start, &status);
