@@ -140,14 +140,30 @@ static bool add_option(struct rule *rule, const char *family, const char *option
 	return true;
 }
 
+/* The next word, or NULL; what stands in quotes is one, and keeps them. */
+static char *next_word(char **rest)
+{
+	char *word = *rest + strspn(*rest, " "), *end = word;
+	const char last = *word == '"' ? '"' : ' ';
+
+	if (!*word)
+		return NULL;
+	for (end++; *end && *end != last; end++)
+		end += *end == '\\' && end[1];
+	end += *end == '"';
+	*rest = end + (*end != '\0');
+	*end = '\0';
+	return word;
+}
+
 /* The words after "-A CHAIN". */
 static json_t *parse_rule(const char *family, char *words)
 {
 	struct rule rule = { json_array(), "udp", false };
 	bool targeted = false;
-	char *rest;
+	char *word;
 
-	for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+	while ((word = next_word(&words)) != NULL) {
 		char *value;
 
 		if (strcmp(word, "!") == 0) {
@@ -157,12 +173,12 @@ static json_t *parse_rule(const char *family, char *words)
 		if (word[0] != '-' || targeted)
 			continue; /* the value of an option that is not known; a target's */
 		if (strcmp(word, "-m") == 0 || strcmp(word, "--comment") == 0) {
-			(void)strtok_r(NULL, rest && rest[0] == '"' ? "\"" : " ", &rest);
+			(void)next_word(&words);
 			continue;
 		}
 		targeted = strcmp(word, "-j") == 0 || strcmp(word, "-g") == 0;
 		value = word[1] != '-' || strstr(word, "port") || strstr(word, "state")
-		                ? strtok_r(NULL, " ", &rest)
+		                ? next_word(&words)
 		                : NULL;
 		if (!value || !add_option(&rule, family, word, value))
 			add_unknown(&rule, word);
@@ -202,7 +218,7 @@ void iptables_parse(json_t *rules, const char *tool, const char *family, const c
 	char *rest;
 
 	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		char *words, *chain;
+		char *words = line + 3, *chain;
 		json_t *said;
 
 		if (strncmp(line, "-P ", 3) == 0 || strncmp(line, "-N ", 3) == 0) {
@@ -211,7 +227,7 @@ void iptables_parse(json_t *rules, const char *tool, const char *family, const c
 		}
 		if (strncmp(line, "-A ", 3) != 0)
 			continue;
-		chain = strtok_r(line + 3, " ", &words);
+		chain = next_word(&words);
 		if (!chain)
 			continue;
 		said = json_string(words); /* before it is cut; NULL: not UTF-8 */

@@ -101,6 +101,14 @@ static void test_iptables(void **state)
 		  false, false },
 		{ "-P INPUT ACCEPT\n-A INPUT -p udp -m comment --comment \"all of it\" -j DROP\n",
 		  false, true },
+		{ "-P INPUT ACCEPT\n-A INPUT -p udp -m comment --comment \"\" -j DROP\n", false,
+		  true },
+		{ "-P INPUT ACCEPT\n-A INPUT -p udp -m comment --comment \"say \\\"x\\\" -j ACCEPT "
+		  "it\" -j DROP\n",
+		  false, true },
+		{ "-P INPUT DROP\n-A INPUT -m string --string \"a -j RETURN b\" --algo bm -j "
+		  "DROP\n",
+		  false, true },
 		/* LOG and MARK let it go on */
 		{ "-P INPUT DROP\n-A INPUT -j LOG --log-prefix \"x -j ACCEPT \"\n", false, true },
 		{ "-P INPUT DROP\n-A INPUT -j NFQUEUE --queue-num 1\n", false, true },
