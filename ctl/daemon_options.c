@@ -60,17 +60,55 @@ static bool parse_io(const char *text, enum worker_io *io)
 	return false;
 }
 
+enum { OPT_CHECK = 256, OPT_BRIDGE, OPT_IO, OPT_RUN_DIR, OPT_UAPI_DIR, OPT_STATE_DIR, OPT_USER };
+
+/* One of them, with its optarg. As daemon_options_parse(). */
+static int take_option(int opt, struct daemon_options *options)
+{
+	switch (opt) {
+	case 'c':
+		options->path = optarg;
+		break;
+	case OPT_CHECK:
+		options->check = true;
+		break;
+	case OPT_BRIDGE:
+		if (!*optarg || strlen(optarg) >= IFNAMSIZ || strchr(optarg, '/'))
+			return daemon_options_usage("--bridge: \"%s\" is no name of a device",
+			                            optarg);
+		options->bridge = optarg;
+		break;
+	case OPT_IO:
+		if (!parse_io(optarg, &options->io))
+			return daemon_options_usage(
+				"--io: expected auto, uring or poll, not \"%s\"", optarg);
+		break;
+	case OPT_RUN_DIR:
+		options->run_dir = optarg;
+		break;
+	case OPT_UAPI_DIR:
+		options->uapi_dir = optarg;
+		break;
+	case OPT_STATE_DIR:
+		options->state_dir = optarg;
+		break;
+	case OPT_USER:
+		options->user = optarg;
+		break;
+	case 'h':
+		print_help();
+		return EXIT_SUCCESS;
+	case 'V':
+		puts("ovltund " OVLTUN_VERSION);
+		return EXIT_SUCCESS;
+	default: /* getopt_long() has said what is wrong */
+		return DAEMON_EXIT_USAGE;
+	}
+	return -1;
+}
+
 int daemon_options_parse(int argc, char **argv, struct daemon_options *options)
 {
-	enum {
-		OPT_CHECK = 256,
-		OPT_BRIDGE,
-		OPT_IO,
-		OPT_RUN_DIR,
-		OPT_UAPI_DIR,
-		OPT_STATE_DIR,
-		OPT_USER
-	};
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "check", no_argument, NULL, OPT_CHECK },
@@ -84,51 +122,15 @@ int daemon_options_parse(int argc, char **argv, struct daemon_options *options)
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int opt;
+	int opt, ret;
 
 	*options = (struct daemon_options){ .run_dir = RUN_DIR,
 		                            .uapi_dir = UAPI_DIR,
 		                            .state_dir = STATE_DIR };
 	while ((opt = getopt_long(argc, argv, "c:hV", longs, NULL)) != -1) {
-		switch (opt) {
-		case 'c':
-			options->path = optarg;
-			break;
-		case OPT_CHECK:
-			options->check = true;
-			break;
-		case OPT_BRIDGE:
-			if (!*optarg || strlen(optarg) >= IFNAMSIZ || strchr(optarg, '/'))
-				return daemon_options_usage(
-					"--bridge: \"%s\" is no name of a device", optarg);
-			options->bridge = optarg;
-			break;
-		case OPT_IO:
-			if (!parse_io(optarg, &options->io))
-				return daemon_options_usage(
-					"--io: expected auto, uring or poll, not \"%s\"", optarg);
-			break;
-		case OPT_RUN_DIR:
-			options->run_dir = optarg;
-			break;
-		case OPT_UAPI_DIR:
-			options->uapi_dir = optarg;
-			break;
-		case OPT_STATE_DIR:
-			options->state_dir = optarg;
-			break;
-		case OPT_USER:
-			options->user = optarg;
-			break;
-		case 'h':
-			print_help();
-			return EXIT_SUCCESS;
-		case 'V':
-			puts("ovltund " OVLTUN_VERSION);
-			return EXIT_SUCCESS;
-		default: /* getopt_long() has said what is wrong */
-			return DAEMON_EXIT_USAGE;
-		}
+		ret = take_option(opt, options);
+		if (ret >= 0)
+			return ret;
 	}
 	if (optind < argc)
 		return daemon_options_usage("unexpected argument \"%s\"", argv[optind]);
