@@ -266,6 +266,15 @@ static void tell_source(struct trace_result *result, const json_t *stop)
 		      from_of(result));
 		return;
 	}
+	if (json_is_true(json_object_get(json_object_get(result->live, "here"), "gateway"))) {
+		cause(result,
+		      "this host has %s itself, and does not answer %s: its packet filter drops "
+		      "pings, or it sends what is for there elsewhere",
+		      from_of(result), to_of(result));
+		mend(result, "ip route get %s from %s; nft list ruleset", to_of(result),
+		     from_of(result));
+		return;
+	}
 	cause(result,
 	      "the container has %s and does not answer %s: this host's packet filter drops "
 	      "bridged "

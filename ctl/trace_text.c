@@ -173,12 +173,21 @@ static void print_verdict(const struct trace_result *result, bool color)
 	}
 }
 
+/* As long as it is: a command may have a path in it. */
+static void print_cause(const char *before, const char *text, unsigned int width)
+{
+	json_t *line = json_sprintf("%s%s", before, text);
+
+	text_print_words(stdout, width, *before == ' ' ? 6 : 3, TEXT_PLAIN, false,
+	                 line ? json_string_value(line) : text);
+	json_decref(line);
+}
+
 int trace_print_text(const struct trace_result *result)
 {
 	bool color = text_use_color(stdout);
 	unsigned int width = text_terminal_width(stdout);
 	const json_t *cause;
-	char line[1024];
 	size_t i;
 	int status;
 
@@ -189,12 +198,12 @@ int trace_print_text(const struct trace_result *result)
 	print_counters(result);
 	print_verdict(result, color);
 	json_array_foreach (result->causes, i, cause) {
-		(void)snprintf(line, sizeof(line), "%zu. %s", i + 1, client_text(cause, "text"));
-		text_print_words(stdout, width, 3, TEXT_PLAIN, false, line);
-		if (!*client_text(cause, "mend"))
-			continue;
-		(void)snprintf(line, sizeof(line), "   mend: %s", client_text(cause, "mend"));
-		text_print_words(stdout, width, 6, TEXT_PLAIN, false, line);
+		char number[32];
+
+		(void)snprintf(number, sizeof(number), "%zu. ", i + 1);
+		print_cause(number, client_text(cause, "text"), width);
+		if (*client_text(cause, "mend"))
+			print_cause("   mend: ", client_text(cause, "mend"), width);
 	}
 	return status;
 }
