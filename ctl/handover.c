@@ -499,6 +499,8 @@ struct handover *handover_take(const struct device *device, const struct config 
 	if (verdict != HANDOVER_GOOD)
 		log_line("what the last daemon left is not used, sessions begin anew: %s",
 		         handover->state_count > 1 ? "there is more than one state"
+		         : !handover->state_count  ? "there is no state with it "
+		                                     "(FileDescriptorStoreMax= may be too small)"
 		                                   : handover_verdict_text(verdict));
 	else if (!released)
 		log_line("sessions begin anew: the service manager does not say that it has let go "

@@ -304,7 +304,8 @@ static void hand_over(struct state *state)
 	workers_stop(&state->workers);
 	ret = handover_give(state);
 	if (ret)
-		log_line("sessions end: the service manager did not take them: %s", strerror(-ret));
+		log_line("sessions end: they cannot be left to the service manager: %s",
+		         strerror(-ret));
 	state->leaving = !ret;
 }
 

@@ -85,7 +85,8 @@ class Watched:
                 f"{kinds[4]} outer datagrams, each counter once")
         record_property("measured", text)
         assert came == unique and said > self.seconds * 300, text
-        assert said - unique < 200 and stall < 3, text
+        # A TAP's queue holds a thousand.
+        assert said - unique < 200 + 1000 * max(0, stall - 1) and stall < 3, text
         assert kinds[4] > said / 4 and set(kinds) == {4}, kinds  # some are of several segments
         assert handshakes(self.overlay.daemons[0]) == 0 and handshakes(self.overlay.daemons[1]) == self.handshakes
         assert tap_index(self.overlay.lab[0]) == self.tap
@@ -131,7 +132,8 @@ def check_sandbox(service):
 def check_units(machine, record_property):
     said = machine.run("systemd-analyze verify ovltund.service ovltund@x.service")
     assert not said.strip(), said
-    score = re.search(r"Overall exposure level for \S+: ([\d.]+) (\w+)", machine.run("systemd-analyze security ovltund"))
+    said = machine.run("systemd-analyze security ovltund")
+    score = re.search(r"Overall exposure level for \S+: ([\d.]+) (\w+)", said)
     record_property("measured", f"systemd-analyze security ovltund: {score[1]} {score[2]}")
     assert float(score[1]) < 3
 
@@ -147,7 +149,7 @@ def test_installed_enabled_restarted_stopped(lab, machine, tmp_path, record_prop
     check_units(machine, record_property)
 
     first = service.pid
-    watched = Watched(overlay, tmp_path, 2)
+    watched = Watched(overlay, tmp_path, 1.5)
     for count in (1, 2):
         service.restart()
         service.says(WENT_ON, count)
@@ -177,17 +179,25 @@ def test_installed_enabled_restarted_stopped(lab, machine, tmp_path, record_prop
 
 @pytest.mark.long
 def test_what_waits_for_the_next_is_kept(lab, machine, tmp_path, record_property):
-    """A start that takes its time; and one that fails."""
+    """A start that takes its time, with a systemd executed anew meanwhile; too small a store; a start that fails."""
     overlay = Installed(lab, machine)
     service, a, b = overlay.daemons[0], *overlay.containers
     connect(overlay)
-    service.drop_in("[Service]\nExecStartPre=/bin/sleep 0.5\n")
+    service.drop_in("[Service]\nExecStartPre=/bin/sleep 0.6\n")
     watched = Watched(overlay, tmp_path, 3)
     service.systemctl("restart", "--no-block")
     # A TAP, two sockets, a state.
     wait_for(lambda: service.prop("NFileDescriptorStore") == "4", 5, "descriptors in the store")
+    machine.run("systemctl daemon-reexec")
+    assert service.prop("NFileDescriptorStore") == "4" and service.prop("ActiveState") == "activating"
     service.active()
-    watched.check("a restart with half a second in between", record_property)
+    service.says(WENT_ON)
+    watched.check("a restart with 0.6 s in between", record_property)
+
+    service.drop_in("[Service]\nFileDescriptorStoreMax=2\n")
+    service.restart()
+    service.says("there is no state with it (FileDescriptorStoreMax= may be too small)")
+    wait_for(lambda: a.ping(b.address), 10, "an answer")
 
     # A file that is wrong ends the service; the sessions do not wait for ever.
     good = service.config.read_text()
@@ -247,8 +257,10 @@ def test_upgraded_removed_purged(lab, machine, package, tmp_path, record_propert
     other.systemctl("enable", "--now")
     connect(overlay)
     before = [daemon.pid for daemon in (service, other)]
-    watched = Watched(overlay, tmp_path, 8)
-    install(machine, of_version(package[0], tmp_path, "99.0"))
+    newer = of_version(package[0], tmp_path, "99.0")
+    watched = Watched(overlay, tmp_path, 10)
+    install(machine, newer)
+    assert watched.stream.mouth.poll() is None, "the upgrade took longer than the stream"
     service.says(WENT_ON)
     watched.check("an upgrade by dpkg", record_property)
     assert machine.run("dpkg-query -W -f ${Version} ovltun") == "99.0"

@@ -37,9 +37,9 @@ node() {
 node null 1 3; node zero 1 5; node full 1 7; node random 1 8; node urandom 1 9; node tty 5 0; node net/tun 10 200
 node refused 1 11
 ln -s pts/ptmx dev/ptmx
-# None of this machine's services.
-rm -rf etc/systemd/system lib/systemd/system/*.wants lib/systemd/system-generators etc/fstab etc/ovltun \
-	var/lib/ovltun usr/sbin/policy-rc.d
+# None of this machine's services; and nobody looks for pages.
+rm -rf etc/systemd/system lib/systemd/system/*.wants lib/systemd/system-generators etc/fstab \
+	etc/ovltun var/lib/ovltun usr/sbin/policy-rc.d var/lib/man-db/auto-update
 wants=etc/systemd/system/sysinit.target.wants
 mkdir -p $wants etc/systemd/journald.conf.d var/lib/systemd mnt
 for unit in systemd-journald.socket systemd-journald-dev-log.socket systemd-journald.service; do
