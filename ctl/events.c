@@ -17,6 +17,9 @@
 
 #define SILENT_ATTEMPTS 3 /* initiations in a row that nobody answered */
 #define CALM_TICKS      10 /* below the rate for so long: the next time is told again */
+/* Between two handshakes of a session in use; how long each took shifts them a little. */
+#define RENEWED_MIN_NS (SESSION_REKEY_AFTER_NS - 10 * STATE_SECOND_NS)
+#define RENEWED_MAX_NS SESSION_REJECT_AFTER_NS
 
 struct event_entry {
 	uint64_t wall_ns;
@@ -105,6 +108,19 @@ static void look_at_endpoint(const struct state *state, struct run_peer *run,
 	run->seen.endpoint = now;
 }
 
+/*
+ * A session in use gets new keys every two minutes, which is no news: of twenty peers the
+ * ring would hold nothing else of more than the last hour. One that comes earlier is: the
+ * peer began anew.
+ */
+static bool only_renews(const struct run_peer *run, uint64_t done_ns)
+{
+	uint64_t last_ns = run->seen.handshake_wall_ns;
+
+	return !run->seen.silent && last_ns && done_ns >= last_ns + RENEWED_MIN_NS &&
+	       done_ns <= last_ns + RENEWED_MAX_NS;
+}
+
 static void look_at_handshake(const struct state *state, struct run_peer *run,
                               const struct config_peer *config, bool first)
 {
@@ -113,10 +129,12 @@ static void look_at_handshake(const struct state *state, struct run_peer *run,
 	char at[ENDPOINT_TEXT_MAX];
 
 	if (done_ns != run->seen.handshake_wall_ns) {
+		bool news = !first && !only_renews(run, done_ns);
+
 		run->seen.handshake_wall_ns = done_ns;
 		run->seen.silent = false;
 		endpoint_format(&run->seen.endpoint, at);
-		if (!first)
+		if (news)
 			events_add(state, EVENTS_HANDSHAKE, config, NULL, "done with %s", at);
 	}
 	/* Told once, until there is an answer. */

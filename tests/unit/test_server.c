@@ -393,6 +393,20 @@ static void test_events_of_peers(void **state)
 	expect_event(4, "handshake", "done with [2001:db8::1]:7");
 	atomic_store(&bob->timers.attempts, 3);
 	expect_event(5, "handshake-failed", "no answer from [2001:db8::1]:7 to 3 tries");
+	atomic_store(&bob->timers.attempts, 0);
+	atomic_store(&bob->handshake_wall_ns, 7);
+	expect_event(6, "handshake", "done with [2001:db8::1]:7");
+	/* New keys for a session that lives; then one that there was none before. */
+	atomic_store(&bob->handshake_wall_ns, 7 + 180 * STATE_SECOND_NS);
+	events_tick(&running);
+	atomic_store(&bob->handshake_wall_ns, 8 + 360 * STATE_SECOND_NS);
+	expect_event(7, "handshake", "done with [2001:db8::1]:7");
+	/* Too early for that: the peer has lost its end. */
+	atomic_store(&bob->handshake_wall_ns, 8 + 365 * STATE_SECOND_NS);
+	expect_event(8, "handshake", "done with [2001:db8::1]:7");
+	/* The clock was set back: who knows. */
+	atomic_store(&bob->handshake_wall_ns, 5);
+	expect_event(9, "handshake", "done with [2001:db8::1]:7");
 	events_close(running.events);
 	running.events = NULL;
 }
