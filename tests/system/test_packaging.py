@@ -114,6 +114,10 @@ def test_install_run_remove(package, debian, tmp_path):
     found = re.search(r"^ovltun:[^:]*:(\d+):", (debian / "etc/group").read_text(), re.MULTILINE)
     assert found, "sysusers made no group"
     group = int(found[1])
+    found = re.search(r"^ovltun:[^:]*:(\d+):(\d+):", (debian / "etc/passwd").read_text(), re.MULTILINE)
+    assert found, "sysusers made no user"
+    user = int(found[1])
+    assert user and int(found[2]) == group
     assert (debian / "etc/systemd/system/multi-user.target.wants/ovltund.service").is_symlink()
     config = write_config(debian / "etc" / "ovltun")
     run(*apart, "ovltund", "-c", "/etc/ovltun/peers.conf", "--check", env=environment)
@@ -131,6 +135,10 @@ def test_install_run_remove(package, debian, tmp_path):
                                   env={**environment, **manager.environment})
         try:
             manager.expect("READY=1")
+            for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
+                status = (task / "status").read_text()
+                assert re.search(r"^Uid:(.*)$", status, re.MULTILINE)[1].split() == [str(user)] * 4
+                assert re.search(r"^Gid:(.*)$", status, re.MULTILINE)[1].split() == [str(group)] * 4
             shown = run("chroot", debian, *reload.split(), env=environment)
             assert "peers 0 added" in shown
             told = (debian / "run/ovltun/peers.ctl").stat()
