@@ -24,6 +24,13 @@ import xml.etree.ElementTree
 TOP = pathlib.Path(__file__).resolve().parent.parent
 BUILD = TOP / "build"
 
+# A sanitizer's build takes longer to compile than to run; what it says wants lines, not variables. Less inlined, gcc
+# takes texts that are cut off on purpose for mistakes.
+QUICKLY = ["-Doptimization=1", "-Dc_args=['-g1', '-Wno-format-truncation']"]
+ASAN = ["-Db_sanitize=address,undefined", *QUICKLY]
+# Unit tests that have a kernel's or a timer's answer to wait for use half a processor.
+WAITING = 2 * (os.cpu_count() or 1)
+
 
 class Outcome:
     def __init__(self, passed=0, failed=0, skipped=0):
@@ -97,8 +104,8 @@ def build(folder, options=(), compiler=None, suites=(), names=(), targets=()):
     return None
 
 
-def meson_tests(folder, suites, seconds, options=(), names=(), compiler=None, wrap=None, alone=False):
-    """@alone: nothing else is run from that folder, so nothing else is built in it."""
+def meson_tests(folder, suites, seconds, options=(), names=(), compiler=None, wrap=None, alone=False, at_once=None):
+    """@alone: nothing else is run from that folder, so nothing else is built in it. @at_once: how many, not as many as processors."""
     problem = build(folder, options, compiler, *((suites, names) if alone else ()))
     if problem:
         print("    " + problem)
@@ -106,6 +113,8 @@ def meson_tests(folder, suites, seconds, options=(), names=(), compiler=None, wr
     command = ["meson", "test", "-C", str(folder), "--no-rebuild", "--print-errorlogs", "--quiet"]
     for suite in suites:
         command += ["--suite", suite]
+    if at_once:
+        command += ["--num-processes", str(at_once)]
     if wrap:
         command += ["--wrap", wrap, "--timeout-multiplier", "5"]
     log = folder / "meson-logs" / ("testlog-valgrind.json" if wrap else "testlog.json")
@@ -160,7 +169,7 @@ def pytest(paths, seconds, *options, environment=None):
 
 
 def unit(tier, seconds):
-    outcome = meson_tests(BUILD, ["unit", "vectors"], seconds)
+    outcome = meson_tests(BUILD, ["unit", "vectors"], seconds, at_once=WAITING)
     if tier == "long" and not outcome.failed:
         # pitfall_21: 10,000 starts and stops. Where it is skipped (77), it was above too.
         worker = BUILD / "tests" / "unit" / "test_worker"
@@ -181,9 +190,8 @@ def whole_daemons(folder, seconds):
 
 def sanitizers(tier, seconds):
     tsan = TOP / "build-tsan"
-    return (meson_tests(TOP / "build-asan", ["unit", "vectors"], seconds,
-                        ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"])
-            + meson_tests(tsan, [], seconds, ["-Db_sanitize=thread", "-Dbuildtype=debugoptimized"], THREADED, alone=True)
+    return (meson_tests(TOP / "build-asan", ["unit", "vectors"], seconds, ASAN, at_once=WAITING)
+            + meson_tests(tsan, [], seconds, ["-Db_sanitize=thread", *QUICKLY], THREADED, alone=True, at_once=WAITING)
             + whole_daemons(tsan, seconds))
 
 
@@ -191,13 +199,12 @@ def valgrind(tier, seconds):
     """Over all that handles keys; the rest of the unit tests in the long tier."""
     suites = ["crypto", "ctl"] + (["dataplane", "vectors"] if tier == "long" else [])
     return meson_tests(BUILD, suites, seconds, wrap="valgrind -q --error-exitcode=9 --leak-check=full "
-                       "--errors-for-leak-kinds=definite")
+                       "--errors-for-leak-kinds=definite", at_once=WAITING)
 
 
 def sim(tier, seconds):
     if tier == "ci":
-        return meson_tests(TOP / "build-asan", ["sim"], seconds,
-                           ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized"])
+        return meson_tests(TOP / "build-asan", ["sim"], seconds, ASAN)
     problem = build(BUILD)
     if problem:
         print("    " + problem)
@@ -220,7 +227,7 @@ def fuzz(tier, seconds):
     each = 20 if tier == "ci" else 3600
     return meson_tests(TOP / f"build-fuzz-{tier}", ["fuzz"], seconds,
                        ["-Dfuzz=true", f"-Dfuzz_seconds={each}", "-Db_sanitize=address,undefined",
-                        "-Dbuildtype=debugoptimized"], compiler="clang", alone=True)
+                        "-Doptimization=2", "-Dc_args=-g1"], compiler="clang", alone=True)
 
 
 def mutants(_tier, seconds):
