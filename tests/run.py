@@ -219,8 +219,8 @@ def system(tier, seconds):
     if problem:
         print("    " + problem)
         return Outcome(failed=1)
-    # Four at a time: a lab mostly waits, and its names are its own.
-    return pytest(["tests/system"], seconds, f"--tier={tier}", "-n4")
+    # Six at a time: a lab mostly waits, and its names are its own.
+    return pytest(["tests/system"], seconds, f"--tier={tier}", "-n6", "--dist=loadgroup")
 
 
 def fuzz(tier, seconds):

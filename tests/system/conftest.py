@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import zlib
 
 import pytest
 
@@ -18,16 +19,29 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; runs in the long tier only")
-    config.addinivalue_line("markers", "workers: runs once more with two workers")
+    config.addinivalue_line("markers", "workers(two=…): runs once more with two workers; two=\"long\": that in the long tier")
     config.addinivalue_line("markers", "docker: needs Docker engines")
+    config.addinivalue_line("markers", "early: takes ten seconds and more")
 
 
+# Fixtures that all tests of a module share: with --dist=loadgroup those tests go to one process.
+SHARED = {"field", "package", "program", "shell", "ward"}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--tier") == "long":
+    if config.getoption("--tier") != "long":
+        config.hook.pytest_deselected(items=[item for item in items if "long" in item.keywords])
+        items[:] = [item for item in items if "long" not in item.keywords]
+    if not getattr(config.option, "loadgroup", False):
         return
-    kept = [item for item in items if "long" not in item.keywords]
-    config.hook.pytest_deselected(items=[item for item in items if "long" in item.keywords])
-    items[:] = kept
+    for item in items:
+        for name in SHARED.intersection(item.fixturenames):
+            which = item.callspec.params.get(name, "") if hasattr(item, "callspec") else ""
+            item.add_marker(pytest.mark.xdist_group(f"{item.module.__name__}-{name}{which}"))
+    # What takes longest first, so that it is not left over at the end; and shuffled, so that tests that load the
+    # processors run beside such as wait.
+    items.sort(key=lambda item: (not {"early", "xdist_group"}.intersection(item.keywords), zlib.crc32(item.nodeid.encode())))
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -63,8 +77,10 @@ def workers(request, monkeypatch):
 
 
 def pytest_generate_tests(metafunc):
-    if metafunc.definition.get_closest_marker("workers"):
-        metafunc.parametrize("workers", [1, 2], indirect=True, ids=["one worker", "two workers"])
+    marker = metafunc.definition.get_closest_marker("workers")
+    if marker:
+        two = pytest.param(2, marks=[pytest.mark.long] if marker.kwargs.get("two") == "long" else [])
+        metafunc.parametrize("workers", [1, two], indirect=True, ids=["one worker", "two workers"])
 
 
 @pytest.fixture

@@ -785,6 +785,7 @@ while True:
 """
 
 
+@pytest.mark.early
 def test_names_resolved_later(lab):
     """No name server at the start: the daemon comes up, and asks until there is one."""
     overlay = Overlay(lab, "poll", start=False)

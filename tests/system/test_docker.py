@@ -7,12 +7,9 @@ import pytest
 
 from lab import Daemon, DockerEngine, keypair, wait_for
 from lab.docker import available
+from lab.transfer import transfer
 
-pytestmark = pytest.mark.skipif(not available(), reason="no Docker engine is installed")
-
-# busybox's nc ends a connection when its own standard input ends: keep that open.
-HOLD = "rm -f /tmp/hold; mkfifo /tmp/hold; (sleep 100 > /tmp/hold &); "
-HASH = "dd if=/dev/urandom of=/tmp/data bs=1M count={megabytes} 2>/dev/null; sha256sum < /tmp/data; wc -c < /tmp/data"
+pytestmark = [pytest.mark.early, pytest.mark.skipif(not available(), reason="no Docker engine is installed")]
 
 
 class Cluster:
@@ -45,17 +42,11 @@ def pings(cluster, host, container, address, seconds=15):
     wait_for(lambda: cluster.engines[host].ping(container, address), seconds, f"{container} to reach {address}")
 
 
-def transfer(cluster, sender, receiver, megabytes):
-    """TCP of so many MB from one container to another; checksums of both ends."""
+def stream(cluster, sender, receiver, megabytes):
+    """TCP of so many MB from one container to another; lengths and checksums of both ends."""
     (from_host, from_name), (to_host, to_name, address) = sender, receiver
-    source, sink = cluster.engines[from_host], cluster.engines[to_host]
-    sink.docker("exec", "-d", to_name, "sh", "-c", HOLD + "nc -l -p 5001 < /tmp/hold > /tmp/received; sha256sum < /tmp/received > /tmp/sum.new; wc -c < /tmp/received >> /tmp/sum.new; mv /tmp/sum.new /tmp/sum")
-    wait_for(lambda: ":1389" in sink.run(to_name, "cat", "/proc/net/tcp", "/proc/net/tcp6", check=False), 10, "nc to listen")
-    sent = source.run(from_name, "sh", "-c", HASH.format(megabytes=megabytes) + f"; nc {address} 5001 < /tmp/data",
-                      timeout=180).split()
-    received = wait_for(lambda: sink.run(to_name, "sh", "-c", "cat /tmp/sum 2>/dev/null", check=False), 60, "the checksum").split()
-    sink.run(to_name, "sh", "-c", "rm -f /tmp/sum /tmp/received")
-    return sent, received
+    source, sink = cluster.engines[from_host].inside(from_name), cluster.engines[to_host].inside(to_name)
+    return transfer(source, sink, address, megabytes)
 
 
 def lines_of(document, start):
@@ -112,9 +103,9 @@ def test_two_hundred_megabytes_each_way(lab, io, jumbo):
     cluster = Cluster(lab, io, network_options=options)
     a, b = cluster.run(0, "alice", 2), cluster.run(1, "bob", 2, options=("--mac-address", "02:9a:3b:11:22:33"))
     pings(cluster, 0, "alice", b)
-    sent, received = transfer(cluster, (0, "alice"), (1, "bob", b), 200)
+    sent, received = stream(cluster, (0, "alice"), (1, "bob", b), 200)
     assert sent == received
-    sent, received = transfer(cluster, (1, "bob"), (0, "alice", a), 200)
+    sent, received = stream(cluster, (1, "bob"), (0, "alice", a), 200)
     assert sent == received
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from lab import Daemon, DockerEngine, Lab, keypair, wait_for
 from lab.docker import available
-from test_docker import lines_of, pings, transfer
+from test_docker import lines_of, pings, stream
 
-pytestmark = [pytest.mark.docker, pytest.mark.skipif(not available(), reason="no Docker engine is installed")]
+pytestmark = [pytest.mark.docker, pytest.mark.early, pytest.mark.skipif(not available(), reason="no Docker engine is installed")]
 
 SUBNET = "10.7.0.0/16"
 GATEWAY = "10.7.0.1"
@@ -132,9 +132,8 @@ class Prober:
     """Pings from a container's namespace, twenty a second, with the time of each answer."""
 
     def __init__(self, switch, host, name, address):
-        pid = switch.engines[host].docker("inspect", "-f", "{{.State.Pid}}", name)
         self.host = switch.lab[host]
-        self.process = self.host.popen(["nsenter", "-t", pid, "-n", "ping", "-n", "-D", "-O", "-i", "0.05", address])
+        self.process = switch.engines[host].inside(name).popen(["ping", "-n", "-D", "-O", "-i", "0.05", address])
 
     def times(self):
         """Ends it; when each answer came."""
@@ -245,7 +244,7 @@ def test_a_hundred_megabytes_each_way(lab, io):
     pings(switch, 0, "anna", b)
     assert "mtu 1500" in switch.engines[0].run("anna", "ip", "link", "show", "eth0")
     for sender, receiver in (((0, "anna"), (1, "bert", b)), ((1, "bert"), (0, "anna", a))):
-        sent, received = transfer(switch, sender, receiver, 100)
+        sent, received = stream(switch, sender, receiver, 100)
         assert sent == received
 
 

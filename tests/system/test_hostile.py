@@ -306,6 +306,7 @@ def tcp_rate(a, b, seconds):
             min(i["sum"]["bits_per_second"] for i in result["intervals"]) / 1e6)
 
 
+@pytest.mark.early
 def test_pitfall_11_fifty_thousand_bad_handshakes_a_second(lab3, io, record_property):
     """TCP goes on, memory stays flat, and no reply is longer than its request."""
     overlay = Overlay(lab3, io)

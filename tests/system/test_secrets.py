@@ -3,6 +3,7 @@
 import base64
 import pathlib
 import re
+import signal
 
 from conftest import Overlay, sharedkey
 from lab import Daemon, WireguardGo, keypair, wait_for
@@ -14,9 +15,12 @@ def test_pitfall_33_nothing_leaves_before_there_are_keys(lab, io):
     daemon = overlay.daemon(lab[0])
     daemon.attached()
     dump = lab[0].popen(["tcpdump", "-i", "eth0", "-n", "-l", "--immediate-mode", "-c", "2", "udp"])
-    assert not overlay.containers[0].ping(overlay.containers[1].address, count=5, timeout=7)
+    a, b = overlay.containers
+    ping = a.popen(["ping", "-n", "-c", "5", "-i", "0.05", "-W", "20", b.address])
     out = wait_for(lambda: dump.poll() is not None and dump.stdout.read(), 15, "two initiations")
     assert re.findall(r"UDP, length (\d+)", out) == ["148", "148"]
+    a.stop(ping, signal.SIGINT)
+    assert " 0 received" in ping.stdout.read()
 
 
 def test_pitfall_35_keys_stay_inside(lab, io):

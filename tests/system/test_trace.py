@@ -223,6 +223,7 @@ SETUPS = [
 ]
 
 
+@pytest.mark.early
 def test_each_broken_set_up_is_named(overlay):
     broken = Broken(overlay)
     assert broken.a.ping(broken.b.address)

@@ -205,6 +205,7 @@ class Load:
             lab.stop(process, signal.SIGINT)
 
 
+@pytest.mark.early
 @FOUR
 def test_everything_at_once(lab3, io):
     """Four workers a daemon: loads, announcements, handshakes, roaming, another port, kill -9, under traffic."""

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 
@@ -53,6 +54,19 @@ def image_tree(folder):
     return root
 
 
+class Inside:
+    """Programs of the host's in the network of a container that runs."""
+
+    def __init__(self, host, pid):
+        self.host, self.prefix = host, ["nsenter", "-t", pid, "-n"]
+
+    def run(self, command, **kwargs):
+        return self.host.run([*self.prefix, *command], **kwargs)
+
+    def popen(self, command, **kwargs):
+        return self.host.popen([*self.prefix, *command], **kwargs)
+
+
 class DockerEngine:
     def __init__(self, host, options=()):
         self.host = host
@@ -74,10 +88,20 @@ class DockerEngine:
         self.process = self.host.popen(["unshare", "-m", "sh", "-c", script],
                                        stdout=open(self.folder / "log", "a", encoding="utf-8"),
                                        stderr=subprocess.STDOUT)
-        wait_for(lambda: self.process.poll() is not None or "Server Version" in self.docker("info", check=False), 60,
-                 "dockerd")
+        wait_for(lambda: self.process.poll() is not None or self.answers(), 60, "dockerd")
         if self.process.poll() is not None:
             raise LabError("dockerd ended: " + (self.folder / "log").read_text()[-2000:])
+
+    def answers(self):
+        """Asked without its client, whose start takes as much of a processor as the engine's own."""
+        with socket.socket(socket.AF_UNIX) as s:
+            try:
+                s.settimeout(10)
+                s.connect(str(self.folder / "docker.sock"))
+                s.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+                return b" 200 " in s.recv(1000)
+            except OSError:
+                return False
 
     def docker(self, *argv, check=True, timeout=60):
         return self.host.run([CLIENT, "-H", self.address, *argv], check=check, timeout=timeout).strip()
@@ -96,6 +120,9 @@ class DockerEngine:
 
     def run(self, container, *command, check=True, timeout=60):
         return self.docker("exec", container, *command, check=check, timeout=timeout)
+
+    def inside(self, container):
+        return Inside(self.host, self.docker("inspect", "-f", "{{.State.Pid}}", container))
 
     def describe(self):
         return (self.folder / "log").read_text()[-4000:]
