@@ -165,7 +165,8 @@ def test_the_daemon_keeps_nothing(lab, io):
         if not instrumented:
             assert set(status(task, "Uid")) == {str(NOBODY)} and status(task, "Groups") == []
             assert "0" not in status(task, "Gid")
-    [task] = tasks(helper(daemon))
+    task = helper(daemon)
+    assert instrumented or tasks(task) == [task]  # ThreadSanitizer has a thread of its own
     check_confined(task, NET_ADMIN | NET_BIND_SERVICE, instrumented)
     assert status(task, "Name") == ["ovltund-helper"]
     # Of what the daemon has open, and who started it, nothing but streams and their socket.
@@ -177,7 +178,9 @@ def test_the_user_is_said(lab, io):
     overlay = Overlay(lab, io, start=False)
     plain = overlay.daemon(lab[0])
     expected = "user ovltun" if "ovltun:" in pathlib.Path("/etc/passwd").read_text() else "not user ovltun (there is none)"
-    assert expected in plain.log or "not user ovltun (Operation not supported)" in plain.log
+    if "not user ovltun (Operation not supported)" in plain.log:
+        pytest.skip("a sanitizer's build asks for no user")
+    assert expected in plain.log
     refused = overlay.daemon(lab[1], options=["--user", "nosuch"], start=False)
     with pytest.raises(LabError, match='ended with 2: .*there is no user "nosuch"'):
         refused.start()
