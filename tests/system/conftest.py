@@ -39,9 +39,14 @@ def pytest_collection_modifyitems(config, items):
         for name in SHARED.intersection(item.fixturenames):
             which = item.callspec.params.get(name, "") if hasattr(item, "callspec") else ""
             item.add_marker(pytest.mark.xdist_group(f"{item.module.__name__}-{name}{which}"))
+
     # What takes longest first, so that it is not left over at the end; and shuffled, so that tests that load the
-    # processors run beside such as wait.
-    items.sort(key=lambda item: (not {"early", "xdist_group"}.intersection(item.keywords), zlib.crc32(item.nodeid.encode())))
+    # processors run beside such as wait. What shares something stays as it is in its file.
+    def rank(item):
+        group = item.get_closest_marker("xdist_group")
+        return not (group or "early" in item.keywords), zlib.crc32((group.args[0] if group else item.nodeid).encode())
+
+    items.sort(key=rank)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -321,7 +321,8 @@ def test_dhcp_from_an_allowed_server_only(lab, io, tmp_path, allowed):
     script.write_text('#!/bin/sh\n[ "$1" = bound ] && ip addr add $ip/16 dev eth0\nexit 0\n')
     script.chmod(0o755)
     daemon = server.popen(f"busybox udhcpd -f {conf}")
-    client.run(f"busybox udhcpc -i eth0 -n -q -t 3 -T 1 -s {script}", check=False, timeout=30)
+    wait_for(lambda: ":67 " in server.run("ss -Hlun"), 5, "udhcpd to listen")
+    client.run(f"busybox udhcpc -i eth0 -n -q -t {15 if allowed else 3} -T 1 -s {script}", check=False, timeout=30)
     assert ("10.7.200." in client.run("ip addr show dev eth0")) == allowed
     assert (segments.daemons[0].drops("out-dhcp") > 0) != allowed
     server.stop(daemon)
