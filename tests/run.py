@@ -4,7 +4,8 @@
 
     tests/run.py [--tier ci|long] [--only SUITE[,SUITE…]] [--list]
 
-A suite is a command with a budget. "ci" is what every change has to pass, in
+A suite is a command with a budget, the most it takes on two processors that do nothing
+else; one that takes thrice as long is ended. "ci" is what every change has to pass, in
 under 15 minutes altogether; "long" is the same with every seed, hours of fuzzing,
 sessions that live through their real two minutes, and mutants. What a machine lacks is
 reported as skipped, with its reason. What is counted are cases: functions of a
@@ -67,11 +68,11 @@ def list_skipped(name, text):
 
 
 def run(command, seconds, **kwargs):
-    """True if the command ended well within its budget."""
+    """True if the command ended well within that time."""
     try:
         return subprocess.run(command, timeout=seconds, cwd=TOP, check=False, **kwargs).returncode == 0
     except subprocess.TimeoutExpired:
-        print(f"    over its budget of {seconds} s: {' '.join(map(str, command))}", flush=True)
+        print(f"    ended after {seconds} s: {' '.join(map(str, command))}", flush=True)
         return False
 
 
@@ -237,18 +238,21 @@ def mutants(_tier, seconds):
     return meson_tests(BUILD, ["mutants"], seconds)
 
 
+# How many times its budget a suite may take where the processors have other things to do.
+PATIENCE = 3
+
 # Tests with threads of their own, for TSan.
 THREADED = ["session", "quiesce", "index", "recorder", "ring", "worker", "apply"]
 
 # name, what it is, function, budget in seconds for ci (None: it is not of this tier) and long
 SUITES = [
-    ("unit", "unit tests and known answers", unit, 120, 120),
-    ("sanitizers", "the same under ASan and UBSan, threads and whole daemons under TSan", sanitizers, 300, 660),
-    ("valgrind", "what handles keys (ci) or all unit tests (long), under valgrind", valgrind, 120, 900),
-    ("sim", "engines in memory under a virtual clock", sim, 120, 1800),
-    ("fuzz", "each target from its corpus, with a floor of coverage", fuzz, 240, 40000),
+    ("unit", "unit tests and known answers", unit, 40, 120),
+    ("sanitizers", "the same under ASan and UBSan, threads and whole daemons under TSan", sanitizers, 150, 660),
+    ("valgrind", "what handles keys (ci) or all unit tests (long), under valgrind", valgrind, 40, 900),
+    ("sim", "engines in memory under a virtual clock", sim, 30, 1800),
+    ("fuzz", "each target from its corpus, with a floor of coverage", fuzz, 210, 40000),
     ("mutants", "the AEAD's kernels, broken in one place after the other: a test notices each", mutants, None, 300),
-    ("system", "hosts, containers, Docker engines and stock peers", system, 600, 2400),
+    ("system", "hosts, containers, Docker engines and stock peers", system, 260, 2400),
 ]
 
 
@@ -278,7 +282,7 @@ def main():
             continue
         print(f"== {name}: {what} (budget {budget} s)", flush=True)
         start = time.monotonic()
-        outcome = function(options.tier, budget)
+        outcome = function(options.tier, PATIENCE * budget)
         print(f"   {name}: {outcome}, {time.monotonic() - start:.0f} s of {budget} s", flush=True)
         total += outcome
     if not options.list:
