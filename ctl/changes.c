@@ -35,6 +35,17 @@ static bool same_key(const struct config *a, const struct config *b)
 	       secret_equal(a->private_key, b->private_key, KEY_SIZE);
 }
 
+static void list_metrics(struct listing *listing, const struct endpoint *base,
+                         const struct endpoint *active, const struct endpoint *next)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	if (endpoint_same_remote(active, base) || endpoint_same_remote(active, next))
+		return;
+	endpoint_format(active, text);
+	say(listing, "[Metrics] Listen was set to %s", text);
+}
+
 static void list_device(struct listing *listing, const struct config *base,
                         const struct config *active, const struct config *next)
 {
@@ -51,6 +62,7 @@ static void list_device(struct listing *listing, const struct config *base,
 		say(listing, "Realtime was changed");
 	if (active->introducer != base->introducer && active->introducer != next->introducer)
 		say(listing, "Introducer was changed");
+	list_metrics(listing, &base->metrics, &active->metrics, &next->metrics);
 }
 
 static bool has_prefix(const struct config_peer *peer, const struct prefix *prefix)

@@ -660,12 +660,24 @@ static size_t list_changes(const char *base_text, const char *active_text, const
 	return count;
 }
 
+#define METRICS(last) "[Metrics]\nListen = 127.0.0.1:900" #last "\n"
+
 static void test_changes(void **state)
 {
 	const char *base = PORT NETWORK A_FULL B_FULL;
 
 	(void)state;
 	assert_int_equal(list_changes(base, base, INTERFACE NETWORK), 0);
+	/* By a sync with another file. */
+	assert_int_equal(list_changes(PORT NETWORK, PORT NETWORK METRICS(1), PORT NETWORK), 1);
+	assert_string_equal(lines, "[Metrics] Listen was set to 127.0.0.1:9001\n");
+	assert_int_equal(
+		list_changes(PORT NETWORK METRICS(1), PORT NETWORK, PORT NETWORK METRICS(2)), 1);
+	assert_string_equal(lines, "[Metrics] Listen was set to (none)\n");
+	assert_int_equal(
+		list_changes(PORT NETWORK, PORT NETWORK METRICS(1), PORT NETWORK METRICS(1)), 0);
+	assert_int_equal(
+		list_changes(PORT NETWORK METRICS(1), PORT NETWORK METRICS(1), PORT NETWORK), 0);
 	/* What the file has by now is not dropped; what it takes away it means to. */
 	assert_int_equal(list_changes(base, PORT NETWORK A_FULL, PORT NETWORK A_FULL), 0);
 	assert_int_equal(list_changes(base, PORT NETWORK A_FULL "PersistentKeepalive = 3\n" B_FULL,
