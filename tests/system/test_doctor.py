@@ -122,6 +122,17 @@ def test_trace_tells_what_concerns_it_alone(ward):
     assert not [c for c in told["causes"] if "172.20.64.0" in c["text"] or "duplicate" in c["text"]]
 
 
+@pytest.mark.long
+def test_trace_from_a_container_that_does_not_answer(ward):
+    """It is not there, or the bridge keeps it from being heard."""
+    absent = "no container of this host has 172.20.101.9"
+    told = answer(ask(ward.daemon, FAR, "--from", "172.20.101.9"))
+    assert told["verdict"] == "stops" and [c["text"].startswith(absent) for c in told["causes"]] == [True], told
+    with BROKEN["bridge_down"].on(ward):
+        told = answer(ask(ward.daemon, FAR, "--from", "172.20.101.9"))
+    assert "the bridge ovl0 is down" in told["causes"][0]["text"] and told["causes"][1]["text"].startswith(absent), told
+
+
 def test_usage(ward):
     for options in (("--what",), ("x",), ("-c",)):
         done = subprocess.run([OVLCTL, "doctor", *options], stderr=subprocess.PIPE, text=True, check=False)

@@ -149,6 +149,11 @@ def no_endpoint(b):
     b.forget_session()
 
 
+def no_such_name(b):
+    b.change(0, b.overlay.endpoint(b.hosts[1]), "no-such-host.invalid:12345")
+    b.forget_session()
+
+
 def not_allowed_there(b):
     b.change(1, "AllowedIPs = 172.20.101.0/24, ", "AllowedIPs = ")
 
@@ -219,6 +224,7 @@ SETUPS = [
     (no_way_back, way_back, ("peer", "ping", None), "no route back"),
     (bridge_gone_there, bridge_back_there, ("peer", "checks", "in-network"), "its bridge is not there"),
     (blocked_there, unblock, ("peer", "arrived", None), "blocked UDP: peer barge2 was called"),
+    (no_such_name, lambda b: b.mend(0), ("here", "session", "out-no-endpoint"), "the endpoint of peer barge2 does not resolve"),
     (no_endpoint, lambda b: b.mend(0), ("here", "session", "out-no-endpoint"), "no Endpoint"),
 ]
 

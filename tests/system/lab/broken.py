@@ -114,10 +114,10 @@ class Ward:
         try:
             yield
         finally:
-            # First both are stopped, so that none talks to what the other was.
+            # First both are stopped, so that none talks to what the other was; and who pings comes last.
             for daemon in self.daemons:
                 daemon.stop()
-            for daemon in self.daemons:
+            for daemon in reversed(self.daemons):
                 daemon.write(self.text(daemon.host))
                 daemon.start()
             self.attached()
