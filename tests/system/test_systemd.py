@@ -123,6 +123,9 @@ def check_sandbox(service):
         machine.run([*inside, f": >{place}/x && rm {place}/x"])
     for place in ("/home/secret", "/tmp/secret", "/proc/sys/kernel/hostname"):
         assert machine.run([*inside, f"cat {place}"], check=False).startswith("cat: "), place
+    # Root's processes see each other; it is not root.
+    seen = machine.run([*inside[:-2], "setpriv", "--reuid=ovltun", "--regid=ovltun", "--clear-groups", "ls", "/proc"])
+    assert "self" in seen.split() and "1" not in seen.split()
     # Devices are by cgroup.
     join = f"echo $$ >/sys/fs/cgroup{service.prop('ControlGroup')}/cgroup.procs && exec"
     assert "not permitted" in machine.run(["sh", "-c", f"{join} head -c 0 /dev/refused"], check=False)
@@ -175,6 +178,65 @@ def test_installed_enabled_restarted_stopped(lab, machine, tmp_path, record_prop
     assert tap_index(lab[0]) == [] and service.prop("NFileDescriptorStore") == "0"
     complaints = machine.run("journalctl --no-pager -o cat -p warning _PID=1").splitlines()
     assert [line.partition(" for ")[0] for line in complaints if "ovltun" in line] == ["Reload failed"]
+
+
+# Tries what the unit refuses to whatever it starts, before the daemon gives up anything itself; says what went well.
+PROBE = """
+import ctypes, mmap, os, socket, time
+libc = ctypes.CDLL(None, use_errno=True)
+
+def call(name, *args):
+    if getattr(libc, name)(*args) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+def suid():
+    open("/run/ovltun/suid", "w").close()
+    try:
+        os.chmod("/run/ovltun/suid", 0o4755)
+    finally:
+        os.unlink("/run/ovltun/suid")
+
+tries = {
+    "packet socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW),
+    "raw socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
+    "vsock": lambda: socket.socket(40, socket.SOCK_STREAM),
+    "user namespace": lambda: call("unshare", 0x10000000),
+    "mount namespace": lambda: call("unshare", 0x20000),
+    "network namespace": lambda: call("unshare", 0x40000000),
+    "other personality": lambda: call("personality", 0x0040000),
+    "memory that is written and executed": lambda: mmap.mmap(-1, 4096, prot=7),
+    "clock": lambda: time.clock_settime(time.CLOCK_REALTIME, time.time()),
+    "name of the host": lambda: socket.sethostname("other"),
+    "kernel log": lambda: call("klogctl", 3, ctypes.create_string_buffer(9), 8),
+    "file system": lambda: call("mount", b"none", b"/tmp", b"tmpfs", 0, None),
+    "modules": lambda: os.listdir("/usr/lib/modules"),
+    "file of another uid": lambda: os.open("/etc/shadow", os.O_RDWR),
+    "key ring": lambda: call("syscall", 250, 0, -3, 0),
+    "tracing": lambda: call("ptrace", 16, 1, 0, 0),
+    "settings": lambda: os.stat("/proc/sys/net"),
+    "core files": lambda: call("prlimit", 0, 4, (ctypes.c_ulong * 2)(1, 1), None),
+    "set-user-ID": suid,
+}
+for what, attempt in tries.items():
+    try:
+        attempt()
+        print("went well:", what)
+    except OSError:
+        pass
+os.close(os.open("/dev/net/tun", os.O_RDWR))
+socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close()
+print("tried", len(tries))
+"""
+
+
+@pytest.mark.long
+def test_what_the_unit_refuses(lab, machine):
+    service = Installed(lab, machine).daemons[0]
+    machine.path("/usr/probe.py").write_text(PROBE)
+    service.drop_in("[Service]\nExecStartPre=/usr/bin/python3 /usr/probe.py\n")
+    service.restart()
+    service.says("tried ")
+    assert "went well" not in service.log, service.log
 
 
 @pytest.mark.long
