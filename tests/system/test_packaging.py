@@ -49,6 +49,8 @@ def debian(tmp_path):
         mount("-t", "tmpfs", "ovltun-test", root / "run")
         mount("-t", "proc", "proc", root / "proc")
         mount("--bind", "/dev", root / "dev")
+        # Nobody looks for pages.
+        (root / "var/lib/man-db/auto-update").unlink(missing_ok=True)
         yield root
     finally:
         for place in reversed(mounts):
