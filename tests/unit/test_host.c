@@ -53,6 +53,10 @@ static void the_way_to_an_address(void **state)
 	                      "ip route add 10.1.2.200 via 192.0.2.4 table 77 && "
 	                      "ip -6 route add default via 2001:db8::9 && "
 	                      "ip -6 route add 2001:db8:1::/48 via 2001:db8::2"));
+	/* The kernel makes an address's own route a little later. */
+	assert_true(netns_run("for i in $(seq 500); do "
+	                      "ip -6 route show table local | grep -q '2001:db8::1 ' && exit; "
+	                      "sleep 0.01; done; exit 1"));
 	host = host_open();
 	expect(host, "192.0.2.5", "192.0.2.0/24", "");
 	assert_true(is_own(host, "192.0.2.1"));
