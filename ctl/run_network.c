@@ -196,8 +196,10 @@ bool run_network_update(struct state *state, struct run_network *run,
 
 	if (lost)
 		make_tap_again(state, run, config);
-	if (!run->bridge)
+	if (!run->bridge) {
+		run->was_attached = false;
 		return lost; /* the view has to say that there is none */
+	}
 	unsigned int changes = bridge_update(run->bridge, device_now(state->device));
 
 	report(run, config, changes);

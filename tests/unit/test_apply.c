@@ -3,6 +3,7 @@
 #include "running.h"
 
 #include "ctl/changes.h"
+#include "ctl/events.h"
 #include "ctl/run_network.h"
 #include "dataplane/fdb.h"
 
@@ -526,6 +527,46 @@ static void test_lost_tap(void **state)
 	assert_true(has_link("ovt-ovl0"));
 }
 
+static const char *last_event(void)
+{
+	static char kind[32];
+	json_t *reply = events_show(&running, 0);
+	const json_t *list = json_object_get(reply, "events");
+	const json_t *last = json_array_get(list, json_array_size(list) - 1);
+	const char *said = json_string_value(json_object_get(last, "kind"));
+
+	(void)snprintf(kind, sizeof(kind), "%s", said ? said : "");
+	json_decref(reply);
+	return kind;
+}
+
+static bool tells_attached(void)
+{
+	return strcmp(last_event(), "attached") == 0;
+}
+
+static bool tells_detached(void)
+{
+	return strcmp(last_event(), "detached") == 0;
+}
+
+/* Somebody has taken its name meanwhile: the network is told to be off, and on again. */
+static void test_lost_tap_stays_away(void **state)
+{
+	(void)state;
+	running.events = events_open();
+	assert_non_null(running.events);
+	assert_true(netns_run("ip link add ovl0 type bridge && ip link set ovl0 up"));
+	assert_int_equal(running_apply(PORT NETWORK, NULL), 0);
+	assert_true(running_wait(tells_attached));
+	assert_true(netns_run("ip link del ovt-ovl0 && ip link add ovt-ovl0 type bridge"));
+	assert_true(running_wait_ms(tells_detached, 3000));
+	assert_true(netns_run("ip link del ovt-ovl0"));
+	assert_true(running_wait(tells_attached));
+	events_close(running.events);
+	running.events = NULL;
+}
+
 /* The tunnel MTU follows the device towards the peer: 1500 less 60, or less 80 over IPv6. */
 static bool mtu_is_1440(void)
 {
@@ -731,6 +772,7 @@ int main(void)
 		RUNNING(test_taken_from_the_bridge),
 		RUNNING(test_static_entries),
 		RUNNING(test_lost_tap),
+		RUNNING(test_lost_tap_stays_away),
 		RUNNING(test_path_mtu),
 		RUNNING(test_claimed_whole),
 		RUNNING(test_end),
