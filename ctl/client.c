@@ -230,7 +230,7 @@ static int send_all(int fd, const char *data, size_t len, int passed)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return -errno;
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		passed = -1;
 		data += n;
 		len -= (size_t)n;
@@ -265,6 +265,9 @@ static int exchange(int fd, const struct buffer *request, int passed, struct buf
 		ret = receive_line(fd, line);
 	if (ret == -ECONNRESET || ret == -EPIPE)
 		complain("the daemon closed the connection");
+	else if (ret == -ETIMEDOUT)
+		complain("the daemon has not answered for %d s; it hangs, or is stopped",
+		         PATIENCE_S);
 	else if (ret)
 		complain("talking to the daemon: %s", strerror(-ret));
 	return ret;

@@ -480,12 +480,17 @@ static int show_neighbours(bool json)
 	} else {
 		struct text_table *table =
 			text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
+		size_t count = 0;
 
 		json_array_foreach (json_object_get(reply, "networks"), i, network) {
-			json_array_foreach (json_object_get(network, "neighbours"), j, neighbour)
+			json_array_foreach (json_object_get(network, "neighbours"), j, neighbour) {
 				put_neighbour(table, network, neighbour);
+				count++;
+			}
 		}
-		if (print_table(table, text_use_color(stdout)))
+		if (!count)
+			puts("no container of a routed network has been looked for");
+		else if (print_table(table, text_use_color(stdout)))
 			status = OVLCTL_FAILED;
 		text_table_free(table);
 	}
