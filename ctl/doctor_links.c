@@ -80,7 +80,12 @@ static void check_bridge(struct doctor *d, const json_t *network)
 	}
 	if (json_array_size(d->findings) > before || !d->state)
 		return;
-	if (*problem || !json_is_true(json_object_get(network, "attached"))) {
+	if (*problem && json_is_true(json_object_get(network, "attached"))) {
+		doctor_find(d, DOCTOR_ERROR, "network %s: %s", name, problem);
+		doctor_means(d, "some or all of its containers are not served");
+		doctor_advise(d,
+		              "ovlctl show tells Subnet, Range and AllowedIPs that are in force");
+	} else if (!json_is_true(json_object_get(network, "attached"))) {
 		doctor_find(d, DOCTOR_ERROR, "network %s is not attached%s%s", name,
 		            *problem ? ": " : "", problem);
 		doctor_means(d, "its containers are not served");

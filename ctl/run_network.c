@@ -247,17 +247,55 @@ static void format_claim(const struct config_claim *claim, char out[RUN_CLAIM_MA
 	               label, allowed, subnet);
 }
 
+/* A Range of @family that the bridge has no address of, as after a typing error; or NULL. */
+static const struct prefix *find_stray_range(const struct config_network *network,
+                                             const struct config_subnets *subnets, uint8_t family)
+{
+	for (size_t i = 0; i < network->range_count; i++) {
+		const struct prefix *range = &network->ranges[i];
+		bool compared = false, meets = false;
+
+		for (size_t j = 0; j < subnets->count && range->family == family; j++) {
+			const struct prefix *subnet = &subnets->list[j];
+
+			if (subnet->family != family)
+				continue;
+			compared = true;
+			meets |= prefix_covers(subnet, range) || prefix_covers(range, subnet);
+		}
+		if (compared && !meets)
+			return range;
+	}
+	return NULL;
+}
+
+static void format_stray(const struct config_network *network, const struct prefix *range,
+                         char out[RUN_CLAIM_MAX])
+{
+	char text[PREFIX_TEXT_MAX];
+
+	prefix_format(range, text);
+	(void)snprintf(out, RUN_CLAIM_MAX,
+	               "the bridge %s has no address of Range %s, so what its containers send is "
+	               "dropped (out-source): set Range to the --ip-range of their network",
+	               network->bridge, text);
+}
+
 void run_network_note_claims(struct run_network *run, const struct config *config,
                              const struct config_network *network)
 {
 	const struct config_subnets subnets = run_network_subnets(run, network);
 
 	for (size_t i = 0; i < 2; i++) {
+		const uint8_t family = i ? 6 : 4;
+		const struct prefix *stray = find_stray_range(network, &subnets, family);
 		char text[RUN_CLAIM_MAX] = "";
 		struct config_claim claim;
 
-		if (config_is_claimed(config, network, &subnets, i ? 6 : 4, &claim))
+		if (config_is_claimed(config, network, &subnets, family, &claim))
 			format_claim(&claim, text);
+		else if (stray)
+			format_stray(network, stray, text);
 		if (text[0] && strcmp(text, run->claims[i]) != 0)
 			log_line("network %s: %s", network->name, text);
 		memcpy(run->claims[i], text, sizeof(text));

@@ -35,7 +35,10 @@ bool run_network_look_at_queue(struct state *state, struct run_network *network)
 /* Its own, or its bridge's as of the last update. */
 struct config_subnets run_network_subnets(const struct run_network *run,
                                           const struct config_network *config);
-/* After either changed: whether peers claim the network whole, which is a problem and logged. */
+/*
+ * After either changed: whether peers claim the network whole, or its Range is none of its
+ * bridge's, which is a problem and logged.
+ */
 void run_network_note_claims(struct run_network *run, const struct config *config,
                              const struct config_network *network);
 

@@ -649,6 +649,13 @@ static void test_claimed_whole(void **state)
 	assert_null(view_remote(running_view(), net, 6, inside6));
 	assert_non_null(strstr(run_network_problem(running.networks[0]), "::/0 claims all of"));
 
+	/* A typing error that no look at the file alone can find. */
+	assert_int_equal(running_apply(PORT NETWORK "Range = 172.21.0.0/24, fd20::/80\n", NULL), 0);
+	assert_string_equal(
+		run_network_problem(running.networks[0]),
+		"the bridge ovl0 has no address of Range 172.21.0.0/24, so what its containers "
+		"send is dropped (out-source): set Range to the --ip-range of their network");
+
 	assert_int_equal(running_apply(PORT NETWORK A_FULL, NULL), 0);
 	assert_null(run_network_problem(running.networks[0]));
 	assert_int_equal(running_view()->networks[0].subnet_count, 2);
