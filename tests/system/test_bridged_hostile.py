@@ -317,7 +317,7 @@ def test_a_container_leaves_room_for_those_after_it(field):
     endless = flood_from(bad, field.c.mac, 200_000, rounds=10**6)
     try:
         newcomer = field.container(host, 7, 43)
-        wait_for(lambda: field.c.ping(newcomer.address, timeout=1), 15, "a newcomer meanwhile")
+        wait_for(lambda: field.c.ping(newcomer.address, timeout=1), 40, "a newcomer meanwhile")
         newcomer.close()
     finally:
         bad.stop(endless)

@@ -5,6 +5,7 @@ That Debian is this machine's, under an overlay that takes all that is written.
 """
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
