@@ -11,7 +11,7 @@ import signal
 import tempfile
 
 from lab.net import PREFIX, sh, wait_for
-from lab.real_systemd import cgroup_roots
+from lab.real_systemd import cgroup_roots, remove_cgroup
 
 
 def dead(name):
@@ -56,13 +56,6 @@ def remove_namespace(name):
     print(f"removed {name}")
 
 
-def remove_cgroup(cgroup):
-    """Empty, as its host's processes are gone."""
-    for folder, _, _ in os.walk(cgroup, topdown=False):
-        os.rmdir(folder)
-    print(f"removed {cgroup}")
-
-
 def remove_folder(folder):
     for line in reversed(pathlib.Path("/proc/self/mounts").read_text().splitlines()):
         if line.split()[1].startswith(f"{folder}/"):
@@ -78,6 +71,7 @@ def main():
     for cgroup in (place for root in cgroup_roots() for place in root.glob(f"{PREFIX}*")):
         if dead(cgroup.name):
             remove_cgroup(cgroup)
+            print(f"removed {cgroup}")
     for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{PREFIX}-*"):
         if dead(folder.name):
             remove_folder(folder)

@@ -74,6 +74,19 @@ def cgroup_roots():
     return [pathlib.Path(place) for _, place, kind, *_ in mounts if kind == "cgroup2"][:1]
 
 
+def remove_cgroup(cgroup):
+    """With those in it, whose processes have been killed."""
+    def remove():
+        try:
+            for folder, _, _ in os.walk(cgroup, topdown=False):
+                os.rmdir(folder)
+        except OSError:
+            return False
+        return True
+
+    wait_for(remove, 10, f"the processes of {cgroup} to end")
+
+
 class RealSystemd:
     """Boots it; runs commands in it; @path is where its files are seen from here."""
 
@@ -142,19 +155,11 @@ class RealSystemd:
     def journal(self, unit, *options):
         return self.run(["journalctl", "--no-pager", "-o", "cat", "-u", unit, *options])
 
-    def _remove_cgroups(self):
-        try:
-            for folder, _, _ in os.walk(self.cgroup, topdown=False):
-                os.rmdir(folder)
-        except OSError:
-            return False
-        return True
-
     def close(self):
         if self.process:
             # With it process 1, and with that all that is in its namespace.
             self.host.stop(self.process, 9)
             self.process = None
         if self.cgroup and self.cgroup.exists():
-            wait_for(self._remove_cgroups, 10, f"the processes of {self.cgroup} to end")
+            remove_cgroup(self.cgroup)
         shutil.rmtree(self.folder, ignore_errors=True)
