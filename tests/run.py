@@ -220,8 +220,8 @@ def system(tier, seconds):
     if problem:
         print("    " + problem)
         return Outcome(failed=1)
-    # Six at a time: a lab mostly waits, and its names are its own.
-    return pytest(["tests/system"], seconds, f"--tier={tier}", "-n6", "--dist=loadgroup")
+    # Many at a time: a lab mostly waits, and its names are its own. Those of the long tier load the processors more.
+    return pytest(["tests/system"], seconds, f"--tier={tier}", "-n6" if tier == "ci" else "-n4", "--dist=loadgroup")
 
 
 def fuzz(tier, seconds):
