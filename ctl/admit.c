@@ -8,6 +8,7 @@
 #include "crypto/secret.h"
 #include "ctl/apply.h"
 #include "ctl/config_private.h"
+#include "ctl/events.h"
 #include "ctl/introduce.h"
 #include "ctl/invite_part.h"
 #include "ctl/log.h"
@@ -378,6 +379,7 @@ void admit_take(struct state *state, const uint8_t key[KEY_SIZE], uint32_t sessi
 	const struct roll_host *known = roll_find_host(state->roll, asked->hosts[0].key);
 	struct roll_host host = { .number = 0 };
 	char why[JOIN_TEXT_MAX], range[PREFIX_TEXT_MAX], endpoint[CONFIG_HOST_MAX + 16];
+	char told[EVENTS_TEXT];
 	uint64_t now_ns = device_now(state->device);
 	const char *problem = NULL;
 
@@ -418,6 +420,8 @@ void admit_take(struct state *state, const uint8_t key[KEY_SIZE], uint32_t sessi
 	prefix_format(&host.range, range);
 	config_format_endpoint(&host.endpoint, endpoint, sizeof(endpoint));
 	log_line("peer %s joined by %s: %s at %s", host.name, invite->name, range, endpoint);
+	(void)snprintf(told, sizeof(told), "%s by %s, at %.60s", range, invite->name, endpoint);
+	events_add_host(state, EVENTS_JOINED, host.key, told);
 	answer_yes(state, from, &host, asked);
 	introduce_run(state, device_now(state->device));
 }

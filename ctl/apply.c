@@ -196,10 +196,13 @@ static void commit_hellos(const struct apply_plan *plan)
 static void commit_view(struct apply_plan *plan, struct apply_summary *summary)
 {
 	struct state *state = plan->state;
+	size_t leaving = 0;
 
 	for (size_t i = 0; i < plan->old_peer_count; i++) {
-		if (!plan->peer_stays[i])
-			peer_kill(state->peers[i].peer);
+		if (plan->peer_stays[i])
+			continue;
+		peer_kill(state->peers[i].peer);
+		leaving++;
 	}
 	device_publish(state->device, plan->view);
 	plan->view = NULL;
@@ -207,10 +210,14 @@ static void commit_view(struct apply_plan *plan, struct apply_summary *summary)
 	for (size_t i = 0; i < plan->old_peer_count; i++) {
 		if (plan->peer_stays[i])
 			continue;
-		events_add(state, EVENTS_PEER_REMOVED, &state->config->peers[i], NULL, "removed");
+		if (leaving <= EVENTS_PEERS_AT_ONCE)
+			events_add(state, EVENTS_PEER_REMOVED, &state->config->peers[i], NULL,
+			           "removed");
 		peer_retire(state->peers[i].peer);
 		summary->peers_removed++;
 	}
+	if (leaving > EVENTS_PEERS_AT_ONCE)
+		events_add(state, EVENTS_PEER_REMOVED, NULL, NULL, "%zu peers removed", leaving);
 	for (size_t i = 0; i < plan->old_network_count; i++) {
 		if (plan->network_stays[i])
 			continue;

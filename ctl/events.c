@@ -3,8 +3,8 @@
  *	events  version: 1; boot: changes with each start of the daemon, and numbers
  *	        begin again; newest: the last one's number; missed: how many later than
  *	        "after" are not kept any more; events: number, time (unix seconds), kind
- *	        (handshake, handshake-failed, roam, peer-added, peer-removed, attached,
- *	        detached, reloaded, reload-failed, drops), text: one line, and null where
+ *	        (handshake, handshake-failed, roam, peer-added, peer-removed, joined,
+ *	        introduced, attached, detached, reloaded, reload-failed, drops), text: one line, and null where
  *	        it has none: peer, public_key, network
  */
 #include "ctl/events.h"
@@ -46,6 +46,8 @@ static const char *const kinds[] = {
 	[EVENTS_ROAM] = "roam",
 	[EVENTS_PEER_ADDED] = "peer-added",
 	[EVENTS_PEER_REMOVED] = "peer-removed",
+	[EVENTS_JOINED] = "joined",
+	[EVENTS_INTRODUCED] = "introduced",
 	[EVENTS_ATTACHED] = "attached",
 	[EVENTS_DETACHED] = "detached",
 	[EVENTS_RELOADED] = "reloaded",
@@ -88,6 +90,17 @@ void events_add(const struct state *state, enum events_kind kind, const struct c
 	va_start(args, format);
 	(void)vsnprintf(entry->text, sizeof(entry->text), format, args);
 	va_end(args);
+}
+
+void events_add_host(struct state *state, enum events_kind kind, const uint8_t key[KEY_SIZE],
+                     const char *text)
+{
+	const struct config_peer *peer = config_find_peer(state->config, key);
+
+	if (!peer)
+		return;
+	events_add(state, kind, peer, NULL, "%s", text);
+	state->peers[peer - state->config->peers].seen.known = true;
 }
 
 static void look_at_endpoint(const struct state *state, struct run_peer *run,
@@ -146,13 +159,26 @@ static void look_at_handshake(const struct state *state, struct run_peer *run,
 	           at, attempts);
 }
 
+static size_t count_new(const struct state *state)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < state->config->peer_count; i++)
+		count += !state->peers[i].seen.known;
+	return count;
+}
+
 static void look_at_peers(struct state *state, bool start)
 {
+	size_t new = start ? 0 : count_new(state);
+
+	if (new > EVENTS_PEERS_AT_ONCE)
+		events_add(state, EVENTS_PEER_ADDED, NULL, NULL, "%zu peers added", new);
 	for (size_t i = 0; i < state->config->peer_count; i++) {
 		const struct config_peer *config = &state->config->peers[i];
 		struct run_peer *run = &state->peers[i];
 
-		if (!run->seen.known && !start)
+		if (!run->seen.known && !start && new <= EVENTS_PEERS_AT_ONCE)
 			events_add(state, EVENTS_PEER_ADDED, config, NULL, "added");
 		run->seen.known = true;
 		look_at_endpoint(state, run, config, start);

@@ -18,6 +18,9 @@
 #define EVENTS_KEPT      512
 #define EVENTS_TEXT      200
 #define EVENTS_DROP_RATE 100 /* drops a second of one reason: that is told */
+/* More peers that come or go at once are one event, with their number: it is no reason to
+ * forget all that was before. */
+#define EVENTS_PEERS_AT_ONCE 16
 
 enum events_kind {
 	EVENTS_HANDSHAKE,
@@ -25,6 +28,8 @@ enum events_kind {
 	EVENTS_ROAM,
 	EVENTS_PEER_ADDED,
 	EVENTS_PEER_REMOVED,
+	EVENTS_JOINED,
+	EVENTS_INTRODUCED,
 	EVENTS_ATTACHED,
 	EVENTS_DETACHED,
 	EVENTS_RELOADED,
@@ -43,6 +48,9 @@ void events_close(struct events *events); /* takes NULL */
  */
 void events_add(const struct state *state, enum events_kind kind, const struct config_peer *peer,
                 const char *network, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* EVENTS_JOINED or EVENTS_INTRODUCED, of a peer in force: that it was added is not told as well. */
+void events_add_host(struct state *state, enum events_kind kind, const uint8_t key[KEY_SIZE],
+                     const char *text);
 /* Once a second. The first time all that there is counts as seen. */
 void events_tick(struct state *state);
 /* Those later than number @after. NULL: out of memory. */

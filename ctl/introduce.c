@@ -8,6 +8,7 @@
 #include <string.h>
 #include "ctl/apply.h"
 #include "ctl/config_private.h"
+#include "ctl/events.h"
 #include "ctl/log.h"
 #include "ctl/run_network.h"
 
@@ -503,6 +504,11 @@ void introduce_take(struct state *state, const struct config_peer *from,
 	else
 		log_line("peer %s introduced %s: %s%s%s", label, told->name[0] ? told->name : key,
 		         range, told->endpoint[0] ? " at " : "", told->endpoint);
+	if (!problem) {
+		(void)snprintf(why, sizeof(why), "%s by %s%s%.60s", range, label,
+		               told->endpoint[0] ? ", at " : "", told->endpoint);
+		events_add_host(state, EVENTS_INTRODUCED, host.key, why);
+	}
 	if (!problem && state->roll->unkept)
 		log_line("it is forgotten with the next start: %s", state->roll->unkept);
 	from = config_find_peer(state->config, introducer);

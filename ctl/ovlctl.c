@@ -39,7 +39,9 @@ static const struct command commands[] = {
 	  cmd_doctor },
 	{ "events", "[--follow] [--json]", "what happened lately, and what happens now",
 	  "Handshakes, peers that do not answer or roam, peers and networks that come and go,\n"
-	  "reloads, and drops of one reason that rise over 100 a second. The last 512 are kept.\n"
+	  "hosts that joined here or were introduced, reloads, and drops of one reason that rise\n"
+	  "over 100 a second. The last 512 are kept. More than 16 peers that come or go at once\n"
+	  "are one event.\n"
 	  "  --follow, -f  goes on with what happens; --json then prints one object a line\n",
 	  cmd_events },
 	{ "fdb",

@@ -138,6 +138,11 @@ def test_a_fourth_host_comes(tmp_path):
             wait_for(lambda: any(p["public_key"] == public for p in member.daemon.show()["peers"]), 5,
                      f"{member.host.name} to hear of it")
             assert private not in member.daemon.log + member.daemon.ctl("show", "--json")
+        # As what it is, and not as any other peer that is added; here by whom, there from whom.
+        for member, kind in zip(members, ("joined", "introduced", "introduced")):
+            told = [e for e in json.loads(member.daemon.ctl("events", "--json"))["events"] if e["public_key"] == public]
+            assert told[0]["kind"] == kind and told[0]["text"].startswith("172.20.104.0/24 by "), told
+            assert "peer-added" not in {e["kind"] for e in told}
         config = (tmp_path / "peers.conf").read_text()
         assert config.count("[Peer]") == 3 and config.count("Introducer = yes") == 1 and private not in config
 

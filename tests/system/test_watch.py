@@ -107,12 +107,22 @@ def test_events_tell_what_happened_and_follow_what_happens(overlay):
         for kind in ("peer-added", "peer-removed"):
             assert [(e["peer"], e["public_key"]) for e in events(daemon, kind)] == [("guest", key)]
 
+        # Many at once are one: what was before is still told.
         good = daemon.config.read_text()
+        many = daemon.folder / "many.conf"
+        many.touch(0o600)
+        many.write_text(good + "".join(f"[Peer]\nPublicKey = {chr(65 + i)}{'A' * 41}E=\n" for i in range(20)))
+        for file, kind, text in ((many, "peer-added", "20 peers added"), (daemon.config, "peer-removed", "20 peers removed")):
+            daemon.ctl("sync", file)
+            assert [(e["peer"], e["text"]) for e in events(daemon, kind)[1:]] == [(None, text)]
+        assert [e["text"].split(";")[0] for e in events(daemon, "reloaded")] == [
+            "sync: peers 20 added, 0 removed, 0 changed", "sync: peers 0 added, 20 removed, 0 changed"]
+
         daemon.write(good + "Nonsense = 1\n")
         daemon.ctl("reload", check=False)
         daemon.write(good)
         daemon.ctl("reload")
-        assert "Nonsense" in events(daemon, "reload-failed")[0]["text"] and len(events(daemon, "reloaded")) == 1
+        assert "Nonsense" in events(daemon, "reload-failed")[0]["text"] and len(events(daemon, "reloaded")) == 3
 
         spoof(a, daemon, 20)
         host.run(["ip", "link", "del", "ovl0"])
