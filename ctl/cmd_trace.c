@@ -13,9 +13,13 @@
 
 #define LOOK_MS     50
 #define FULL_WAIT_S 1.5
+/* Members that are asked at once (the daemon has room for 8 probes), and in all. */
+#define BATCH     6
+#define ASKED_MAX 24
 
 struct options {
 	const char *to, *from, *network;
+	char ask[64]; /* key of the member that is asked; empty: whom the daemon chooses */
 	long long size; /* 0: not given */
 	double wait_s; /* 0: not given */
 	bool json;
@@ -77,29 +81,36 @@ static int parse(int argc, char **argv, struct options *options)
 static int begin(const struct options *options, const char *from, json_int_t size, double wait_s,
                  json_t **reply)
 {
-	return client_call(json_pack("{s:s, s:s, s:s*, s:s*, s:o*, s:o*}", "do", "trace", "to",
-	                             options->to, "from", from, "network", options->network, "size",
+	return client_call(json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:o*, s:o*}", "do", "trace",
+	                             "to", options->to, "from", from, "network", options->network,
+	                             "ask", *options->ask ? options->ask : NULL, "size",
 	                             size ? json_integer(size) : NULL, "wait_s",
 	                             wait_s > 0 ? json_real(wait_s) : NULL),
 	                   reply);
 }
 
-/* Until it is over. NULL, with *@status: the daemon is gone. */
-static json_t *follow(const json_t *start, int *status)
+/* How far it is by now. NULL: no probe went out, or, with *@status, the daemon is gone. */
+static json_t *look(const json_t *start, int *status)
 {
 	json_t *live = NULL;
 
 	*status = OVLCTL_OK;
-	if (!json_is_integer(json_object_get(start, "number")))
-		return NULL;
-	for (;;) {
-		json_decref(live);
-		live = NULL;
+	if (json_is_integer(json_object_get(start, "number")))
 		*status = client_call(json_pack("{s:s, s:I}", "do", "trace-look", "number",
 		                                client_number(start, "number")),
 		                      &live);
-		if (*status != OVLCTL_OK || json_is_true(json_object_get(live, "over")))
-			return *status == OVLCTL_OK ? live : NULL;
+	return *status == OVLCTL_OK ? live : NULL;
+}
+
+/* Until it is over. NULL as above. */
+static json_t *follow(const json_t *start, int *status)
+{
+	for (;;) {
+		json_t *live = look(start, status);
+
+		if (!live || json_is_true(json_object_get(live, "over")))
+			return live;
+		json_decref(live);
 		(void)poll(NULL, 0, LOOK_MS);
 	}
 }
@@ -111,6 +122,105 @@ static bool arrived(const json_t *live)
 
 	return strcmp(client_text(json_object_get(live, "answer"), "stage"), "answered") == 0 &&
 	       (!json_is_object(here) || strcmp(client_text(here, "stage"), "answered") == 0);
+}
+
+static bool has_it(const json_t *live)
+{
+	const char *stage = client_text(json_object_get(live, "answer"), "stage");
+
+	return strcmp(stage, "found") == 0 || strcmp(stage, "written") == 0 ||
+	       strcmp(stage, "answered") == 0;
+}
+
+static void note_asked(struct trace_result *result, const json_t *start, const json_t *live)
+{
+	const json_t *peer = json_object_get(start, "peer");
+	const json_t *answer = json_object_get(live, "answer");
+	const char *name = client_text(peer, "name"), *reason = client_text(answer, "reason");
+
+	json_array_append_new(result->asked,
+	                      json_pack("{s:s, s:b, s:s?}", "peer",
+	                                *name ? name : client_text(peer, "public_key"), "answered",
+	                                strcmp(reason, "in-unresolved") == 0 ? 1 : 0, "reason",
+	                                *reason ? reason : NULL));
+}
+
+/* Who has it is the one that the trace is of. */
+static void settle(struct options *options, struct trace_result *result, json_t *start, int *status)
+{
+	const char *key = client_text(json_object_get(start, "peer"), "public_key");
+
+	(void)snprintf(options->ask, sizeof(options->ask), "%s", key);
+	json_decref(result->start);
+	result->start = json_incref(start);
+	result->live = follow(start, status);
+}
+
+/* All at once, until one has it or none has: true, it was settled. */
+static bool await_asked(struct options *options, struct trace_result *result, json_t *starts[BATCH],
+                        int *status)
+{
+	bool over[BATCH] = { false }, waits = true;
+
+	while (waits && *status == OVLCTL_OK) {
+		waits = false;
+		for (size_t i = 0; i < BATCH && *status == OVLCTL_OK; i++) {
+			json_t *live = starts[i] && !over[i] ? look(starts[i], status) : NULL;
+			bool found = has_it(live);
+
+			over[i] = !live || json_is_true(json_object_get(live, "over"));
+			waits |= !over[i];
+			if (live && over[i] && !found)
+				note_asked(result, starts[i], live);
+			json_decref(live);
+			if (found) {
+				settle(options, result, starts[i], status);
+				return true;
+			}
+		}
+		(void)poll(NULL, 0, waits ? LOOK_MS : 0);
+	}
+	return false;
+}
+
+/* From @first on. */
+static bool ask_some(struct options *options, struct trace_result *result, const json_t *members,
+                     size_t first, int *status)
+{
+	struct options asking = *options;
+	json_t *starts[BATCH] = { NULL };
+	bool found;
+
+	for (size_t i = 0; i < BATCH && first + i < json_array_size(members); i++) {
+		const char *key = json_string_value(json_array_get(members, first + i));
+
+		(void)snprintf(asking.ask, sizeof(asking.ask), "%s", key ? key : "");
+		*status = begin(&asking, options->from, 0, options->wait_s, &starts[i]);
+		if (*status != OVLCTL_OK)
+			break;
+	}
+	found = await_asked(options, result, starts, status);
+	for (size_t i = 0; i < BATCH; i++)
+		json_decref(starts[i]);
+	return found;
+}
+
+/*
+ * Nobody has told who has it: a container's own question by ARP would go to all members,
+ * and so does the trace's.
+ */
+static int flood(struct options *options, struct trace_result *result)
+{
+	json_t *members = json_incref(json_object_get(result->start, "members"));
+	size_t count = json_array_size(members);
+	int status = OVLCTL_OK;
+	bool found = false;
+
+	for (size_t i = 0; i < count && i < ASKED_MAX && status == OVLCTL_OK && !found; i += BATCH)
+		found = ask_some(options, result, members, i, &status);
+	result->unasked = count > ASKED_MAX ? count - ASKED_MAX : 0;
+	json_decref(members);
+	return status;
 }
 
 /* Once short ones arrive: as long as one message can be, or as was asked for. */
@@ -136,6 +246,7 @@ static void forget(struct trace_result *result)
 	json_decref(result->full);
 	json_decref(result->full_live);
 	json_decref(result->last);
+	json_decref(result->asked);
 	json_decref(result->steps);
 	json_decref(result->causes);
 }
@@ -148,6 +259,7 @@ int cmd_trace(int argc, char **argv)
 	if (status != OVLCTL_OK)
 		return status;
 	struct trace_result result = { .wanted = options.size,
+		                       .asked = json_array(),
 		                       .steps = json_array(),
 		                       .causes = json_array() };
 
@@ -155,7 +267,9 @@ int cmd_trace(int argc, char **argv)
 	if (status == OVLCTL_FAILED && !options.json) /* a line for people */
 		fprintf(stderr, "ovlctl: %s doctor says what is wrong with this host\n",
 		        client_command());
-	if (status == OVLCTL_OK)
+	if (status == OVLCTL_OK && json_is_array(json_object_get(result.start, "members")))
+		status = flood(&options, &result);
+	else if (status == OVLCTL_OK)
 		result.live = follow(result.start, &status);
 	if (status == OVLCTL_OK)
 		status = ask_again(&options, &result);

@@ -2,15 +2,18 @@
 /*
  *	trace       to: an address, or of a bridged network a MAC; from: the packet's
  *	            source; network: a name; size: of the IP packet; wait_s: for an answer;
- *	            all but "to" may be left out
+ *	            ask: public key of the member that is asked where nobody has told who has
+ *	            the destination; all but "to" may be left out
  *	            →  version: 1; to, from (null: of a MAC, or not known), size; here: it lives on this
  *	            host; network: name, mode, bridge, vni (null: routed), attached, problem
  *	            (null), or null: none; route: the prefix of the peer's AllowedIPs (null);
  *	            largest: the longest IP packet that goes there in one message (null);
  *	            peer: as "show" has it, or null; source, station: what is known of either
  *	            end on this host: address, mac, state, age_s, or null: nothing;
- *	            steps: step, ok, reason (a drop's name, or null), text;
- *	            number: of the probe that is under way (null: none)
+ *	            steps: step, ok, unknown (true: nobody can tell; or missing), reason (a
+ *	            drop's name, or null), text;
+ *	            number: of the probe that is under way (null: none); members: public keys
+ *	            of those that have to be asked by "ask" (null: none)
  *	trace-look  number  →  version: 1; over; phase: session, hello, sent, done,
  *	            no-endpoint, no-key, no-session, stock, too-old, silent; requests,
  *	            answers, renewed: a new session was asked for, round_trip_s (null);
@@ -107,6 +110,21 @@ static bool take_network(struct trace *trace, const json_t *request, char *out)
 		if (strcmp(config->networks[i].name, name) == 0)
 			trace->network = i;
 	return trace->network != SIZE_MAX || wrong(out, "no network \"%s\"", name);
+}
+
+static bool take_ask(struct trace *trace, const json_t *request, char *out)
+{
+	const char *key = json_string_value(json_object_get(request, "ask"));
+	const struct config *config = trace->state->config;
+	uint8_t public_key[KEY_SIZE];
+
+	if (!key)
+		return true;
+	if (secret_from_base64(public_key, key, strlen(key)))
+		for (size_t i = 0; i < config->peer_count; i++)
+			if (memcmp(config->peers[i].public_key, public_key, KEY_SIZE) == 0)
+				trace->ask = trace->state->peers[i].peer;
+	return trace->ask || wrong(out, "ask: no peer has that public key");
 }
 
 static bool take_size(struct trace *trace, const json_t *request, char *out)
@@ -229,6 +247,22 @@ static json_t *show_peer_of(const struct state *state, const struct config_peer 
 	return config ? show_peer(state, (size_t)(config - state->config->peers)) : json_null();
 }
 
+/* Whom a question for the destination would go to, were it flooded. */
+static json_t *show_members(const struct trace *trace)
+{
+	char key[KEY_BASE64_LEN + 1];
+	json_t *members;
+
+	if (!trace->flooded)
+		return json_null();
+	members = json_array();
+	for (size_t i = 0; i < trace->net->member_count; i++) {
+		secret_to_base64(key, trace->net->members[i]->peer->public_key);
+		json_array_append_new(members, json_string(key));
+	}
+	return members;
+}
+
 static json_t *reply_of(struct trace *trace, uint64_t number)
 {
 	const struct config_peer *config = config_of(trace->state, trace->peer);
@@ -251,6 +285,7 @@ static json_t *reply_of(struct trace *trace, uint64_t number)
 	json_object_set(reply, "steps", trace->steps);
 	json_object_set_new(reply, "number",
 	                    number ? json_integer((json_int_t)number) : json_null());
+	json_object_set_new(reply, "members", show_members(trace));
 	return reply;
 }
 
@@ -266,7 +301,8 @@ json_t *trace_begin(struct state *state, const json_t *request, char out[TRACE_W
 	json_t *reply;
 
 	if (!take_ends(&trace, request, out) || !take_network(&trace, request, out) ||
-	    !take_size(&trace, request, out) || !take_wait(request, &wait_s, out))
+	    !take_ask(&trace, request, out) || !take_size(&trace, request, out) ||
+	    !take_wait(request, &wait_s, out))
 		return NULL;
 	trace.steps = json_array();
 	if (trace_path(&trace)) {

@@ -32,6 +32,8 @@ struct trace {
 
 	size_t network; /* its place in the configuration; SIZE_MAX: none */
 	const struct view_network *net;
+	struct peer *ask; /* who is asked where nobody has told; NULL: not said */
+	bool flooded; /* nobody has told, and each member is to be asked */
 	struct peer *peer; /* whose it is; NULL: nobody's, or this host's */
 	bool here; /* it lives on this host */
 	json_t *steps;

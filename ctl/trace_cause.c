@@ -20,20 +20,23 @@ __attribute__((format(printf, 2, 3))) static void cause(struct trace_result *res
 	va_start(args, format);
 	json_t *string = json_vsprintf(format, args);
 	va_end(args);
-	json_array_append_new(
-		result->causes,
-		json_pack("{s:o, s:n}", "text", string ? string : json_string("?"), "mend"));
+	json_array_append_new(result->causes,
+	                      json_pack("{s:o, s:n, s:n}", "text",
+	                                string ? string : json_string("?"), "mend", "advice"));
 }
 
-/* Of the cause told last. */
-__attribute__((format(printf, 2, 3))) static void mend(struct trace_result *result,
-                                                       const char *format, ...)
+/*
+ * Of the cause told last: what to do about it. A command that can be typed here as it stands
+ * is doctor's to tell (trace_doctor.c).
+ */
+__attribute__((format(printf, 2, 3))) static void advise(struct trace_result *result,
+                                                         const char *format, ...)
 {
 	json_t *last = json_array_get(result->causes, json_array_size(result->causes) - 1);
 	va_list args;
 
 	va_start(args, format);
-	json_object_set_new(last, "mend", json_vsprintf(format, args));
+	json_object_set_new(last, "advice", json_vsprintf(format, args));
 	va_end(args);
 }
 
@@ -88,7 +91,7 @@ static void tell_silence(struct trace_result *result)
 {
 	cause(result, "%s does not answer at %s: it is down, it has moved, or UDP is blocked",
 	      name_of(result), client_text(peer_of(result), "endpoint"));
-	mend(result, "on %s: is ovltund up? ovlctl doctor", name_of(result));
+	advise(result, "on %s: is ovltund up? ovlctl doctor", name_of(result));
 }
 
 /* ---- where the peer says that it stops ---- */
@@ -102,8 +105,8 @@ static void tell_in_source(struct trace_result *result)
 {
 	cause(result, "AllowedIPs of this host's [Peer] on %s have not %s", name_of(result),
 	      from_of(result));
-	mend(result, "on %s: ovlctl route add %s PEER, and the same in its file", name_of(result),
-	     from_of(result));
+	advise(result, "on %s: ovlctl route add %s PEER, and the same in its file", name_of(result),
+	       from_of(result));
 }
 
 static void tell_in_network(struct trace_result *result)
@@ -113,7 +116,8 @@ static void tell_in_network(struct trace_result *result)
 	      "another "
 	      "prefix",
 	      name_of(result), from_of(result), to_of(result));
-	mend(result, "on %s: ovlctl show; docker network ls; [Network] Subnet", name_of(result));
+	advise(result, "on %s: ovlctl show and docker network ls; correct Subnet of the [Network]",
+	       name_of(result));
 }
 
 static void tell_in_not_local(struct trace_result *result)
@@ -122,7 +126,7 @@ static void tell_in_not_local(struct trace_result *result)
 	      "for %s the address %s is another host's: its Range has it not, or AllowedIPs of a "
 	      "third host's [Peer] there do. Or AllowedIPs of %s here are too wide",
 	      name_of(result), to_of(result), name_of(result));
-	mend(result, "on %s: ovlctl route get %s", name_of(result), to_of(result));
+	advise(result, "on %s: ovlctl route get %s", name_of(result), to_of(result));
 }
 
 static void tell_in_gateway(struct trace_result *result)
@@ -135,7 +139,7 @@ static void tell_in_no_bridge(struct trace_result *result)
 {
 	cause(result, "on %s the network's bridge is not there, or the TAP is no port of it",
 	      name_of(result));
-	mend(result, "on %s: ovlctl show; docker network ls", name_of(result));
+	advise(result, "on %s: ovlctl show; docker network ls", name_of(result));
 }
 
 static void tell_in_vni(struct trace_result *result)
@@ -146,9 +150,10 @@ static void tell_in_vni(struct trace_result *result)
 	      "%s has no bridged network with VNI %" JSON_INTEGER_FORMAT ", or VNIs of this "
 	      "host's [Peer] there have it not",
 	      name_of(result), vni);
-	mend(result,
-	     "on %s: [Network] VNI = %" JSON_INTEGER_FORMAT ", [Peer] VNIs = %" JSON_INTEGER_FORMAT,
-	     name_of(result), vni, vni);
+	advise(result,
+	       "on %s: VNI = %" JSON_INTEGER_FORMAT
+	       " in the [Network], and VNIs = %" JSON_INTEGER_FORMAT " in this host's [Peer]",
+	       name_of(result), vni, vni);
 }
 
 static void tell_in_owned(struct trace_result *result)
@@ -156,14 +161,14 @@ static void tell_in_owned(struct trace_result *result)
 	cause(result,
 	      "%s believes that another host has %s, or its MAC: two containers have the same",
 	      name_of(result), from_of(result));
-	mend(result, "on both: ovlctl fdb list %s", network_of(result));
+	advise(result, "on both: ovlctl fdb list %s", network_of(result));
 }
 
 static void tell_in_unresolved(struct trace_result *result)
 {
 	cause(result, "no container on %s has %s, or it is stopped", name_of(result),
 	      to_of(result));
-	mend(result, "on %s: docker ps; ovlctl show neigh", name_of(result));
+	advise(result, "on %s: docker ps; ovlctl show neigh", name_of(result));
 }
 
 static void tell_in_host_routing(struct trace_result *result)
@@ -189,12 +194,12 @@ static void tell_contested(struct trace_result *result)
 {
 	if (is_contested(result, "here")) {
 		cause(result, "two containers of this host have %s", from_of(result));
-		mend(result, "ovlctl show neigh; give one of them another address");
+		advise(result, "ovlctl show neigh; give one of them another address");
 	}
 	if (is_contested(result, "answer")) {
 		cause(result, "two containers on %s have %s", name_of(result), to_of(result));
-		mend(result, "on %s: ovlctl show neigh; give one of them another address",
-		     name_of(result));
+		advise(result, "on %s: ovlctl show neigh; give one of them another address",
+		       name_of(result));
 	}
 }
 
@@ -206,8 +211,8 @@ static void tell_no_ping(struct trace_result *result)
 	      "(FORWARD policy DROP with br_netfilter), the container has no route back, or it "
 	      "answers no pings",
 	      to_of(result), from_of(result), name_of(result));
-	mend(result, "on %s: ovlctl doctor; in the container: ip route get %s", name_of(result),
-	     from_of(result));
+	advise(result, "on %s: ovlctl doctor; in the container: ip route get %s", name_of(result),
+	       from_of(result));
 }
 
 static void tell_size(struct trace_result *result)
@@ -219,7 +224,7 @@ static void tell_size(struct trace_result *result)
 		      "a link on the way to %s takes less than this host's: datagrams with "
 		      "%" JSON_INTEGER_FORMAT " bytes inside are lost, and short ones are not",
 		      name_of(result), size);
-		mend(result, "[Network] MTU = less, or the link's MTU on this host");
+		advise(result, "set a smaller MTU in [Network], or on the link of this host");
 		return;
 	}
 	cause(result,
@@ -227,8 +232,8 @@ static void tell_size(struct trace_result *result)
 	      "%" JSON_INTEGER_FORMAT " bytes (its TAP: %" JSON_INTEGER_FORMAT ")",
 	      name_of(result), size,
 	      client_number(json_object_get(result->full_live, "answer"), "tap_mtu"));
-	mend(result, "on %s: ip -d link show master BRIDGE; the same MTU for all ports",
-	     name_of(result));
+	advise(result, "on %s: ip -d link show master BRIDGE; the same MTU for all ports",
+	       name_of(result));
 }
 
 static void tell_peer(struct trace_result *result, const json_t *stop)
@@ -255,7 +260,7 @@ static void tell_taken(struct trace_result *result)
 		return;
 	cause(result, "a container of this host uses %s, too (%s)", to_of(result),
 	      client_text(header, "source_mac"));
-	mend(result, "give it an address of this host's Range: docker network create --ip-range");
+	advise(result, "give it an address of this host's Range: docker network create --ip-range");
 }
 
 /* The container that sends, and the bridge on this host. */
@@ -271,8 +276,8 @@ static void tell_source(struct trace_result *result, const json_t *stop)
 		      "this host has %s itself, and does not answer %s: its packet filter drops "
 		      "pings, or it sends what is for there elsewhere",
 		      from_of(result), to_of(result));
-		mend(result, "ip route get %s from %s; nft list ruleset", to_of(result),
-		     from_of(result));
+		advise(result, "ip route get %s from %s; nft list ruleset", to_of(result),
+		       from_of(result));
 		return;
 	}
 	cause(result,
@@ -281,7 +286,43 @@ static void tell_source(struct trace_result *result, const json_t *stop)
 	      "packets (FORWARD policy DROP with br_netfilter), the bridge or a port of it takes "
 	      "less, the container has no route to there, or it answers no pings",
 	      from_of(result), to_of(result));
-	mend(result, "ovlctl doctor; in the container: ip route get %s", to_of(result));
+	advise(result, "ovlctl doctor; in the container: ip route get %s", to_of(result));
+}
+
+/* What would tell, where nobody can: of members that were asked, who may have it all the same. */
+static void tell_unknown(struct trace_result *result, const json_t *stop)
+{
+	const char *step = client_text(stop, "step");
+	const json_t *asked;
+	size_t i;
+
+	if (strcmp(step, "source") == 0) {
+		cause(result, "%s", client_text(stop, "text"));
+		advise(result, "ping anything from a container of that network, then trace again");
+	} else if (strcmp(step, "station") == 0) {
+		cause(result, "%s", client_text(stop, "text"));
+		advise(result, "ovlctl fdb list %s tells all MACs that were heard",
+		       network_of(result));
+	}
+	json_array_foreach (result->asked, i, asked) {
+		if (json_is_true(json_object_get(asked, "answered")))
+			continue;
+		if (*client_text(asked, "reason"))
+			cause(result,
+			      "%s may be on %s, which takes no such packet of this host: %s",
+			      to_of(result), client_text(asked, "peer"),
+			      client_text(asked, "reason"));
+		else
+			cause(result, "%s may be on %s, which did not answer", to_of(result),
+			      client_text(asked, "peer"));
+		advise(result, "ovlctl doctor tells why; a ping from a container asks all "
+		               "members, too, and those that know no probes");
+	}
+	if (result->unasked) {
+		cause(result, "%s may be on one of %zu members more, which trace does not ask",
+		      to_of(result), result->unasked);
+		advise(result, "a ping from a container asks all of them; then trace again");
+	}
 }
 
 static void tell_here(struct trace_result *result, const json_t *stop)
@@ -291,23 +332,34 @@ static void tell_here(struct trace_result *result, const json_t *stop)
 
 	if (strcmp(step, "bridge") == 0) {
 		cause(result, "network %s: %s", network_of(result), client_text(stop, "text"));
-		mend(result, "docker network ls; ip link show %s", client_text(network, "bridge"));
+		advise(result, "docker network ls and ip link show %s tell whether it is there",
+		       client_text(network, "bridge"));
 	} else if (strcmp(step, "network") == 0) {
 		cause(result, "%s", client_text(stop, "text"));
-		mend(result, "[Network] Subnet and [Peer] AllowedIPs both have to hold it");
+		advise(result, "a network's Subnet and a peer's AllowedIPs both have to hold it");
 	} else if (strcmp(step, "source") == 0) {
 		cause(result, "%s", client_text(stop, "text"));
-		mend(result, "ovlctl show has the network's Range");
+		advise(result, "ovlctl show tells the network's Range");
 	} else if (strcmp(step, "route") == 0) {
 		cause(result, "%s", client_text(stop, "text"));
 		if (json_is_true(json_object_get(result->start, "here")))
-			mend(result, "make Range and AllowedIPs disjoint, on all hosts");
+			advise(result, "make Range and AllowedIPs disjoint, on all hosts");
 		else
-			mend(result, "ovlctl route add %s PEER, and AllowedIPs in the file",
-			     to_of(result));
+			advise(result, "ovlctl route add %s PEER, and AllowedIPs in the file",
+			       to_of(result));
 	} else if (strcmp(step, "station") == 0) {
 		cause(result, "%s", client_text(stop, "text"));
-		mend(result, "[Peer] VNIs on both hosts; ovlctl fdb list %s", network_of(result));
+		advise(result,
+		       "VNIs of the [Peer] sections on both hosts have to name it; ovlctl fdb list "
+		       "%s "
+		       "tells what is known",
+		       network_of(result));
+	} else if (strcmp(step, "members") == 0) {
+		cause(result,
+		      "no container of the network's members has %s, or it is stopped; nor was "
+		      "one of this host heard with it",
+		      to_of(result));
+		advise(result, "on the host that should have it: docker ps");
 	} else if (strcmp(step, "hello") == 0) {
 		if (json_is_object(json_object_get(peer_of(result), "hello")))
 			tell_in_vni(result);
@@ -319,7 +371,8 @@ static void tell_here(struct trace_result *result, const json_t *stop)
 	} else if (strcmp(reason, "out-no-endpoint") == 0) {
 		cause(result, "[Peer] %s has no Endpoint that is known, and has not been heard yet",
 		      name_of(result));
-		mend(result, "[Peer] Endpoint here, or PersistentKeepalive = 25 there");
+		advise(result,
+		       "set Endpoint in its [Peer] here, or PersistentKeepalive = 25 there");
 	} else if (strcmp(reason, "out-no-key") == 0) {
 		cause(result,
 		      "there is no private key here, or PublicKey of [Peer] %s is of low "
@@ -342,8 +395,8 @@ static void tell_renewed(struct trace_result *result)
 	      "made for this: its daemon was started anew, and its own handshakes did not arrive "
 	      "here, or were not taken",
 	      name_of(result));
-	mend(result,
-	     "ovlctl show drops --last: handshake-stale, say, is of a clock that went back");
+	advise(result,
+	       "ovlctl show drops --last: handshake-stale, say, is of a clock that went back");
 }
 
 void trace_tell_causes(struct trace_result *result)
@@ -358,8 +411,12 @@ void trace_tell_causes(struct trace_result *result)
 	}
 	if (!stop)
 		tell_renewed(result);
-	if (!stop || result->verdict == TRACE_UNKNOWN)
+	if (!stop)
 		return;
+	if (result->verdict == TRACE_UNKNOWN) {
+		tell_unknown(result, stop);
+		return;
+	}
 	if (strcmp(at, "here") != 0 && strcmp(step, "arrived") != 0)
 		tell_peer(result, stop);
 	else if (strcmp(step, "container") == 0 || !told)

@@ -57,7 +57,8 @@ static const struct stage *stage_of(const struct trace_result *result, const jso
 		return NULL;
 	if (strcmp(step, "bridge") == 0)
 		return &bridge;
-	if (strcmp(step, "station") == 0 || strcmp(step, "hello") == 0)
+	if (strcmp(step, "station") == 0 || strcmp(step, "members") == 0 ||
+	    strcmp(step, "hello") == 0)
 		return &members;
 	if (strcmp(step, "container") == 0 && result->live)
 		return stage_of_container(result);
@@ -87,11 +88,10 @@ static void take(struct trace_result *result, const json_t *finding)
 	const char *found = client_text(finding, "found"), *means = client_text(finding, "means");
 	const char *mend = client_text(finding, "mend"), *advice = client_text(finding, "advice");
 
-	if (!*mend)
-		mend = advice;
 	json_array_append_new(result->causes,
-	                      json_pack("{s:o, s:s?}", "text", json_sprintf("%s: %s", found, means),
-	                                "mend", *mend ? mend : NULL));
+	                      json_pack("{s:o, s:s?, s:s?}", "text",
+	                                json_sprintf("%s: %s", found, means), "mend",
+	                                *mend ? mend : NULL, "advice", *advice ? advice : NULL));
 }
 
 bool trace_tell_doctors(struct trace_result *result)

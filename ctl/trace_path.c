@@ -35,6 +35,15 @@ step(struct trace *trace, const char *name, bool good, enum drop reason, const c
 	return good;
 }
 
+/* Of the step told last, which is not ok: nobody can tell, as against that it stops there. */
+static bool cannot_tell(const struct trace *trace)
+{
+	json_t *last = json_array_get(trace->steps, json_array_size(trace->steps) - 1);
+
+	json_object_set_new(last, "unknown", json_true());
+	return false;
+}
+
 static const char *format_addr(uint8_t family, const uint8_t *addr, char out[PREFIX_TEXT_MAX])
 {
 	struct prefix prefix = { .family = family, .len = family == 4 ? 32 : 128 };
@@ -294,7 +303,7 @@ static bool step_source_bridged(struct trace *trace)
 	struct probe_packet *packet = &trace->packet;
 	const struct view_network *net = trace->net;
 	char addr[PREFIX_TEXT_MAX] = "a frame";
-	bool known = choose_station(trace);
+	bool known = choose_station(trace), owned = false;
 
 	if (!known && trace->has_source)
 		return step(trace, "source", false, DROP_NONE,
@@ -303,8 +312,15 @@ static bool step_source_bridged(struct trace *trace)
 	if (!known) {
 		memcpy(packet->source_mac, net->bridge_mac, ETHER_ADDR_SIZE);
 		for (size_t i = 0; i < net->gateway_count; i++)
-			if (net->gateways[i].family == packet->family)
+			if (net->gateways[i].family == packet->family) {
 				memcpy(packet->source, net->gateways[i].addr, 16);
+				owned = true;
+			}
+	}
+	if (packet->family && !known && !owned) {
+		(void)step(trace, "source", false, DROP_NONE,
+		           "no container of this host was heard yet that it could come from");
+		return cannot_tell(trace);
 	}
 	trace->sourced = packet->family;
 	trace->known = known && packet->family;
@@ -365,14 +381,27 @@ static bool step_unknown_station(struct trace *trace)
 	if (trace->net->member_count == 0)
 		return step(trace, "station", false, DROP_NONE,
 		            "no peer may carry VNI %u: none has it in its VNIs", trace->net->vni);
-	trace->peer = guess_owner(trace);
-	if (!trace->peer)
-		return step(trace, "station", false, DROP_NONE,
-		            "no member of the network has told of it, and there are %zu",
+	trace->peer = trace->ask && view_find_member(trace->net, trace->ask) ? trace->ask
+	                                                                     : guess_owner(trace);
+	if (!trace->peer) {
+		trace->flooded = true;
+		return step(trace, "station", true, DROP_NONE,
+		            "nobody has told where it is; all %zu members are asked",
 		            trace->net->member_count);
+	}
 	return step(trace, "station", true, DROP_NONE,
 	            "nobody has told where it is; peer %s is asked",
 	            label_of(trace, trace->peer, label));
+}
+
+static bool step_unknown_mac(struct trace *trace)
+{
+	if (trace->net->guards.drop_unknown)
+		return step(trace, "station", false, DROP_OUT_UNKNOWN,
+		            "no member of the network has told of that MAC");
+	(void)step(trace, "station", false, DROP_NONE,
+	           "no member of the network has told of that MAC: frames to it go to all");
+	return cannot_tell(trace);
 }
 
 static bool step_station(struct trace *trace)
@@ -391,10 +420,7 @@ static bool step_station(struct trace *trace)
 		            "the bridge of this host has that address itself");
 	}
 	if (!fdb_lookup(net->network->fdb, &key, trace->now_ns, &place)) {
-		if (trace->to_mac)
-			return step(trace, "station", false, DROP_NONE,
-			            "no member of the network has told of that MAC");
-		return step_unknown_station(trace);
+		return trace->to_mac ? step_unknown_mac(trace) : step_unknown_station(trace);
 	}
 	memcpy(packet->destination_mac, place.mac, ETHER_ADDR_SIZE);
 	trace->here = !place.owner->peer;

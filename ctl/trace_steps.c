@@ -62,10 +62,13 @@ static bool tell_here(struct trace_result *result)
 
 	json_array_foreach (steps, i, step) {
 		bool ok = json_is_true(json_object_get(step, "ok"));
+		enum trace_verdict stops = json_is_true(json_object_get(step, "unknown"))
+		                                   ? TRACE_UNKNOWN
+		                                   : TRACE_STOPS;
 
-		good &= tell(
-			result, "here", client_text(step, "step"), ok ? TRACE_REACHES : TRACE_STOPS,
-			ok ? NULL : client_text(step, "reason"), "%s", client_text(step, "text"));
+		good &= tell(result, "here", client_text(step, "step"), ok ? TRACE_REACHES : stops,
+		             ok ? NULL : client_text(step, "reason"), "%s",
+		             client_text(step, "text"));
 	}
 	return good;
 }
@@ -90,6 +93,24 @@ static void tell_local(struct trace_result *result)
 		                           1 + (uint64_t)json_number_value(
 						       json_object_get(station, "age_s")),
 		                           age));
+}
+
+/* Nobody has told where it is, and none of those asked has said that it has it. */
+static void tell_flooded(struct trace_result *result)
+{
+	size_t i, silent = result->unasked, all = json_array_size(result->asked) + silent;
+	const json_t *asked;
+
+	json_array_foreach (result->asked, i, asked)
+		silent += !json_is_true(json_object_get(asked, "answered"));
+	if (silent)
+		(void)tell(result, "here", "members", TRACE_UNKNOWN, NULL,
+		           "%zu of %zu did not answer; of the others none has it", silent, all);
+	else
+		(void)tell(result, "here", "members", TRACE_STOPS, "in-unresolved",
+		           "none of the %zu has it: nobody answers there by ARP or neighbour "
+		           "discovery",
+		           all);
 }
 
 /* The source's end: whether bridge and container answer there, and with what length. */
@@ -284,7 +305,10 @@ void trace_tell_steps(struct trace_result *result)
 	if (!tell_here(result))
 		return;
 	if (!result->live) {
-		tell_local(result);
+		if (json_is_array(json_object_get(result->start, "members")))
+			tell_flooded(result);
+		else
+			tell_local(result);
 		return;
 	}
 	(void)tell_source(result);

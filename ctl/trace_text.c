@@ -204,6 +204,8 @@ int trace_print_text(const struct trace_result *result)
 		print_cause(number, client_text(cause, "text"), width);
 		if (*client_text(cause, "mend"))
 			print_cause("   mend: ", client_text(cause, "mend"), width);
+		if (*client_text(cause, "advice"))
+			print_cause("   advice: ", client_text(cause, "advice"), width);
 	}
 	return status;
 }
@@ -233,6 +235,7 @@ json_t *trace_make_json(const struct trace_result *result)
 	json_object_set_new(out, "here_answer",
 	                    result->live ? json_incref(json_object_get(result->live, "here"))
 	                                 : json_null());
+	json_object_set(out, "asked", result->asked);
 	json_object_set_new(out, "full_size",
 	                    result->full ? json_incref(json_object_get(result->full, "size"))
 	                                 : json_null());

@@ -20,6 +20,8 @@ struct trace_result {
 	json_t *live; /* of the last "trace-look"; NULL: nothing was asked */
 	json_t *full, *full_live; /* the same of the longer probe; NULL: there was none */
 	json_t *last; /* the reply to "drops-last"; NULL */
+	json_t *asked; /* members, that have it not or did not answer: peer, answered, reason */
+	size_t unasked; /* members beyond those */
 	long long wanted; /* --size; 0: not given */
 
 	json_t *steps; /* at, step, verdict (ok, stop, unknown), reason, text */

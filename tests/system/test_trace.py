@@ -258,7 +258,26 @@ def test_bridged_networks(lab, io):
     told = trace(here, b.address)
     assert told["verdict"] == "reaches" and told["network"]["vni"] == 7, told
     assert trace(here, b.mac)["verdict"] == "reaches"
-    assert_stops(trace(here, "02:00:00:00:00:77"), "here", "station", None, "no member of the network has told")
+    told = trace(here, "02:00:00:00:00:77")
+    assert told["verdict"] == "unknown", told
+    assert not wrong(told, "here", "station", None, "no member of the network has told")
+
+
+def test_who_never_spoke_is_asked_for_at_all_members(lab3, io):
+    """Its place is nobody's yet, as it is for the ARP of a real packet, which is flooded."""
+    seg = Segments(lab3, io)
+    here, far = seg.daemons[0], seg.daemons[2]
+    told = trace(here, "10.7.3.9")
+    assert told["verdict"] == "unknown" and stop(told)["step"] == "source", told
+    seg.containers[7][0].run(["ping", "-c", "1", "-W", "0.1", "10.7.1.99"], check=False)
+    nobodys = ask(here, "10.7.3.9")
+    told = trace(here, seg.containers[7][2].address)
+    assert told["verdict"] == "reaches" and told["peer"]["name"] == seg.hosts[2].name, told
+    assert_stops(answer(nobodys), "here", "members", "in-unresolved", "no container of the network's members")
+    far.stop()
+    told = trace(here, "10.7.3.8", wait=0.6)
+    assert told["verdict"] == "unknown" and stop(told)["step"] == "members", told
+    assert "which did not answer" in told["causes"][0]["text"] and seg.hosts[2].name in told["causes"][0]["text"]
 
 
 @pytest.mark.long
