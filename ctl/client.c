@@ -397,3 +397,13 @@ json_int_t client_number(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
 }
+
+void client_print_next(const json_t *reply)
+{
+	if (client_number(reply, "workers_next") > 0)
+		printf("Workers = %" JSON_INTEGER_FORMAT " is for the next start of the daemon\n",
+		       client_number(reply, "workers_next"));
+	if (json_is_true(json_object_get(reply, "introducer_next")))
+		puts("Introducer = yes is for the next start of the daemon: nobody is invited "
+		     "until then");
+}

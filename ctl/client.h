@@ -48,5 +48,7 @@ void client_hush(char *text, size_t size);
 /* Of replies; what is not there is "" or 0. */
 const char *client_text(const json_t *object, const char *key);
 json_int_t client_number(const json_t *object, const char *key);
+/* Of a reply of reload or sync: what waits for the next start of the daemon. */
+void client_print_next(const json_t *reply);
 
 #endif

@@ -20,9 +20,7 @@ static void print_summary(const json_t *reply)
 	       client_number(reply, "peers_added"), client_number(reply, "peers_removed"),
 	       client_number(reply, "peers_changed"), client_number(reply, "networks_added"),
 	       client_number(reply, "networks_removed"));
-	if (client_number(reply, "workers_next") > 0)
-		printf("Workers = %" JSON_INTEGER_FORMAT " is for the next start of the daemon\n",
-		       client_number(reply, "workers_next"));
+	client_print_next(reply);
 	json_array_foreach (dropped, i, line)
 		printf("dropped, as it was changed at run time only: %s\n",
 		       json_string_value(line));

@@ -102,9 +102,7 @@ static void print_summary(const char *verb, const json_t *reply)
 	       client_number(reply, "networks_removed"), client_number(reply, "networks_changed"),
 	       json_is_true(json_object_get(reply, "interface_changed")) ? "; [Interface] changed"
 	                                                                 : "");
-	if (client_number(reply, "workers_next") > 0)
-		printf("Workers = %" JSON_INTEGER_FORMAT " is for the next start of the daemon\n",
-		       client_number(reply, "workers_next"));
+	client_print_next(reply);
 }
 
 /* What came from elsewhere does not outlive the daemon: who means it to has one step left. */

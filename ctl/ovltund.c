@@ -251,11 +251,8 @@ static int begin(struct daemon *daemon)
 /* Behind the lock: no other daemon of that name has its journal. Files cannot be made later. */
 static int open_roll(struct daemon *daemon, struct config *config)
 {
-	bool wanted = config->introducer;
-
-	for (size_t i = 0; i < config->peer_count; i++)
-		wanted |= config->peers[i].introducer;
-	daemon->state.roll = roll_open(daemon->options.state_dir, daemon->name, wanted);
+	daemon->state.roll =
+		roll_open(daemon->options.state_dir, daemon->name, roll_is_wanted(config));
 	if (daemon->state.roll && roll_put_all(daemon->state.roll, config, true) == 0)
 		return 0;
 	log_line("out of memory");

@@ -42,6 +42,10 @@ static void look_after(struct state *state, struct reload_result *result)
 		log_line("Workers = %u is for the next start: %u run until then", result->workers,
 		         state->workers.count);
 	}
+	result->introducer = roll_waits_for_start(state->roll, state->config);
+	if (result->introducer)
+		log_line("Introducer = yes is for the next start: nobody is invited until then, "
+		         "and who is introduced is not kept");
 	upkeep_tick(state);
 }
 
@@ -171,6 +175,7 @@ int reload_sync(struct state *state, const struct reload_text *text, struct relo
 	ret = 0;
 	if (next->workers != state->workers.count)
 		result->workers = next->workers;
+	result->introducer = roll_waits_for_start(state->roll, next);
 	if (text->dry_run)
 		goto out;
 	ret = apply_config(state, next, NULL, &result->summary, error);

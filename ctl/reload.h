@@ -18,6 +18,7 @@ struct reload_result {
 	struct difference_counts counts; /* sync's */
 	bool own_file; /* sync's: the text is of the file that the next reload will read */
 	unsigned int workers; /* from the next start on; 0: as many as run now */
+	bool introducer; /* Introducer = yes holds from the next start on */
 };
 
 /*

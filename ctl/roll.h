@@ -81,6 +81,7 @@ struct roll {
 	int fd; /* -1: kept in memory alone */
 	char path[512];
 	const char *unkept; /* why, in a few words; NULL: it is kept */
+	bool unopened; /* nothing asked for it at the start, and there was none */
 	size_t written;
 	struct roll_invite *invites;
 	size_t invite_count;
@@ -120,6 +121,11 @@ bool roll_print_host(const struct roll_host *host, char line[ROLL_LINE_MAX]);
 unsigned int roll_read(struct roll *roll, char *text, size_t len, bool *cut);
 /* All that is not over, which is removed. */
 void roll_print(struct roll *roll, uint64_t now_s, struct buffer *out);
+
+/* Introducer = yes, this host's own or a peer's: who comes is to be kept. */
+bool roll_is_wanted(const struct config *config);
+/* The configuration has it, and the start had not: the journal can be opened by the next alone. */
+bool roll_waits_for_start(const struct roll *roll, const struct config *config);
 
 /* In memory. NULL: out of memory, or there are too many. Pointers last until the next one is added or removed. */
 struct roll_invite *roll_add_invite(struct roll *roll, const struct roll_invite *invite);

@@ -486,6 +486,20 @@ static int read_journal(struct roll *roll, const char *folder, const char *name,
 	return err;
 }
 
+bool roll_is_wanted(const struct config *config)
+{
+	bool wanted = config->introducer;
+
+	for (size_t i = 0; i < config->peer_count; i++)
+		wanted |= config->peers[i].introducer;
+	return wanted;
+}
+
+bool roll_waits_for_start(const struct roll *roll, const struct config *config)
+{
+	return roll && roll->unopened && roll_is_wanted(config);
+}
+
 struct roll *roll_open(const char *folder, const char *name, bool wanted)
 {
 	struct roll *roll = calloc(1, sizeof(*roll));
@@ -499,6 +513,7 @@ struct roll *roll_open(const char *folder, const char *name, bool wanted)
 	(void)snprintf(roll->path, sizeof(roll->path), "%.340s/%s", folder, file);
 	if (!wanted && access(roll->path, F_OK) < 0) {
 		roll->unkept = "there was no Introducer = yes at the start";
+		roll->unopened = true;
 		return roll;
 	}
 	if (read_journal(roll, folder, file, &error) == 0)

@@ -35,10 +35,12 @@
  *	trace-look   number  →  trace.c
  *	reload       →  version, dropped: texts; dropped_count, peers_added,
  *	             peers_removed, peers_changed, networks_added, networks_removed;
- *	             workers_next, when the next start will have another number
+ *	             workers_next, when the next start will have another number;
+ *	             introducer_next: true, when Introducer = yes waits for it
  *	sync         text (a configuration without key files); file, its name in
  *	             messages; path, where it lies; dry_run; list  →  version: 1; the
- *	             counts of reload and networks_changed, interface_changed; workers_next;
+ *	             counts of reload and networks_changed, interface_changed; workers_next,
+ *	             introducer_next;
  *	             dry_run; own_file, the path of what the next reload will read,
  *	             when that is another file; with list differences: kind
  *	             ("interface", "network", "peer"), change ("added", "removed",
@@ -185,14 +187,15 @@ static json_t *reload(struct state *state, const json_t *request)
 		json_decref(dropped);
 		return server_config_error(ret, &error);
 	}
-	return json_pack("{s:b, s:i, s:o, s:I, s:i, s:i, s:i, s:i, s:i, s:o*}", "ok", 1, "version",
-	                 1, "dropped", dropped, "dropped_count", (json_int_t)result.dropped,
-	                 "peers_added", (int)result.summary.peers_added, "peers_removed",
-	                 (int)result.summary.peers_removed, "peers_changed",
+	return json_pack("{s:b, s:i, s:o, s:I, s:i, s:i, s:i, s:i, s:i, s:o*, s:o*}", "ok", 1,
+	                 "version", 1, "dropped", dropped, "dropped_count",
+	                 (json_int_t)result.dropped, "peers_added", (int)result.summary.peers_added,
+	                 "peers_removed", (int)result.summary.peers_removed, "peers_changed",
 	                 (int)result.summary.peers_changed, "networks_added",
 	                 (int)result.summary.networks_added, "networks_removed",
 	                 (int)result.summary.networks_removed, "workers_next",
-	                 result.workers ? json_integer(result.workers) : NULL);
+	                 result.workers ? json_integer(result.workers) : NULL, "introducer_next",
+	                 result.introducer ? json_true() : NULL);
 }
 
 static json_t *drops(struct state *state, const json_t *request)

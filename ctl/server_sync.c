@@ -38,13 +38,14 @@ static json_t *make_reply(const struct state *state, const struct reload_result 
 	json_t *own_file = result->own_file ? NULL : json_string(state->path);
 
 	return json_pack(
-		"{s:b, s:i, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o*, s:o*, s:o*}", "ok", 1,
-		"version", 1, "dry_run", dry_run, "peers_added", (int)counts->peers_added,
+		"{s:b, s:i, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:o*, s:o*, s:o*, s:o*}", "ok",
+		1, "version", 1, "dry_run", dry_run, "peers_added", (int)counts->peers_added,
 		"peers_removed", (int)counts->peers_removed, "peers_changed",
 		(int)counts->peers_changed, "networks_added", (int)counts->networks_added,
 		"networks_removed", (int)counts->networks_removed, "networks_changed",
 		(int)counts->networks_changed, "interface_changed", counts->interface_changed,
-		"workers_next", workers, "own_file", own_file, "differences", differences);
+		"workers_next", workers, "introducer_next", result->introducer ? json_true() : NULL,
+		"own_file", own_file, "differences", differences);
 }
 
 /* False: it is neither true nor false. Taken for false, it could change what it must not. */

@@ -180,7 +180,16 @@ def test_lines_until_the_daemon_ends(overlay):
 def test_invite_and_join(tmp_path):
     with Lab(2) as lab:
         member, new = Member(lab[0]), lab[1]
-        member.run([], interface="Introducer = yes\n")
+        member.run([])
+        member.daemon.write(member.daemon.config.read_text().replace("[Interface]\n", "[Interface]\nIntroducer = yes\n"))
+        for command in (("sync", "--dry-run", member.daemon.config), ("reload",)):
+            assert good(command[0], member.daemon.ctl(*command, "--json", check=False))["introducer_next"] is True
+            assert "Introducer = yes is for the next start of the daemon" in member.daemon.ctl(*command, check=False)
+            assert "Introducer = yes is for the next start" in member.daemon.log or command[0] == "sync"
+        member.daemon.stop()
+        member.daemon.start()
+        member.daemon.attached()
+        assert "introducer_next" not in good("reload", member.daemon.ctl("reload", "--json"))
         invited = good("invite", member.daemon.ctl("invite", "172.20.104.0/24", "--endpoint", lab[0].underlay, "--json"))
         join = [OVLCTL, "join", invited["token"], "--config", tmp_path / "peers.conf", "--name", "barge4", "--json"]
         joined = good("join", new.run(join))
