@@ -12,6 +12,7 @@
 #include "ctl/client.h"
 #include "ctl/complaint.h"
 #include "ctl/config.h"
+#include "ctl/invite.h"
 #include "ctl/text.h"
 #include "ctl/token.h"
 #include "dataplane/endpoint.h"
@@ -71,8 +72,9 @@ static int take_option(struct options *options, const char *name, const char *va
 	}
 	if (strcmp(name, "--expires") == 0) {
 		options->expires_s = parse_duration(value);
-		return options->expires_s > 0 ? OVLCTL_OK
-		                              : fail(name, value, "a time such as 15m, 2h or 1d");
+		if (options->expires_s > 0 && options->expires_s <= INVITE_LIFE_MAX_S)
+			return OVLCTL_OK;
+		return fail(name, value, "a time such as 15m, 2h or 1d, of 30 days at most");
 	}
 	return ovlctl_usage("invite");
 }
@@ -118,40 +120,54 @@ static bool guess_address(const char *towards, struct endpoint *out)
 	return known;
 }
 
-static bool ask_port(uint16_t *port)
+static int ask_port(uint16_t *port)
 {
 	json_t *reply;
+	int status = client_call(json_pack("{s:s}", "do", "invite-list"), &reply);
 
-	if (client_call(json_pack("{s:s}", "do", "invite-list"), &reply) != OVLCTL_OK)
-		return false;
+	if (status != OVLCTL_OK)
+		return status;
 	*port = (uint16_t)client_number(reply, "listen_port");
 	json_decref(reply);
-	return true;
+	return status;
 }
 
-/* What was said, with the daemon's port where it has none; without a word, a guess. */
-static json_t *list_endpoints(const struct options *options)
+/*
+ * What was said, with the daemon's port where it has none; without a word, a guess. NULL: it was
+ * said why not, and *@status is what to leave with.
+ */
+static json_t *list_endpoints(const struct options *options, int *status)
 {
 	static const char *const far[] = { "192.0.2.1:9", "[2001:db8::1]:9" };
 	struct config_endpoint parsed;
-	json_t *list = json_array();
+	json_t *list = json_array(), *item;
 	struct endpoint address;
 	char text[ENDPOINT_TEXT_MAX];
 	uint16_t port;
 
-	if (!ask_port(&port)) {
+	*status = ask_port(&port);
+	if (*status != OVLCTL_OK) {
 		json_decref(list);
 		return NULL;
 	}
+	*status = OVLCTL_FAILED;
 	for (unsigned int i = 0; i < options->endpoint_count; i++) {
 		const char *given = options->endpoints[i];
 
-		if (config_parse_endpoint(&parsed, given))
-			json_array_append_new(list, json_string(given));
-		else
-			json_array_append_new(list, strchr(given, ':') != strrchr(given, ':')
-			                                    ? json_sprintf("[%s]:%u", given, port)
-			                                    : json_sprintf("%s:%u", given, port));
+		item = config_parse_endpoint(&parsed, given) ? json_string(given)
+		       : strchr(given, ':') != strrchr(given, ':')
+		               ? json_sprintf("[%s]:%u", given, port)
+		               : json_sprintf("%s:%u", given, port);
+		/* What was typed is told, not what was made of it. */
+		if (!item || !config_parse_endpoint(&parsed, json_string_value(item))) {
+			*status = fail("--endpoint", given,
+			               "ADDRESS, ADDRESS:PORT, [IPV6]:PORT or NAME:PORT of this "
+			               "host");
+			json_decref(item);
+			json_decref(list);
+			return NULL;
+		}
+		json_array_append_new(list, item);
 	}
 	for (size_t i = 0; i < 2 && !json_array_size(list); i++) {
 		if (!guess_address(far[i], &address))
@@ -268,9 +284,9 @@ int cmd_invite(int argc, char **argv)
 	status = parse_options(argc, argv, &options);
 	if (status != OVLCTL_OK)
 		return status;
-	endpoints = list_endpoints(&options);
+	endpoints = list_endpoints(&options, &status);
 	if (!endpoints)
-		return OVLCTL_FAILED;
+		return status;
 	request = json_pack("{s:s, s:s, s:o, s:I}", "do", "invite", "range", options.range,
 	                    "endpoints", endpoints, "expires_s", options.expires_s);
 	if (request && options.bits)

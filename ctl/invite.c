@@ -93,7 +93,8 @@ static json_t *read_request(const struct state *state, const json_t *request, st
 		return wrong;
 	if (!json_is_integer(life) || json_integer_value(life) < 1 ||
 	    json_integer_value(life) > INVITE_LIFE_MAX_S)
-		return server_error(SERVER_EXIT_USAGE, "expires: expected 1 second to 30 days");
+		return server_error(SERVER_EXIT_USAGE,
+		                    "expires_s: expected a number of seconds, 30 days at most");
 	token->expires_s = wall_s(state) + (uint64_t)json_integer_value(life);
 	return NULL;
 }

@@ -62,6 +62,18 @@ static bool need_prefix(const json_t *request, struct prefix *prefix, json_t **w
 	return false;
 }
 
+/* Quotes what was typed: the tool sends as a text what it cannot read as a number. */
+static json_t *wrong_number(const char *what, const json_t *value, const char *expected)
+{
+	if (json_is_string(value))
+		return server_usage("%s \"%.100s\": expected %s", what, json_string_value(value),
+		                    expected);
+	if (json_is_integer(value))
+		return server_usage("%s \"%" JSON_INTEGER_FORMAT "\": expected %s", what,
+		                    json_integer_value(value), expected);
+	return server_usage("%s: expected %s", what, expected);
+}
+
 /* Changes of a peer */
 
 static json_t *add_allowed(struct config *config, struct config_peer *peer,
@@ -112,7 +124,7 @@ static json_t *edit_keepalive(struct config_peer *peer, const json_t *value)
 	json_int_t seconds = json_integer_value(value);
 
 	if (!json_is_integer(value) || seconds < 0 || seconds > UINT16_MAX)
-		return server_usage("keepalive: expected 0 to 65535 seconds, or off");
+		return wrong_number("keepalive", value, "0 to 65535 seconds, or off");
 	peer->keepalive_s = (uint16_t)seconds;
 	return NULL;
 }
@@ -129,7 +141,7 @@ static json_t *edit_vnis(struct config_peer *peer, const json_t *list)
 		json_int_t vni = json_integer_value(item);
 
 		if (!json_is_integer(item) || vni < 1 || vni > (json_int_t)CONFIG_VNI_MAX)
-			return server_usage("vnis: expected numbers of 1 to %u", CONFIG_VNI_MAX);
+			return wrong_number("vnis", item, "numbers of 1 to 16777215");
 		if (config_peer_add_vni(peer, (uint32_t)vni))
 			return out_of_memory();
 	}

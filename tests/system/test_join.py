@@ -199,6 +199,14 @@ def test_what_is_refused(tmp_path):
             assert "ovl1-" not in out
             return out
 
+        # What was typed is quoted, not what was made of it.
+        assert '--endpoint "bla:bla": expected ADDRESS, ADDRESS:PORT,' in refused("172.20.104.0/24", "--endpoint", "bla:bla")
+        assert '--expires "31d": expected a time such as 15m' in refused("172.20.104.0/24", "--expires", "31d")
+        name = members[1].host.name
+        for setting, value in (("keepalive", "70000"), ("keepalive", "often"), ("vnis", "x")):
+            out = introducer.ctl("peer", "set", name, setting, value, check=False)
+            assert f'{setting} "{value}": expected' in out, out
+
         assert f"172.20.102.0/24 is peer {lab[1].name}'s already" in refused("172.20.102.0/24")
         assert "172.20.100.0/22 overlaps 172.20.101.0/24, which is this host's own" in refused("172.20.100.0/22")
         assert "10.0.0.0/24 is in no network's Subnet here" in refused("10.0.0.0/24")
