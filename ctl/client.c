@@ -179,6 +179,7 @@ static int connect_only(void)
 	if (running) {
 		close(fd);
 		complain("several daemons run (%s); choose one by -i NAME", names);
+		return -ENOTUNIQ;
 	} else if (denied) {
 		complain(RUN_DIR ": permission denied; are you root?");
 	} else {
@@ -319,6 +320,8 @@ static int call(json_t *request, int passed, json_t **reply, int *connection)
 		goto out;
 	}
 	fd = connect_selected();
+	if (fd == -ENOTUNIQ)
+		status = OVLCTL_USAGE; /* it was not said which daemon */
 	if (fd < 0)
 		goto out;
 	if (exchange(fd, &out, passed, &line) == 0)
