@@ -186,7 +186,7 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 			arguments->json = true;
 		else if (strcmp(argv[i], "--bridge") == 0 && i + 1 < argc && !arguments->bridge)
 			arguments->bridge = argv[++i];
-		else if (argv[i][0] == '-' || arguments->path)
+		else if ((argv[i][0] == '-' && argv[i][1]) || arguments->path)
 			return false;
 		else
 			arguments->path = argv[i];
@@ -210,6 +210,8 @@ int cmd_check(int argc, char **argv)
 		complaint_say_at("", &error);
 		status = OVLCTL_USAGE;
 	} else {
+		if (strcmp(arguments.path, CONFIG_STDIN) == 0)
+			arguments.path = CONFIG_STDIN_NAME;
 		if (arguments.json)
 			status = print_json(arguments.path, config, options.warn_arg);
 		else

@@ -40,7 +40,7 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 			arguments->dry_run = true;
 		else if (strcmp(argv[i], "--json") == 0)
 			arguments->json = true;
-		else if (argv[i][0] == '-' || arguments->path)
+		else if ((argv[i][0] == '-' && argv[i][1]) || arguments->path)
 			return false;
 		else
 			arguments->path = argv[i];
@@ -55,6 +55,7 @@ static json_t *make_request(const struct arguments *arguments, int *status)
 	struct config_options options = { .warn = print_warning, .any_file = true, .sent = &text };
 	struct config_error error = { .line = 0 };
 	struct config *config;
+	bool is_stdin = strcmp(arguments->path, CONFIG_STDIN) == 0;
 	json_t *request = NULL;
 	char path[PATH_MAX];
 
@@ -65,12 +66,13 @@ static json_t *make_request(const struct arguments *arguments, int *status)
 		goto out;
 	}
 	config_free(config);
-	request = json_pack("{s:s, s:b, s:b, s:s%, s:s}", "do", "sync", "dry_run",
-	                    arguments->dry_run, "list", arguments->dry_run || arguments->json,
-	                    "text", text.data, text.len, "file", arguments->path);
+	request =
+		json_pack("{s:s, s:b, s:b, s:s%, s:s}", "do", "sync", "dry_run", arguments->dry_run,
+	                  "list", arguments->dry_run || arguments->json, "text", text.data,
+	                  text.len, "file", is_stdin ? CONFIG_STDIN_NAME : arguments->path);
 	if (!request)
 		complaint_say("the file's name or a value in it is not UTF-8 text");
-	else if (realpath(arguments->path, path)) /* a pipe has none */
+	else if (realpath(is_stdin ? "/dev/stdin" : arguments->path, path)) /* a pipe has none */
 		json_object_set_new(request, "path", json_string(path));
 out:
 	buffer_fini(&text);
@@ -105,12 +107,24 @@ static void print_summary(const char *verb, const json_t *reply)
 	client_print_next(reply);
 }
 
+static bool has_changed(const json_t *reply)
+{
+	static const char *const counts[] = { "peers_added",      "peers_removed",
+		                              "peers_changed",    "networks_added",
+		                              "networks_removed", "networks_changed" };
+	bool changed = json_is_true(json_object_get(reply, "interface_changed"));
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		changed |= client_number(reply, counts[i]) > 0;
+	return changed;
+}
+
 /* What came from elsewhere does not outlive the daemon: who means it to has one step left. */
 static void print_end(const json_t *reply)
 {
 	const char *own_file = client_text(reply, "own_file");
 
-	if (*own_file)
+	if (*own_file && has_changed(reply))
 		printf("until the next start or reload, which takes %s\n", own_file);
 }
 

@@ -438,6 +438,10 @@ static int open_file(const char *path, const struct config_options *options)
 
 	if (options && options->files)
 		return options->files->open(options->files_arg, path);
+	if (any_file && strcmp(path, CONFIG_STDIN) == 0) {
+		fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+		return fd < 0 ? -errno : fd;
+	}
 	/* The open itself would wait for a FIFO's writer. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (any_file ? 0 : O_NONBLOCK));
 	return fd < 0 ? -errno : fd;
@@ -453,6 +457,8 @@ int config_load(const char *path, const struct config_options *options, struct c
 	int fd, err;
 
 	fd = open_file(path, options);
+	if (any_file && strcmp(path, CONFIG_STDIN) == 0)
+		path = CONFIG_STDIN_NAME;
 	if (fd < 0)
 		return config_fail(error, path, 0, "%s", strerror(-fd));
 	if (fstat(fd, &st) < 0) {

@@ -169,13 +169,15 @@ void config_error_format(const struct config_error *error, char *out, size_t siz
  * @warn is called once for each of wg-quick's own keys met (Address, DNS, Table,
  * PreUp, …), which are ignored. -EINVAL with @error filled; -ENOMEM.
  * @any_file: config_load() may wait for a pipe or a terminal; a daemon must not,
- * and takes regular files alone.
+ * and takes regular files alone. "-" is standard input then, and called so in errors.
  * @sent: config_load() puts there what another process is to parse in its place: the
  * same lines without comments, with keys where the file names files of them. A
  * [Network] may be missing then, as that process may have a @bridge.
  * @no_key_files: the text is such a one, and may name no file.
  * @files: how files are opened by who may not; NULL: as usual.
  */
+#define CONFIG_STDIN      "-"
+#define CONFIG_STDIN_NAME "standard input"
 struct config_files_ops {
 	int (*open)(void *arg, const char *path); /* the configuration, to read; or -errno */
 	int (*read_key)(void *arg, const char *path, uint8_t key[KEY_SIZE]); /* as key_file.h */

@@ -3,11 +3,13 @@
 #include "ctl/daemon.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "ctl/log.h"
+#include "ctl/text.h"
 
 #define RUN_DIR   "/run/ovltun"
 #define UAPI_DIR  "/var/run/wireguard"
@@ -101,10 +103,43 @@ static int take_option(int opt, struct daemon_options *options)
 	case 'V':
 		puts("ovltund " OVLTUN_VERSION);
 		return EXIT_SUCCESS;
-	default: /* getopt_long() has said what is wrong */
-		return DAEMON_EXIT_USAGE;
+	default:
+		break;
 	}
 	return -1;
+}
+
+#define OPTIONS_MAX 16
+
+static int fail_unknown(const struct option *longs, const char *word)
+{
+	const char *known[OPTIONS_MAX], *nearest;
+	size_t count = 0;
+
+	while (count < OPTIONS_MAX && longs[count].name) {
+		known[count] = longs[count].name;
+		count++;
+	}
+	nearest = strncmp(word, "--", 2) == 0 ? text_nearest(word + 2, known, count) : NULL;
+	if (!nearest)
+		return daemon_options_usage("unknown option \"%.100s\"", word);
+	log_line("unknown option \"%.100s\"; did you mean \"--%s\"?", word, nearest);
+	return DAEMON_EXIT_USAGE;
+}
+
+/* What getopt_long() did not take: its ':' or '?', at @word. */
+static int fail_option(int opt, const struct option *longs, const char *word)
+{
+	if (opt == ':')
+		return daemon_options_usage("a value is missing after \"%.100s\"", word);
+	if (optopt > UCHAR_MAX)
+		return daemon_options_usage("\"%.100s\": that option takes no value", word);
+	if (optopt) {
+		const char letter[] = { '-', (char)optopt, '\0' };
+
+		return fail_unknown(longs, letter);
+	}
+	return fail_unknown(longs, word);
 }
 
 int daemon_options_parse(int argc, char **argv, struct daemon_options *options)
@@ -127,7 +162,10 @@ int daemon_options_parse(int argc, char **argv, struct daemon_options *options)
 	*options = (struct daemon_options){ .run_dir = RUN_DIR,
 		                            .uapi_dir = UAPI_DIR,
 		                            .state_dir = STATE_DIR };
-	while ((opt = getopt_long(argc, argv, "c:hV", longs, NULL)) != -1) {
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":c:hV", longs, NULL)) != -1) {
+		if (opt == ':' || opt == '?')
+			return fail_option(opt, longs, argv[optind - 1]);
 		ret = take_option(opt, options);
 		if (ret >= 0)
 			return ret;

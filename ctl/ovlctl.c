@@ -26,7 +26,8 @@ static const struct command commands[] = {
 	  "Dropped packets are there with the reason as their comment. For root alone.\n",
 	  cmd_capture },
 	{ "check", "FILE [--bridge NAME] [--json]", "check a configuration file",
-	  "Reads FILE as ovltund does and says what it would do, or what is wrong with it.\n"
+	  "Reads FILE, or standard input for -, as ovltund does and says what it would do, or\n"
+	  "what is wrong with it.\n"
 	  "  --bridge NAME  for a file of wg's, which has no [Network]\n",
 	  cmd_check },
 	{ "doctor", "[-c FILE] [--json]", "find what is wrong with this host, and what mends it",
@@ -123,7 +124,8 @@ static const struct command commands[] = {
 	  cmd_show },
 	{ "sync", "FILE [--dry-run] [--json]", "make the running state what FILE says",
 	  "All of FILE or, if anything in it is wrong, nothing. What FILE leaves as it is goes on\n"
-	  "undisturbed. Key files that FILE names are read here and need be readable here alone.\n"
+	  "undisturbed. A FILE of - is standard input. Key files that FILE names are read here and\n"
+	  "need be readable here alone.\n"
 	  "  --dry-run  change nothing, list what would change; exit status 0: nothing would,\n"
 	  "             3: something would\n"
 	  "  --json     all that changed, for programs\n"

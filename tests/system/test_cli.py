@@ -309,8 +309,37 @@ def test_check_wants_keys_private(folder):
 def test_check_reads_a_pipe():
     """`ovlctl check <(…)`"""
     text = f"[Interface]\nPrivateKey = {PRIVATE}\n[Network]\nBridge = ovl0\n" + "# a line\n" * 20000
-    result = ovlctl("check", "/dev/stdin", stdin=text.encode())
-    assert (result.returncode, result.stderr) == (0, b"")
+    for name in ("/dev/stdin", "-"):
+        result = ovlctl("check", name, stdin=text.encode())
+        assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.startswith(b"standard input: valid\n")
+    result = ovlctl("check", "-", stdin=b"[Interface]\nPrivteKey = x\n")
+    assert result.returncode == 2 and result.stderr.startswith(b'standard input:2: unknown key "PrivteKey"')
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--chekc"], 'unknown option "--chekc"; did you mean "--check"?'),
+    (["--state-dri=x"], 'unknown option "--state-dri=x"; did you mean "--state-dir"?'),
+    (["-c", "a", "-x"], 'unknown option "-x"; see ovltund --help'),
+    (["--quux"], 'unknown option "--quux"; see ovltund --help'),
+    (["--io"], 'a value is missing after "--io"; see ovltund --help'),
+    (["--check=1"], '"--check=1": that option takes no value; see ovltund --help'),
+])
+def test_the_daemon_says_what_was_typed_wrong(arguments, message):
+    result = run(OVLCTL.replace("ovlctl", "ovltund"), *arguments)
+    assert result.returncode == 2 and one_line(result.stderr) == f"ovltund: {message}"
+
+
+def test_which_daemon_has_to_be_said_where_several_run():
+    """The same for every command. In a /run of its own."""
+    script = ("import os, socket, subprocess, sys\nos.mkdir('/run/ovltun')\nopen_ = []\n"
+              "for name in 'ab':\n    s = socket.socket(socket.AF_UNIX)\n    s.bind(f'/run/ovltun/{name}.ctl')\n"
+              "    s.listen(8)\n    open_.append(s)\nsys.exit(subprocess.run(sys.argv[1:]).returncode)\n")
+    for command in (["show"], ["doctor"], ["reload"], ["events"], ["invite", "172.20.104.0/24"]):
+        result = run("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh",
+                     "/usr/bin/python3", "-c", script, OVLCTL, *command)
+        assert (result.returncode, one_line(result.stderr)) == (
+            2, "ovlctl: several daemons run (a, b); choose one by -i NAME"), command
 
 
 @pytest.mark.parametrize("path, message", [

@@ -234,6 +234,13 @@ def test_dry_run_says_what_then_happens(overlay):
     assert planned.pop("dry_run") is True and done.pop("dry_run") is False
     assert planned == done
     assert files.run(None, "--dry-run")[0] == 0
+    # Once more, by standard input: nothing changes, so there is nothing that would end.
+    out = host.run(["sh", "-c", f"{build_folder()}/ctl/ovlctl --socket {daemon.socket} sync - < {files.path}"])
+    assert out.splitlines() == ["synced: peers 0 added, 0 removed, 0 changed; networks 0 added, 0 removed, 0 changed"]
+    out = host.run(["sh", "-c", f"cat {files.path} | {build_folder()}/ctl/ovlctl --socket {daemon.socket} sync --json -"])
+    assert json.loads(out)["own_file"] == str(daemon.config)
+    out = host.run(["sh", "-c", f"{build_folder()}/ctl/ovlctl --socket {daemon.socket} sync --dry-run --json - < {daemon.config}"], check=False)
+    assert "own_file" not in json.loads(out)
     assert "10.10.10.9:9" in daemon.wg("showconf", "peers")
     # The daemon's own file counts at a reload, which says what of this ends.
     out = daemon.ctl("reload")
