@@ -28,6 +28,9 @@ class Command:
         self.verbs = [form.split()[0] for form in self.forms if re.match(r"[a-z][a-z-]*(\s|$)", form)]
         stated = [line for line in self.details if re.match(r"  [a-z-]", line)]
         self.options = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", " ".join([self.arguments, *stated]))))
+        # "-c FILE" of the usage, "--follow, -f" in its line; what a line goes on to tell is none.
+        told = " ".join([self.arguments, *(line.strip().split("  ")[0] for line in stated)])
+        self.letters = sorted(set(re.findall(r"(?<![\w-])-[a-z](?![\w-])", told)))
         self.words = re.findall(r"(?<=\|)[a-z][a-z-]+(?=[\s\]|]|$)", self.arguments)
         if "SETTING" in self.arguments:
             self.words += [line.split()[0] for line in stated if line.lstrip()[0] != "-"]
@@ -70,7 +73,7 @@ def quote(text):
 
 def shell_cases(commands):
     return "\n".join(f"\t{c.name})\n\t\tverbs={quote(' '.join(c.verbs))}\n"
-                     f"\t\twords={quote(' '.join(dict.fromkeys(c.words + c.options)))}\n"
+                     f"\t\twords={quote(' '.join(dict.fromkeys(c.words + c.letters + c.options)))}\n"
                      f"\t\tkinds={quote(' '.join(c.kinds))}\n\t\t;;" for c in commands)
 
 
@@ -88,6 +91,7 @@ def fish(commands):
         if c.words:
             lines.append(f"complete -c ovlctl {seen} -a {quote(' '.join(dict.fromkeys(c.words)))}")
         lines += [f"complete -c ovlctl {seen} -l {option[2:]}" for option in c.options]
+        lines += [f"complete -c ovlctl {seen} -s {letter[1:]}" for letter in c.letters]
         if "FILE" in c.kinds:
             lines.append(f"complete -c ovlctl {seen} -F")
         lines += [f"complete -c ovlctl {seen} -a '(__ovlctl_names {kind.lower()}s)'"

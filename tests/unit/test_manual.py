@@ -69,6 +69,9 @@ def commands_are_told(ovlctl, texts):
             for option in sorted(set(re.findall(r"(?<![\w-])--([a-z][\w-]*)", " ".join([usage, *stated])))):
                 if not re.search(rf"(--|-l ){option}\b", part[0]):
                     yield f"{where}: {name} --{option} is missing"
+            for letter in sorted(set(re.findall(r"(?<![\w-])-([a-z])(?![\w-])", usage))):
+                if not re.search(rf"(?<![\w-])(-|-s ){letter}\b", part[0]):
+                    yield f"{where}: {name} -{letter} is missing"
             for verb in re.findall(r"(?:ovlctl \w+ |\| )([a-z][a-z-]*)", usage):
                 if not re.search(rf"\b{verb}\b", part[0]):
                     yield f"{where}: {name} {verb} is missing"
@@ -86,7 +89,8 @@ COMMAND_IN = {
 def bash_completes(file):
     """What bash offers for a line, as its user would get it."""
     rows = (("ovlctl ", "reload"), ("ovlctl fdb ", "add"), ("ovlctl -i nobody peer ", "remove"),
-            ("ovlctl show --", "--json"), ("ovlctl peer set someone allo", "allowed-ips"), ("ovlctl help ro", "route"))
+            ("ovlctl show --", "--json"), ("ovlctl peer set someone allo", "allowed-ips"), ("ovlctl help ro", "route"),
+            ("ovlctl capture -", "-w"), ("ovlctl top -", "-d"), ("ovlctl events -", "-f"), ("ovlctl doctor -", "-c"))
     for line, wanted in rows:
         words = line.split(" ")
         script = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ovlctl; '
