@@ -319,6 +319,28 @@ static void put_hello(struct text_table *table, const json_t *peer)
 	               client_number(hello, "tunnel_mtu"));
 }
 
+/* Those that are over stay a while: who comes too late is told why. */
+static void print_invitations(const json_t *peers)
+{
+	static const char *const states[] = { "open", "used", "expired" };
+	const char *before = "invitations: ";
+	const json_t *peer;
+	size_t i;
+
+	for (size_t s = 0; s < sizeof(states) / sizeof(states[0]); s++) {
+		unsigned int count = 0;
+
+		json_array_foreach (peers, i, peer)
+			count += strcmp(client_text(peer, "invitation"), states[s]) == 0;
+		if (!count)
+			continue;
+		printf("%s%u %s", before, count, states[s]);
+		before = ", ";
+	}
+	if (before[0] == ',')
+		puts(" (ovlctl invite list)");
+}
+
 static int print_peers(const json_t *peers, bool color)
 {
 	static const struct text_column columns[] = {
@@ -327,13 +349,16 @@ static int print_peers(const json_t *peers, bool color)
 		{ "LOSS", true },       { "ROUND TRIP", true }, { "HELLO", false },
 	};
 	struct text_table *table = text_table_new(columns, sizeof(columns) / sizeof(columns[0]));
+	size_t i, count = 0;
 	int ret = 0;
-	size_t i;
 	json_t *peer;
 
 	json_array_foreach (peers, i, peer) {
 		char text[512];
 
+		if (*client_text(peer, "invitation"))
+			continue;
+		count++;
 		put_peer_name(table, peer);
 		put_endpoint(table, peer);
 		text_table_put(
@@ -347,10 +372,11 @@ static int print_peers(const json_t *peers, bool color)
 		put_hello(table, peer);
 	}
 	putchar('\n');
-	if (json_array_size(peers))
+	if (count)
 		ret = print_table(table, color);
 	else
 		puts("no peers");
+	print_invitations(peers);
 	text_table_free(table);
 	return ret;
 }

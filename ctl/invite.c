@@ -261,9 +261,17 @@ static json_t *base64(const uint8_t key[KEY_SIZE])
 	return json_string(text);
 }
 
+const char *invite_state(const struct state *state, const struct roll_invite *invite)
+{
+	if (invite->revoked)
+		return "revoked";
+	if (invite->spent)
+		return "used";
+	return wall_s(state) >= invite->expires_s ? "expired" : "open";
+}
+
 static json_t *list_invites(const struct state *state)
 {
-	uint64_t now_s = wall_s(state);
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < state->roll->invite_count; i++) {
@@ -272,15 +280,11 @@ static json_t *list_invites(const struct state *state)
 
 		prefix_format(&invite->range, range);
 		json_array_append_new(
-			list,
-			json_pack("{s:s, s:s, s:i, s:I, s:s, s:o}", "id", invite->name, "range",
-		                  range, "bits", (int)invite->part_len, "expires",
-		                  (json_int_t)invite->expires_s, "state",
-		                  invite->revoked              ? "revoked"
-		                  : invite->spent              ? "used"
-		                  : now_s >= invite->expires_s ? "expired"
-		                                               : "open",
-		                  "host", invite->spent ? base64(invite->host) : json_null()));
+			list, json_pack("{s:s, s:s, s:i, s:I, s:s, s:o}", "id", invite->name,
+		                        "range", range, "bits", (int)invite->part_len, "expires",
+		                        (json_int_t)invite->expires_s, "state",
+		                        invite_state(state, invite), "host",
+		                        invite->spent ? base64(invite->host) : json_null()));
 	}
 	return list;
 }

@@ -12,6 +12,7 @@
 #define CTL_INVITE_H
 
 #include <jansson.h>
+#include "ctl/roll.h"
 #include "ctl/state.h"
 #include "dataplane/join.h"
 
@@ -25,6 +26,8 @@
 json_t *invite_make(struct state *state, const json_t *request);
 /* → version, introducer, listen_port, unkept, invitations, introduced (docs/join.md). */
 json_t *invite_list(struct state *state, const json_t *request);
+/* "open", "used", "expired" or "revoked". */
+const char *invite_state(const struct state *state, const struct roll_invite *invite);
 
 /* All that came by post. When post_fd() is readable. */
 void invite_dispatch(struct state *state);

@@ -10,8 +10,8 @@
  *	                members_ready: those that said so themselves, stations: MACs
  *	                and addresses known, stations_here: of these this host's,
  *	                flooded, suppressed: copies sent to all, and saved
- *	        peers:  name, public_key, endpoint (null), endpoint_name (null: none
- *	                was given), allowed_ips, latest_handshake (unix seconds, 0:
+ *	        peers:  name, invitation (its state; null: it is none), public_key,
+ *	                endpoint (null), endpoint_name (null: none was given), allowed_ips, latest_handshake (unix seconds, 0:
  *	                never), latest_handshake_age_s (null: never), rx_bytes,
  *	                tx_bytes, rx_packets, tx_packets, round_trip_s and
  *	                round_trip_variation_s (of the last minute, or null), loss (of what the peer
@@ -34,7 +34,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "crypto/aead.h"
+#include "ctl/invite.h"
 #include "ctl/json_memory.h"
+#include "ctl/roll.h"
 #include "ctl/run_network.h"
 #include "dataplane/fdb.h"
 
@@ -275,6 +277,16 @@ static json_t *age(uint64_t then_ns, uint64_t now_ns)
 	return json_integer(number(now_ns > then_ns ? (now_ns - then_ns) / STATE_SECOND_NS : 0));
 }
 
+/* Of a peer that is one in name alone: whether somebody may still come by it. */
+static json_t *invitation(const struct state *state, const struct config_peer *config)
+{
+	const struct roll_invite *invite =
+		config->invited && state->roll ? roll_find_invite(state->roll, config->public_key)
+					       : NULL;
+
+	return invite ? json_string(invite_state(state, invite)) : json_null();
+}
+
 json_t *show_peer(const struct state *state, size_t i)
 {
 	const struct config_peer *config = &state->config->peers[i];
@@ -283,25 +295,26 @@ json_t *show_peer(const struct state *state, size_t i)
 
 	peer_get_info(state->peers[i].peer, device_now(state->device), &info);
 	json_t *object = json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:I, s:I, s:I}", "name",
-		text(config->name), "public_key", base64(config->public_key), "endpoint",
-		endpoint_text(&info.endpoint), "endpoint_name", configured_endpoint(config),
-		"allowed_ips", prefixes(config->allowed, config->allowed_count), "latest_handshake",
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:I, s:I, s:I}", "name",
+		text(config->name), "invitation", invitation(state, config), "public_key",
+		base64(config->public_key), "endpoint", endpoint_text(&info.endpoint),
+		"endpoint_name", configured_endpoint(config), "allowed_ips",
+		prefixes(config->allowed, config->allowed_count), "latest_handshake",
 		number(info.handshake_wall_ns / STATE_SECOND_NS), "latest_handshake_age_s",
 		age(info.handshake_wall_ns, env->wall_ns(env->arg)), "rx_bytes",
 		number(info.rx_bytes), "tx_bytes", number(info.tx_bytes), "rx_packets",
 		number(info.rx_packets), "tx_packets", number(info.tx_packets));
-	json_t *more = json_pack(
-		"{s:o, s:o, s:o, s:I, s:i, s:o, s:o, s:I, s:o, s:o}", "loss", loss(&info),
-		"round_trip_s", seconds(info.round_trip_ns), "round_trip_variation_s",
-		seconds(info.round_trip_variation_ns), "tunnel_mtu",
-		number(info.tunnel_mtu), "keepalive", (int)config->keepalive_s, "vnis",
-		numbers(config->vnis, config->vni_count), "session_age_s",
-		info.session_age_ns == UINT64_MAX
-			? json_null()
-			: json_integer(number(info.session_age_ns / STATE_SECOND_NS)),
-		"attempts", number(info.attempts), "hello", hello(&info), "drops",
-		plain_counters(info.drops));
+	json_t *more =
+		json_pack("{s:o, s:o, s:o, s:I, s:i, s:o, s:o, s:I, s:o, s:o}", "loss", loss(&info),
+	                  "round_trip_s", seconds(info.round_trip_ns), "round_trip_variation_s",
+	                  seconds(info.round_trip_variation_ns), "tunnel_mtu",
+	                  number(info.tunnel_mtu), "keepalive", (int)config->keepalive_s, "vnis",
+	                  numbers(config->vnis, config->vni_count), "session_age_s",
+	                  info.session_age_ns == UINT64_MAX
+	                          ? json_null()
+	                          : json_integer(number(info.session_age_ns / STATE_SECOND_NS)),
+	                  "attempts", number(info.attempts), "hello", hello(&info), "drops",
+	                  plain_counters(info.drops));
 
 	if (object && more)
 		json_object_update(object, more);

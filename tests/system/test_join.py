@@ -18,6 +18,7 @@ from lab.client import Client, control
 from lab.daemon import build_folder
 
 OVLCTL = build_folder().resolve() / "ctl" / "ovlctl"
+COMPLETION = build_folder().resolve() / "packaging" / "ovlctl"
 SUBNET = "172.20.0.0/16"
 
 
@@ -143,6 +144,18 @@ def test_a_fourth_host_comes(tmp_path):
             told = [e for e in json.loads(member.daemon.ctl("events", "--json"))["events"] if e["public_key"] == public]
             assert told[0]["kind"] == kind and told[0]["text"].startswith("172.20.104.0/24 by "), told
             assert "peer-added" not in {e["kind"] for e in told}
+        # It is told apart from peers, and nobody is offered one that is over.
+        text, state = members[0].daemon.ctl("show"), members[0].daemon.show()
+        assert "invite-" not in text and text.endswith("\ninvitations: 1 used (ovlctl invite list)\n")
+        assert sorted(p["invitation"] or "" for p in state["peers"]) == ["", "", "", "used"]
+        invite(members[0], "172.20.108.0/24")
+        opened = invitations(members[0])["invitations"][-1]["id"]
+        assert "\ninvitations: 1 open, 1 used (" in members[0].daemon.ctl("show")
+        line = [OVLCTL, "--socket", members[0].daemon.socket, "peer", "remove", ""]
+        offered = members[0].host.run(["bash", "-c", f'source "{COMPLETION}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ovlctl; '
+                                       'echo "${COMPREPLY[@]}"', "bash", *line]).split()
+        assert [word for word in offered if word.startswith("invite-")] == [opened] and new.name in offered
+        members[0].daemon.ctl("peer", "remove", opened)
         config = (tmp_path / "peers.conf").read_text()
         assert config.count("[Peer]") == 3 and config.count("Introducer = yes") == 1 and private not in config
 
