@@ -124,7 +124,8 @@ static const struct command commands[] = {
 	  cmd_show },
 	{ "sync", "FILE [--dry-run] [--json]", "make the running state what FILE says",
 	  "All of FILE or, if anything in it is wrong, nothing. What FILE leaves as it is goes on\n"
-	  "undisturbed. A FILE of - is standard input. Key files that FILE names are read here and\n"
+	  "undisturbed. A FILE of - is standard input. Key files that FILE names are read here "
+	  "and\n"
 	  "need be readable here alone.\n"
 	  "  --dry-run  change nothing, list what would change; exit status 0: nothing would,\n"
 	  "             3: something would\n"
