@@ -13,11 +13,14 @@
 #include "ctl/client.h"
 #include "ctl/resolve.h"
 
-#define RESOLVE_MS  3000
-#define RESOLVE_FDS 16
-#define PROBES_MAX  64
-#define PROBE_MS    250
-#define SILENT_S    180
+#define RESOLVE_MS     3000
+#define RESOLVE_FDS    16
+#define PROBES_MAX     64
+#define PROBE_MS       250
+#define PROBE_PAUSE_MS 1100
+#define PROBE_TRIES    3
+#define SILENT_S       180
+#define ANSWER_S       1 /* a handshake's answer takes less */
 
 /* Names */
 
@@ -198,31 +201,32 @@ void doctor_check_endpoints(struct doctor *d)
 
 /* Handshakes */
 
+static bool has_session(const json_t *peer)
+{
+	return json_is_integer(json_object_get(peer, "session_age_s"));
+}
+
+/* For how long it was called in vain by now; 0: it is not. */
+static double unanswered_s(const json_t *peer)
+{
+	return json_number_value(json_object_get(peer, "unanswered_s"));
+}
+
 static bool is_silent(const struct doctor *d, const json_t *peer)
 {
 	const json_t *age = json_object_get(peer, "latest_handshake_age_s");
 
 	return d->silent || !json_is_integer(age) || json_integer_value(age) > SILENT_S ||
-	       client_number(peer, "attempts") > 1;
+	       unanswered_s(peer) >= ANSWER_S;
 }
 
-/* What ICMP says of the way to each of them: one byte, which a peer throws away. */
-static void probe(const struct doctor *d, const json_t *const *peers, int *errors, size_t count)
+/* Waits for errors on @fds, which are closed by them, until @end. */
+static void await_errors(struct pollfd *fds, int *errors, size_t count, int64_t end)
 {
-	struct pollfd fds[PROBES_MAX];
-	int64_t end = now_ms() + PROBE_MS;
 	size_t waiting = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		int fd = connect_to(d, doctor_endpoint(peers[i]));
-
-		/* No way there is no news: the endpoints were looked at. */
-		errors[i] = fd == -EINVAL ? 0 : fd < 0 ? ENOTCONN : 0;
-		fds[i] = (struct pollfd){ .fd = fd < 0 ? -1 : fd, .events = POLLIN };
-		if (fd >= 0 && send(fd, "", 1, MSG_NOSIGNAL) < 0)
-			errors[i] = errno;
-		waiting += fd >= 0 && !errors[i];
-	}
+	for (size_t i = 0; i < count; i++)
+		waiting += fds[i].fd >= 0;
 	while (waiting && now_ms() < end && poll(fds, count, (int)(end - now_ms())) > 0) {
 		for (size_t i = 0; i < count; i++) {
 			socklen_t size = sizeof(errors[i]);
@@ -235,6 +239,48 @@ static void probe(const struct doctor *d, const json_t *const *peers, int *error
 			waiting--;
 		}
 	}
+}
+
+/* Of those that are waited for. */
+static bool any_session(const struct pollfd *fds, const json_t *const *peers, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (fds[i].fd >= 0 && has_session(peers[i]))
+			return true;
+	return false;
+}
+
+/*
+ * What ICMP says of the way to each of them: one byte, which a peer throws away. A host
+ * sends no more than an error a second, and those may have gone to the messages of a
+ * session that is there: then that is tried again, a second later.
+ */
+static void probe(const struct doctor *d, const json_t *const *peers, int *errors, size_t count)
+{
+	struct pollfd fds[PROBES_MAX];
+	int64_t start = now_ms();
+
+	for (size_t i = 0; i < count; i++) {
+		int fd = connect_to(d, doctor_endpoint(peers[i]));
+
+		/* No way there is no news: the endpoints were looked at. */
+		errors[i] = fd == -EINVAL ? 0 : fd < 0 ? ENOTCONN : 0;
+		fds[i] = (struct pollfd){ .fd = fd < 0 ? -1 : fd, .events = POLLIN };
+		if (fd >= 0 && send(fd, "", 1, MSG_NOSIGNAL) < 0) {
+			errors[i] = errno;
+			close(fd);
+			fds[i].fd = -1;
+		}
+	}
+	await_errors(fds, errors, count, start + PROBE_MS);
+	for (int tries = 1; tries < PROBE_TRIES && any_session(fds, peers, count); tries++) {
+		start += PROBE_PAUSE_MS;
+		await_errors(fds, errors, count, start);
+		for (size_t i = 0; i < count; i++)
+			if (fds[i].fd >= 0 && has_session(peers[i]))
+				(void)send(fds[i].fd, "", 1, MSG_NOSIGNAL);
+		await_errors(fds, errors, count, start + PROBE_MS);
+	}
 	for (size_t i = 0; i < count; i++)
 		if (fds[i].fd >= 0)
 			close(fds[i].fd);
@@ -244,7 +290,7 @@ static bool has_tried(const struct doctor *d, const json_t *peer)
 {
 	const json_t *drops = json_object_get(peer, "drops");
 
-	return d->silent || client_number(peer, "attempts") > 0 ||
+	return d->silent || unanswered_s(peer) >= ANSWER_S ||
 	       client_number(drops, "out-stage-expired") > 0;
 }
 
@@ -283,14 +329,17 @@ static bool came_from(const struct doctor *d, const json_t *peer, const char *re
 
 static void tell_refused(struct doctor *d, const json_t *peer)
 {
-	doctor_find(d, DOCTOR_ERROR, "wrong port: nobody listens at the endpoint of peer %s, %s",
+	doctor_find(d, DOCTOR_ERROR,
+	            "nobody listens at the endpoint of peer %s, %s: its daemon does not run, or "
+	            "has another port",
 	            doctor_peer_name(peer), doctor_endpoint(peer));
-	doctor_means(d, "the other host answers that the port is closed: its ovltund does not run, "
-	                "or has another ListenPort");
-	doctor_advise(d,
-	              "ovlctl show at the other host tells its port: %s peer set %s endpoint "
-	              "ADDRESS:PORT, and Endpoint in its [Peer]",
-	              client_command(), doctor_peer_name(peer));
+	doctor_means(d, "the other host answers that the port is closed");
+	doctor_advise(
+		d,
+		"at the other host: ovlctl show says whether ovltund runs, and its port; if it "
+		"is another one, here: %s peer set %s endpoint "
+		"ADDRESS:PORT, and Endpoint in its [Peer]",
+		client_command(), doctor_peer_name(peer));
 }
 
 static bool tell_wrong_key(struct doctor *d, const json_t *peer)
@@ -353,8 +402,10 @@ static void tell_silence(struct doctor *d, const json_t *peer)
 		              strrchr(endpoint, ':') + 1);
 	} else {
 		doctor_find(d, DOCTOR_NOTE, "no handshake with peer %s yet", name);
-		doctor_means(d, *endpoint ? "nothing was to be sent to it so far"
-		                          : "it has no Endpoint here, and has not called");
+		doctor_means(d, "%s",
+		             !*endpoint ? "it has no Endpoint here, and has not called"
+		             : unanswered_s(peer) > 0 ? "it was called a moment ago"
+		                                      : "nothing was to be sent to it so far");
 	}
 }
 

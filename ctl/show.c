@@ -16,7 +16,8 @@
  *	                tx_bytes, rx_packets, tx_packets, round_trip_s and
  *	                round_trip_variation_s (of the last minute, or null), loss (of what the peer
  *	                sent us; null: nothing was sent), tunnel_mtu, keepalive, vnis,
- *	                session_age_s (null: no session), attempts, hello: version,
+ *	                session_age_s (null: no session), attempts, unanswered_s (since
+ *	                handshakes have had no answer; null: none is out), hello: version,
  *	                tunnel_mtu, features, vnis (null: a stock peer, or no
  *	                session), drops: counters that are not zero
  *	traffic  version: 1; device: name, uptime_s; peers: name, public_key,
@@ -304,17 +305,17 @@ json_t *show_peer(const struct state *state, size_t i)
 		age(info.handshake_wall_ns, env->wall_ns(env->arg)), "rx_bytes",
 		number(info.rx_bytes), "tx_bytes", number(info.tx_bytes), "rx_packets",
 		number(info.rx_packets), "tx_packets", number(info.tx_packets));
-	json_t *more =
-		json_pack("{s:o, s:o, s:o, s:I, s:i, s:o, s:o, s:I, s:o, s:o}", "loss", loss(&info),
-	                  "round_trip_s", seconds(info.round_trip_ns), "round_trip_variation_s",
-	                  seconds(info.round_trip_variation_ns), "tunnel_mtu",
-	                  number(info.tunnel_mtu), "keepalive", (int)config->keepalive_s, "vnis",
-	                  numbers(config->vnis, config->vni_count), "session_age_s",
-	                  info.session_age_ns == UINT64_MAX
-	                          ? json_null()
-	                          : json_integer(number(info.session_age_ns / STATE_SECOND_NS)),
-	                  "attempts", number(info.attempts), "hello", hello(&info), "drops",
-	                  plain_counters(info.drops));
+	json_t *more = json_pack(
+		"{s:o, s:o, s:o, s:I, s:i, s:o, s:o, s:I, s:o, s:o, s:o}", "loss", loss(&info),
+		"round_trip_s", seconds(info.round_trip_ns), "round_trip_variation_s",
+		seconds(info.round_trip_variation_ns), "tunnel_mtu", number(info.tunnel_mtu),
+		"keepalive", (int)config->keepalive_s, "vnis",
+		numbers(config->vnis, config->vni_count), "session_age_s",
+		info.session_age_ns == UINT64_MAX
+			? json_null()
+			: json_integer(number(info.session_age_ns / STATE_SECOND_NS)),
+		"attempts", number(info.attempts), "unanswered_s", seconds(info.unanswered_ns),
+		"hello", hello(&info), "drops", plain_counters(info.drops));
 
 	if (object && more)
 		json_object_update(object, more);

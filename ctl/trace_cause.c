@@ -296,7 +296,7 @@ static void tell_unknown(struct trace_result *result, const json_t *stop)
 	const json_t *asked;
 	size_t i;
 
-	if (strcmp(step, "source") == 0) {
+	if (strcmp(step, "probe") == 0 && strcmp(client_text(stop, "at"), "here") == 0) {
 		cause(result, "%s", client_text(stop, "text"));
 		advise(result, "ping anything from a container of that network, then trace again");
 	} else if (strcmp(step, "station") == 0) {

@@ -317,16 +317,13 @@ static bool step_source_bridged(struct trace *trace)
 				owned = true;
 			}
 	}
-	if (packet->family && !known && !owned) {
-		(void)step(trace, "source", false, DROP_NONE,
-		           "no container of this host was heard yet that it could come from");
-		return cannot_tell(trace);
-	}
-	trace->sourced = packet->family;
+	trace->sourced = packet->family && (known || owned);
 	trace->known = known && packet->family;
 	packet->protocol = packet->family == 6   ? IPPROTO_WIRE_ICMPV6
 	                   : packet->family == 4 ? IPPROTO_WIRE_ICMP
 	                                         : 0;
+	if (packet->family && !trace->sourced)
+		return step(trace, "source", true, DROP_NONE, "no container is known yet");
 	if (packet->family)
 		format_addr(packet->family, packet->source, addr);
 	return step(trace, "source", true, DROP_NONE, "%s%s", addr,
@@ -394,6 +391,16 @@ static bool step_unknown_station(struct trace *trace)
 	            label_of(trace, trace->peer, label));
 }
 
+/* Whether there is an address to ask all members from: none takes a packet of none. */
+static bool step_asker(struct trace *trace)
+{
+	if (!trace->flooded || trace->sourced)
+		return true;
+	(void)step(trace, "probe", false, DROP_NONE,
+	           "no container of this host was heard yet that the packet could come from");
+	return cannot_tell(trace);
+}
+
 static bool step_unknown_mac(struct trace *trace)
 {
 	if (trace->net->guards.drop_unknown)
@@ -442,7 +449,7 @@ bool trace_path(struct trace *trace)
 	if (!step_network(trace) || !step_bridge(trace))
 		return false;
 	if (trace->net->mode == NETWORK_BRIDGED) {
-		if (!step_source_bridged(trace) || !step_station(trace))
+		if (!step_source_bridged(trace) || !step_station(trace) || !step_asker(trace))
 			return false;
 	} else if (!step_source_routed(trace, &peer, &route) || !step_route(trace, peer, route)) {
 		return false;

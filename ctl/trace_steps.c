@@ -235,6 +235,10 @@ static bool tell_peer(struct trace_result *result, const struct seen *seen)
 	int stage = rank(seen->stage);
 	unsigned int mtu = (unsigned int)client_number(seen->answer, "tap_mtu");
 
+	if (!*client_text(result->start, "from") && strcmp(seen->reason, "in-martian") == 0)
+		return tell(result, "here", "probe", TRACE_UNKNOWN, NULL,
+		            "no container of this host was heard yet that the packet could come "
+		            "from");
 	if (stage < rank("admitted"))
 		return tell(result, "peer", "checks", TRACE_STOPS, seen->reason, "%s",
 		            *seen->text ? seen->text : seen->reason);

@@ -296,9 +296,9 @@ void peer_get_info(struct peer *peer, uint64_t now_ns, struct peer_info *info)
 		info->session_age_ns = peer_age_ns(now_ns, slots[0]->birth_ns);
 	pthread_mutex_unlock(&peer->lock);
 
-	info->round_trip_ns =
-		echo_round_trip(&peer->echo, now_ns, &info->round_trip_variation_ns);
+	info->round_trip_ns = echo_round_trip(&peer->echo, now_ns, &info->round_trip_variation_ns);
 	info->attempts = atomic_load_explicit(&peer->timers.attempts, memory_order_relaxed);
+	info->unanswered_ns = timers_unanswered_ns(peer, now_ns);
 	info->tunnel_mtu = atomic_load_explicit(&peer->tunnel_mtu, memory_order_relaxed);
 	info->keepalive_s = atomic_load_explicit(&peer->keepalive_s, memory_order_relaxed);
 	if (info->session_age_ns != UINT64_MAX)

@@ -165,6 +165,7 @@ struct peer_info {
 	uint64_t session_age_ns; /* UINT64_MAX: no session */
 	uint64_t round_trip_ns, round_trip_variation_ns; /* 0: not known */
 	uint32_t attempts;
+	uint64_t unanswered_ns; /* for how long initiations have had no answer; 0: none is out */
 	uint32_t tunnel_mtu;
 	uint16_t keepalive_s;
 	struct hello_info hello;

@@ -243,6 +243,19 @@ bool timers_handshake_pending(const struct peer *peer)
 	return deadline(peer, TIMER_RETRANSMIT) != 0;
 }
 
+uint64_t timers_unanswered_ns(const struct peer *peer, uint64_t now_ns)
+{
+	uint64_t attempts = atomic_load_explicit(&peer->timers.attempts, memory_order_relaxed);
+	uint64_t due_ns = deadline(peer, TIMER_RETRANSMIT);
+	uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 0;
+
+	if (!due_ns)
+		return 0;
+	if (left_ns > TIMERS_REKEY_TIMEOUT_NS)
+		left_ns = TIMERS_REKEY_TIMEOUT_NS;
+	return (attempts + 1) * TIMERS_REKEY_TIMEOUT_NS - left_ns + 1; /* never 0: it is out */
+}
+
 void timers_handshake_complete(struct peer *peer)
 {
 	cancel(peer, TIMER_RETRANSMIT);

@@ -100,6 +100,8 @@ void timers_any_sent(struct peer *peer, uint64_t now_ns);
 void timers_any_received(struct peer *peer, uint64_t now_ns);
 /* An initiation is out and not answered. */
 bool timers_handshake_pending(const struct peer *peer);
+/* For how long, jitter aside; 0: none is. */
+uint64_t timers_unanswered_ns(const struct peer *peer, uint64_t now_ns);
 void timers_initiation_sent(struct peer *peer, uint64_t now_ns);
 void timers_handshake_complete(struct peer *peer);
 void timers_session_derived(struct peer *peer, uint64_t now_ns);

@@ -268,7 +268,7 @@ def test_who_never_spoke_is_asked_for_at_all_members(lab3, io):
     seg = Segments(lab3, io)
     here, far = seg.daemons[0], seg.daemons[2]
     told = trace(here, "10.7.3.9")
-    assert told["verdict"] == "unknown" and stop(told)["step"] == "source", told
+    assert told["verdict"] == "unknown" and stop(told)["step"] == "probe", told
     seg.containers[7][0].run(["ping", "-c", "1", "-W", "0.1", "10.7.1.99"], check=False)
     nobodys = ask(here, "10.7.3.9")
     told = trace(here, seg.containers[7][2].address)
@@ -287,3 +287,21 @@ def test_a_stock_peer_answers_nothing(lab, io):
     told = trace(mixed.daemon, STOCK, wait=6)
     assert told["verdict"] == "unknown" and "stock WireGuard peer" in stop(told)["text"]
     assert "it cannot be told" in mixed.daemon.ctl("trace", STOCK, check=False)
+
+
+@pytest.mark.long
+def test_a_daemon_that_is_gone(overlay):
+    """Its kernel says so a few times, then once a second: trace's own requests must not use that up."""
+    a, b = overlay.containers
+    here, there = overlay.daemons
+    assert a.ping(b.address)
+    there.stop()
+    pinging = a.popen(["ping", "-q", "-c", "80", "-i", "0.25", b.address])
+    # The session is fresh still, but what is sent has no answer for longer than the protocol allows.
+    wait_for(lambda: (here.show()["peers"][0]["unanswered_s"] or 0) >= 1, 25, what="a handshake in vain")
+    pinging.kill()
+    pinging.communicate()
+    report = here.ctl("doctor", "-c", str(here.config), check=False)
+    assert "error: nobody listens at the endpoint of peer barge2" in report, report
+    said = [trace(here, b.address, wait=3)["causes"][0]["text"] for _ in range(3)]
+    assert ["nobody listens" in text for text in said] == [True] * 3, said

@@ -75,6 +75,14 @@ static void info_of_a_session(void **state)
 	assert_int_equal(info.tunnel_mtu, 1300);
 	assert_int_equal(info.keepalive_s, 7);
 	assert_int_equal(info.attempts, 3);
+	assert_int_equal(info.unanswered_ns, 0);
+	timers_initiation_sent(B->peer, rig->now_ns);
+	peer_get_info(B->peer, rig->now_ns + 2 * RIG_SECOND, &info);
+	assert_true(info.unanswered_ns > 16 * RIG_SECOND && info.unanswered_ns < 18 * RIG_SECOND);
+	timers_handshake_complete(B->peer);
+	atomic_store(&B->peer->timers.attempts, 3);
+	peer_get_info(B->peer, rig->now_ns, &info);
+	assert_int_equal(info.unanswered_ns, 0);
 	assert_int_equal(info.lost, 0);
 	assert_int_equal(info.rx_packets, stats_read(&B->peer->rx_packets));
 	assert_int_equal(info.tx_packets, stats_read(&B->peer->tx_packets));
