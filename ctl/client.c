@@ -63,6 +63,16 @@ void client_select(const char *socket_path, const char *name)
 	selection.name = name;
 }
 
+const char *client_name(void)
+{
+	return selection.name;
+}
+
+bool client_is_chosen(void)
+{
+	return selection.socket_path || selection.name;
+}
+
 const char *client_command(void)
 {
 	static char command[4 * PATH_MAX];

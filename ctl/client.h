@@ -45,6 +45,10 @@ void client_print_failure(int status);
  */
 void client_hush(char *text, size_t size);
 
+/* What -i chose; NULL: nothing. And whether it or --socket chose anything. */
+const char *client_name(void);
+bool client_is_chosen(void);
+
 /* Of replies; what is not there is "" or 0. */
 const char *client_text(const json_t *object, const char *key);
 json_int_t client_number(const json_t *object, const char *key);

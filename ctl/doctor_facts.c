@@ -72,12 +72,17 @@ json_t *doctor_peer_of_file(const struct config_peer *peer)
 	                 vnis);
 }
 
-/* The daemon's, by its name; the usual one while none answers. */
+/*
+ * The daemon's, by its name, or by the one that was given; the usual one while none answers
+ * and none was chosen: of another daemon's file nothing is wrong with the one that was.
+ */
 static void find_file(struct doctor *d)
 {
 	const char *name = client_text(json_object_get(d->state, "device"), "name");
 
-	if (d->path)
+	if (!*name && client_name())
+		name = client_name();
+	if (d->path || (!*name && client_is_chosen()) || strchr(name, '/'))
 		return;
 	(void)snprintf(d->found_path, sizeof(d->found_path), DOCTOR_FOLDER "/%s.conf",
 	               *name ? name : "peers");

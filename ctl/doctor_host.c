@@ -465,8 +465,8 @@ void doctor_check_port(struct doctor *d)
 	doctor_find(d, DOCTOR_ERROR, "UDP port %d is taken by another program", d->listen_port);
 	doctor_means(d, "ovltund does not start: two programs cannot listen on one port");
 	doctor_advise(d,
-	              "ss -ulpn sport = :%d tells which; stop it, or change ListenPort here and "
-	              "Endpoint at the peers",
+	              "ss -ulpn sport = :%d tells which. If it is an ovltund: choose it by -i or "
+	              "--socket. Else stop it, or change ListenPort here and Endpoint at the peers",
 	              d->listen_port);
 }
 
@@ -483,8 +483,12 @@ void doctor_check_daemon(struct doctor *d)
 	doctor_find(d, DOCTOR_ERROR, "no daemon answers: %s", d->silence);
 	doctor_means(d, "nothing goes through the tunnel while ovltund does not run");
 	if (access("/run/systemd/system", F_OK) == 0 &&
-	    (!d->path || strcmp(d->path, DOCTOR_USUAL_FILE) == 0))
+	    (d->path ? strcmp(d->path, DOCTOR_USUAL_FILE) == 0 : !client_is_chosen()))
 		doctor_mend(d, "systemctl start ovltund");
+	else if (!d->path && client_is_chosen())
+		doctor_advise(d,
+		              "ls /run/ovltun tells the names of daemons: choose one by -i NAME, "
+		              "or leave -i out where one runs alone");
 	else
 		doctor_advise(d, "ovltund -c %s", d->path ? doctor_word(d, d->path) : "FILE");
 }

@@ -516,3 +516,16 @@ int text_table_print(const struct text_table *table, FILE *out, bool color)
 	free(widths);
 	return 0;
 }
+
+const char *text_continue(const char *sentence, char out[TEXT_SENTENCE_MAX])
+{
+	size_t word = strcspn(sentence, " ");
+	bool name = false;
+
+	for (size_t i = 1; i < word; i++)
+		name |= sentence[i] >= 'A' && sentence[i] <= 'Z';
+	(void)snprintf(out, TEXT_SENTENCE_MAX, "%s", sentence);
+	if (!name && out[0] >= 'A' && out[0] <= 'Z')
+		out[0] = (char)(out[0] - 'A' + 'a');
+	return out;
+}

@@ -30,6 +30,10 @@ const char *text_format_age(uint64_t then, uint64_t now, char out[TEXT_MAX]);
 /* "0 %", "0.4 %", "12 %" of @whole; "-" when that is 0. */
 const char *text_format_share(uint64_t part, uint64_t whole, char out[TEXT_MAX]);
 
+#define TEXT_SENTENCE_MAX 256
+/* A sentence as it goes on behind a colon: without its capital, unless a name has more of them. */
+const char *text_continue(const char *sentence, char out[TEXT_SENTENCE_MAX]);
+
 /* As one word of a shell, in quotes where it wants them. To be freed; NULL: out of memory. */
 char *text_quote(const char *word);
 

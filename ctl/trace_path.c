@@ -10,6 +10,7 @@
 #include "ctl/bridge.h"
 #include "ctl/config.h"
 #include "ctl/run_network.h"
+#include "ctl/text.h"
 #include "ctl/trace.h"
 #include "dataplane/bridged.h"
 #include "dataplane/fdb.h"
@@ -246,6 +247,9 @@ static bool is_chosen_station(const struct trace *trace, const struct fdb_info *
 	if (trace->has_source)
 		return info->key.kind == packet->family &&
 		       memcmp(info->key.addr, packet->source, 16) == 0;
+	if (trace->to_mac ? memcmp(info->place.mac, packet->destination_mac, ETHER_ADDR_SIZE) == 0
+	                  : memcmp(info->key.addr, packet->destination, 16) == 0)
+		return false;
 	/* Link-local ones say little; the bridge's own are everybody's. */
 	return (packet->family ? info->key.kind == packet->family : true) &&
 	       !(info->key.kind == FDB_IPV6 && info->key.addr[0] == 0xfe) &&
@@ -275,7 +279,7 @@ static bool step_source_routed(struct trace *trace, struct peer **peer, enum dro
 {
 	struct probe_packet *packet = &trace->packet;
 	uint8_t *bytes;
-	char addr[PREFIX_TEXT_MAX];
+	char addr[PREFIX_TEXT_MAX], text[TEXT_SENTENCE_MAX];
 	bool known = trace->has_source || choose_neighbour(trace);
 	struct packet pkt;
 
@@ -293,9 +297,13 @@ static bool step_source_routed(struct trace *trace, struct peer **peer, enum dro
 		*route = tx_judge(trace->view, trace->net, &pkt, peer);
 	free(bytes);
 	if (*route != DROP_NONE && *route != DROP_OUT_NETWORK && *route != DROP_OUT_NO_ROUTE)
-		return step(trace, "source", false, *route, "%s: %s", addr, drop_text(*route));
+		return step(trace, "source", false, *route, "%s: %s", addr,
+		            text_continue(drop_text(*route), text));
 	return step(trace, "source", true, DROP_NONE, "%s may live here%s", addr,
-	            known ? "" : " (made up: no container is known yet)");
+	            known ? ""
+	            : view_is_local(trace->view, trace->net, packet->family, packet->destination)
+	                    ? " (made up: no other container is known yet)"
+	                    : " (made up: no container is known yet)");
 }
 
 static bool step_source_bridged(struct trace *trace)

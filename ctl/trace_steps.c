@@ -120,12 +120,13 @@ static bool tell_source(struct trace_result *result)
 	const json_t *full = json_object_get(result->full_live, "here");
 	const char *from = client_text(result->start, "from"),
 		   *reason = client_text(here, "reason");
+	char text[TEXT_SENTENCE_MAX];
 
 	if (!json_is_object(here))
 		return true;
 	if (*reason)
 		return tell(result, "here", "container", TRACE_STOPS, reason, "%s: %s", from,
-		            client_text(here, "text"));
+		            text_continue(client_text(here, "text"), text));
 	if (strcmp(client_text(here, "stage"), "answered") != 0)
 		return tell(result, "here", "container", TRACE_STOPS, NULL,
 		            "%s answers no ping that comes by the bridge here", from);

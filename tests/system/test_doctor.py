@@ -218,6 +218,11 @@ def test_without_a_daemon(ward, tmp_path):
         left = bad(findings(ward.daemon))
     assert [f["check"] for f in found] == ["daemon", "bridges"]
     assert [f["check"] for f in left] == ["daemon"]
+    # A name that is wrong: no other daemon's file and port is what is wrong then.
+    done = subprocess.run(ward.here.argv([OVLCTL, "-i", "nobodys", "doctor", "--json"]), stdout=subprocess.PIPE, text=True,
+                          timeout=30, check=False)
+    first = json.loads(done.stdout)["findings"][0]
+    assert "no ovltund listens on /run/ovltun/nobodys.ctl" in first["found"] and "choose one by -i" in first["advice"]
 
 
 def test_as_nobody(ward):

@@ -93,7 +93,10 @@ def test_a_packet_that_arrives(overlay):
     assert "it arrives" in text and len(text.splitlines()) <= 24
     # The gateway of the other host, an address of this one, and what is no address.
     assert trace(daemon, f"172.20.{102}.1")["answer"]["gateway"]
-    assert trace(daemon, a.address)["here"]
+    told = trace(daemon, a.address)
+    assert told["here"] and "no other container is known" in told["steps"][2]["text"], told
+    told = trace(daemon, b.address, "--from", "172.20.103.2")
+    assert stop(told)["text"].startswith("172.20.103.2: a container sent"), told
     for wrong in ((), ("nonsense",), (b.address, "--from", "::1"), (b.address, "--size", "1"), (b.address, "--what")):
         process = daemon.host.popen([build_folder() / "ctl" / "ovlctl", "--socket", daemon.socket, "trace", *wrong])
         said, _ = process.communicate(timeout=30)
