@@ -28,6 +28,7 @@
 #include "ctl/join_session.h"
 #include "ctl/json_memory.h"
 #include "ctl/plan_files.h"
+#include "ctl/text.h"
 #include "ctl/token.h"
 
 #define CONFIG_DEFAULT "/etc/ovltun/peers.conf"
@@ -185,6 +186,8 @@ static int find_place(struct run *run)
 	if (!slice_copy(slice_of(slash ? slash + 1 : path), run->file, sizeof(run->file) - 4) ||
 	    !run->file[0] || folder_len >= sizeof(run->folder))
 		return fail_path(path, "expected the path of a file to be written");
+	if (strcmp(run->file, KEY_FILE) == 0)
+		return fail_path(path, "expected another name: the host's key is called so");
 	(void)snprintf(run->folder, sizeof(run->folder), "%.*s",
 	               slash == path ? 1 : (int)folder_len, slash ? path : ".");
 	if (!slash)
@@ -596,6 +599,8 @@ static void find_next(const struct run *run, struct next *next)
 {
 	const struct prefix *own = &run->self.prefixes[0];
 	bool usual = !run->options.config || strcmp(run->options.config, CONFIG_DEFAULT) == 0;
+	/* By the introducer's word: it may be no plain one to a shell. */
+	char *bridge = text_quote(bridge_of(run));
 	char vni[16] = "";
 
 	next->subnet[0] = '\0';
@@ -611,7 +616,8 @@ static void find_next(const struct run *run, struct next *next)
 	               "docker network create%s --subnet %s --ip-range %s --gateway %s "
 	               "--opt com.docker.network.bridge.name=%s ovl%s",
 	               own->family == 6 ? " --ipv6" : "", next->subnet, next->range, next->gateway,
-	               bridge_of(run), vni);
+	               bridge ? bridge : "BRIDGE", vni);
+	free(bridge);
 	if (usual)
 		(void)snprintf(next->start, sizeof(next->start),
 		               "systemctl enable --now ovltund.service");

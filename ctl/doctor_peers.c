@@ -466,8 +466,8 @@ static bool has_vni(const json_t *vnis, json_int_t vni)
 	return false;
 }
 
-/* Its VNIs and one more, as ovlctl takes them: they replace those that it has. */
-static const char *with_vni(const json_t *vnis, json_int_t vni, char *out, size_t size)
+/* Its VNIs and one more, as ovlctl takes them: they replace those that it has. False: too many for @out. */
+static bool with_vni(const json_t *vnis, json_int_t vni, char *out, size_t size)
 {
 	size_t used = 0, i;
 	json_t *item;
@@ -478,10 +478,9 @@ static const char *with_vni(const json_t *vnis, json_int_t vni, char *out, size_
 
 		used += n > 0 ? (size_t)n : 0;
 		if (used >= size)
-			used = 0; /* hundreds: then this one alone, and the advice */
+			return false;
 	}
-	(void)snprintf(out + used, size - used, "%lld", (long long)vni);
-	return out;
+	return snprintf(out + used, size - used, "%lld", (long long)vni) < (int)(size - used);
 }
 
 static void check_grant(struct doctor *d, const json_t *network, const json_t *peer)
@@ -499,8 +498,8 @@ static void check_grant(struct doctor *d, const json_t *network, const json_t *p
 		            "and may not here",
 		            name, (long long)vni, client_text(network, "name"));
 		doctor_means(d, "its frames are dropped, and it gets none");
-		doctor_mend(d, "%s peer set %s vnis %s", client_command(), name,
-		            with_vni(json_object_get(peer, "vnis"), vni, list, sizeof(list)));
+		if (with_vni(json_object_get(peer, "vnis"), vni, list, sizeof(list)))
+			doctor_mend(d, "%s peer set %s vnis %s", client_command(), name, list);
 		doctor_advise(d, "and VNIs in its [Peer], or the next reload takes it back");
 	} else if (json_is_object(hello) && !has_vni(json_object_get(hello, "vnis"), vni)) {
 		doctor_find(

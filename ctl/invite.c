@@ -181,6 +181,11 @@ static json_t *open_invite(struct state *state, struct config *config, struct ro
 			"INVITATION)",
 			ROLL_INVITES_MAX);
 	}
+	/* The room was made by a line of the journal, too. */
+	if (state->roll->unkept) {
+		config_free(config);
+		return server_error(SERVER_EXIT_RUNTIME, "%s", state->roll->unkept);
+	}
 	made = roll_add_invite(state->roll, invite);
 	err = !made || !roll_print_invite(made, line) ? -ENOMEM : roll_put_invite(made, config);
 	if (!err)

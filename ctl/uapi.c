@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ctl/apply.h"
+#include "ctl/invite.h"
 #include "ctl/log.h"
 #include "ctl/upkeep.h"
 
@@ -291,6 +292,8 @@ static int do_set(struct state *state, char *text, size_t len)
 	if (!ret)
 		ret = apply_config(state, config, NULL, NULL, &error);
 	if (!ret) {
+		/* A peer that is taken away is so for good, whatever happens next. */
+		invite_tick(state);
 		upkeep_tick(state);
 		return 0;
 	}

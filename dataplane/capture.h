@@ -36,7 +36,7 @@ struct peer;
 
 /* ---- what is shared: memory of worker i begins at i times the size of one ---- */
 
-#define CAPTURE_LAYOUT      1 /* of all this; both sides have to mean the same */
+#define CAPTURE_LAYOUT      2 /* of all this; both sides have to mean the same */
 #define CAPTURE_NAME        64 /* of a network, with its end */
 #define CAPTURE_SNAPLEN_MAX 262144u
 

@@ -351,13 +351,13 @@ def sealed_memory(size, seals=SIZE_SEALS):
 def test_memory_that_could_harm_the_daemon_is_refused(overlay, tmp_path):
     a, b = overlay.containers
     daemon = overlay.daemons[0]
-    good = {"do": "capture", "layout": 1, "inner": True, "snaplen": 128}
+    good = {"do": "capture", "layout": 2, "inner": True, "snaplen": 128}
     with open(tmp_path / "file", "wb+") as file:
         file.truncate(8 << 20)
         rows = ((good, file.fileno(), "a memfd whose size is sealed"), (good, sealed_memory(8 << 20, fcntl.F_SEAL_GROW), "is sealed"),
                 (good, sealed_memory(8 << 20, SIZE_SEALS | fcntl.F_SEAL_SEAL), "is sealed, and no more"),
                 (good, sealed_memory(4096), "expected memory of "), (good, sealed_memory(1 << 30), "expected memory of "),
-                ({**good, "layout": 2}, sealed_memory(8 << 20), "different versions"),
+                ({**good, "layout": 1}, sealed_memory(8 << 20), "different versions"),
                 ({**good, "snaplen": 0}, sealed_memory(8 << 20), "snaplen: expected"),
                 ({**good, "of": 7}, sealed_memory(8 << 20), "of: expected a text"),
                 ({"do": "show"}, sealed_memory(8 << 20), "only a capture comes with a descriptor"))
