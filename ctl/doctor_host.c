@@ -282,10 +282,19 @@ static bool check_set_back(struct doctor *d, time_t now)
 	return false;
 }
 
-/* The other side of it. */
+/* Who is in no file is not there again after a reload. */
+static bool is_in_file(const struct doctor *d, const char *key)
+{
+	struct config_error error;
+
+	return d->config && config_find_peer_text(d->config, key, &error);
+}
+
+/* The other side of it. The last one tells of one peer alone. */
 static bool check_stale(struct doctor *d)
 {
 	const json_t *last = doctor_last(d, "handshake-stale");
+	const char *whose = last ? client_text(last, "public_key") : "";
 	double when = json_number_value(json_object_get(last, "when"));
 	bool any = false;
 	json_t *peer;
@@ -293,7 +302,10 @@ static bool check_stale(struct doctor *d)
 
 	json_array_foreach (d->peers, i, peer) {
 		json_int_t count = client_number(json_object_get(peer, "drops"), "handshake-stale");
+		const char *key = client_text(peer, "public_key");
 
+		if (*whose && strcmp(whose, key) != 0)
+			continue;
 		/* A handshake since then says that it is over. */
 		if (!count || when < (double)client_number(peer, "latest_handshake"))
 			continue;
@@ -303,10 +315,15 @@ static bool check_stale(struct doctor *d)
 		            (long long)count, doctor_peer_name(peer));
 		doctor_means(d, "the clock of that host was set back, so its handshakes look like "
 		                "ones that somebody recorded, and none is taken");
-		doctor_mend(d, "%s peer remove %s && %s reload", client_command(),
-		            doctor_peer_name(peer), client_command());
-		doctor_advise(d, "this forgets the later time; that host's clock wants to be right "
-		                 "first, if it is not: timedatectl set-ntp true there");
+		if (is_in_file(d, key))
+			doctor_mend(d, "%s peer remove %s && %s reload", client_command(),
+			            doctor_peer_name(peer), client_command());
+		doctor_advise(d, is_in_file(d, key)
+		                         ? "this forgets the later time; that host's clock wants "
+		                           "to be right first, if it is not: timedatectl set-ntp "
+		                           "true there"
+		                         : "that host's clock wants to be right; then its "
+		                           "handshakes are taken from the later time on");
 	}
 	return any;
 }
